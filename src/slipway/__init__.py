@@ -1,0 +1,1 @@
+"""Slipway: push code or data; a tested model goes out."""
