@@ -27,7 +27,12 @@ Array = np.ndarray[Any, Any]
 MISSING = ""  # a missing category or text, in arrays (a missing number is NaN)
 
 KINDS: dict[str, Kind] = {"number": "number", "integer": "integer", "boolean": "boolean", "string": "text"}
-BOUNDS = {"minimum": "minimum", "maximum": "maximum", "exclusiveMinimum": "above", "exclusiveMaximum": "below"}
+BOUNDS = {
+    "minimum": "minimum",
+    "maximum": "maximum",
+    "exclusiveMinimum": "above",
+    "exclusiveMaximum": "below",
+}
 ANNOTATIONS = {"title", "description", "examples", "unit", "default"}
 UNDERSTOOD = {"type", "enum", "const", "anyOf", *BOUNDS, *ANNOTATIONS}
 
@@ -253,7 +258,10 @@ def target(problem: Problem) -> Target:
 def _resolve(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     """Replace references to definitions (an Enum class makes one) by what they refer to."""
     if "$ref" in field:
-        field = {**definitions[field["$ref"].rsplit("/", 1)[-1]], **{k: v for k, v in field.items() if k != "$ref"}}
+        field = {
+            **definitions[field["$ref"].rsplit("/", 1)[-1]],
+            **{k: v for k, v in field.items() if k != "$ref"},
+        }
     if "anyOf" in field:
         field = {**field, "anyOf": [_resolve(option, definitions) for option in field["anyOf"]]}
     return dict(field)
@@ -296,7 +304,11 @@ def _property(column: Column) -> dict[str, Any]:
     if column.categories:
         kind["enum"] = list(column.categories)
     field = {"anyOf": [kind, {"type": "null"}], "default": None} if column.optional else kind
-    notes = {"description": column.description, "examples": list(column.examples) or None, "unit": column.unit}
+    notes = {
+        "description": column.description,
+        "examples": list(column.examples) or None,
+        "unit": column.unit,
+    }
     return field | {key: value for key, value in notes.items() if value is not None}
 
 

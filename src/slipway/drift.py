@@ -45,7 +45,12 @@ class Bins:
         if column.kind == "boolean":
             return cls(column.name, ("false", "true", ABSENT), edges=(0.5,))
         categories = column.categories
-        return cls(column.name, (*(categories or ("present",)), *((OTHER,) if categories else ()), ABSENT), (), categories)
+        return cls(
+            column.name,
+            (*(categories or ("present",)), *((OTHER,) if categories else ()), ABSENT),
+            (),
+            categories,
+        )
 
     @classmethod
     def between(cls, name: str, edges: tuple[float, ...]) -> Bins:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from slipway.errors import SlipwayError
 
+Model = TypeVar("Model", bound=BaseModel)
 Share = Annotated[float, Field(ge=0, le=1)]
 Inside = Annotated[float, Field(gt=0, lt=1)]
 
@@ -37,6 +41,7 @@ class Train(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     compile: bool = True
     tolerance: Annotated[float, Field(gt=0, le=0.1)] = 1e-5
+    threads: Annotated[int, Field(ge=1)] = 1
 
 
 class Evaluate(_Section):
@@ -94,27 +99,51 @@ def load_params(root: Path = Path()) -> Params:
         raise SlipwayError(f"{path.resolve()}: no such file; run slipway in the project's folder") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SlipwayError(f"{path}: {error}") from None
+    return _checked(Params, {} if content is None else content, str(path))
+
+
+def check_arguments(function: Callable[..., Any], given: dict[str, Any], *, section: str) -> None:
+    """Check `given` against a function's keyword arguments and their types, without calling it.
+
+    section: where the arguments were written, for the error's text. Raises SlipwayError naming every wrong one.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    written = SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters if p.annotation is not p.empty})
+    types = get_type_hints(written, globalns=function.__globals__)  # the return type may need a heavy import: left out
+    fields: dict[str, Any] = {
+        p.name: (types.get(p.name, Any), ... if p.default is p.empty else p.default)
+        for p in parameters
+        if p.kind is not p.VAR_KEYWORD
+    }
+    extra: Literal["allow", "forbid"] = "allow" if any(p.kind is p.VAR_KEYWORD for p in parameters) else "forbid"
+    _checked(create_model("Arguments", __config__=ConfigDict(extra=extra, strict=True), **fields), given, section)
+
+
+def close_names(name: str, known: Sequence[str]) -> str:
+    """Say which known name was likely meant, or else which ones there are."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+
+
+def _checked(model: type[Model], content: Any, place: str) -> Model:
     try:
-        return Params.model_validate({} if content is None else content)
+        return model.model_validate(content)
     except ValidationError as error:
-        faults = "\n".join(f"  {_fault(item)}" for item in error.errors())
-        raise SlipwayError(f"{path}:\n{faults}") from None
+        faults = "\n".join(f"  {_fault(model, item)}" for item in error.errors())
+        raise SlipwayError(f"{place}:\n{faults}") from None
 
 
-def _fault(item: Any) -> str:
+def _fault(model: type[BaseModel], item: Any) -> str:
     *parents, name = [str(part) for part in item["loc"]] or ["the file"]
     place = ".".join([*parents, name])
     if item["type"] == "missing":
         return f"{place}: missing"
     if item["type"] != "extra_forbidden":
         return f"{place}: {item['msg']} (it is {item['input']!r})"
-    known = _names(parents)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"{place}: unknown; " + (f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}")
+    return f"{place}: unknown; {close_names(name, _names(model, parents))}"
 
 
-def _names(parents: list[str]) -> list[str]:
-    section: type[BaseModel] = Params
+def _names(section: type[BaseModel], parents: list[str]) -> list[str]:
     for name in parents:
         annotation = _fields(section)[name]
         options = [annotation, *getattr(annotation, "__args__", ())]

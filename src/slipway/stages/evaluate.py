@@ -1,0 +1,94 @@
+"""Stage 4: score the candidate on the held-out rows, through the predictor, and draw what it does."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slipway import metrics, plots
+from slipway.artifacts import METRICS, SLICES, TEST
+from slipway.contract import Array, canonical_json
+from slipway.held_out import HeldOut
+from slipway.metrics import Bootstrap, Score
+from slipway.params import Evaluate
+from slipway.predictor import Predictions, Predictor
+from slipway.problem import Problem
+
+MOST_PLOTTED = 10_000
+MOST_SHUFFLED = 20_000
+
+
+def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out: Path) -> dict[str, Score]:
+    """Score the bundle on the held-out rows; write metrics, slices, plots and their data to `out`; give the scores."""
+    predictor = Predictor.load(bundle)
+    held_out = HeldOut(problem, table / TEST)
+    bootstrap = Bootstrap(params.bootstrap, params.confidence)
+    predictions = predictor.predict(held_out.table)
+    statistics = held_out.statistics(predictions)
+    scores = metrics.evaluate(held_out.target, statistics, bootstrap)
+    slices = held_out.score_slices(predictions, params.slices, bootstrap)
+    importance = permutation_importance(predictor, held_out, params.importance_repeats)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / METRICS).write_bytes(canonical_json({name: score.as_json() for name, score in scores.items()}))
+    (out / SLICES).write_bytes(canonical_json(slices))
+    _write_csv(out / "importance.csv", importance)
+    headline = metrics.headlines(held_out.target)[0]
+    _write_csv(out / "slices.csv", [{"slice": s["slice"], headline: s["scores"][headline]["value"]} for s in slices])
+    plots.importance(out / "importance.svg", importance, headline)
+    plots.slices(out / "slices.svg", slices, headline, scores[headline].value)
+    if held_out.target.classes:
+        _draw_classification(out, held_out, predictions, statistics)
+    else:
+        _write_csv(out / "predicted.csv", _sample(held_out.truth, predictions.values))
+        plots.predicted(out / "predicted.svg", held_out.truth, predictions.values, held_out.target.column)
+    return scores
+
+
+def permutation_importance(predictor: Predictor, held_out: HeldOut, repeats: int) -> list[dict[str, Any]]:
+    """Measure how much the headline score falls when one feature is shuffled (Breiman 2001), most important first."""
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(len(held_out.truth))[:MOST_SHUFFLED]
+    arrays = {name: values[rows] for name, values in predictor.contract.arrays(held_out.table).items()}
+    truth = held_out.truth[rows]
+
+    def score(changed: Mapping[str, Array]) -> float:
+        predictions = predictor.predict_arrays(changed)
+        table = metrics.statistics(held_out.target, truth, predictions, np.zeros(len(rows), dtype=int))
+        return float(metrics.scores(held_out.target, table[0])[metrics.headlines(held_out.target)[0]])
+
+    base = score(arrays)
+    found = []
+    for name, values in arrays.items():
+        falls = [base - score({**arrays, name: rng.permutation(values)}) for _ in range(repeats)]
+        found.append({"feature": name, "importance": float(np.mean(falls)), "deviation": float(np.std(falls))})
+    return sorted(found, key=lambda item: -item["importance"])
+
+
+def _draw_classification(out: Path, held_out: HeldOut, predictions: Predictions, statistics: Array) -> None:
+    classes = held_out.target.classes
+    names = np.array([str(label) for label in classes], dtype=object)
+    _write_csv(out / "confusion.csv", _sample(names[held_out.truth], names[predictions.values]))
+    confusion = np.zeros((len(classes), len(classes)), dtype=int)
+    np.add.at(confusion, (held_out.truth, predictions.values), 1)
+    plots.confusion(out / "confusion.svg", confusion, list(names))
+    if predictions.probabilities is not None:
+        curve = metrics.calibration(held_out.target, statistics)
+        _write_csv(out / "calibration.csv", curve)
+        plots.calibration(out / "calibration.svg", curve)
+
+
+def _sample(actual: Array, predicted: Array) -> list[dict[str, Any]]:
+    """Pair truth and prediction, of at most MOST_PLOTTED rows: DVC's plots read every row of their file."""
+    pairs = zip(actual[:MOST_PLOTTED], predicted[:MOST_PLOTTED], strict=True)
+    return [{"actual": one, "predicted": other} for one, other in pairs]
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else ["empty"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,151 @@
+"""Stage 3: fit the project's estimator, compile it, and write the bundle: the candidate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slipway import drift
+from slipway.artifacts import PASSED, SOURCE, TRAIN
+from slipway.bundle import EXAMPLES, MODELS, REFERENCE, Bundle, write_bundle
+from slipway.compile import compile_estimator
+from slipway.contract import Array, Contract, Target, canonical_json, features, target
+from slipway.errors import SlipwayError
+from slipway.params import Params
+from slipway.predictor import Predictions, Predictor, label_name
+from slipway.problem import Problem
+from slipway.runtimes import load_runtime
+
+GOLDEN_ROWS = 16
+LIBRARIES = {"onnx": ("onnxruntime", "skl2onnx"), "skops": ("skops",)}
+
+
+def train(problem: Problem, params: Params, table: Path, validation: Path, out: Path) -> Bundle:
+    """Fit on the training rows and write the bundle to `out`.
+
+    Raises SlipwayError if the training rows are not those that passed validation, or if the estimator cannot be
+    built, fitted or stored.
+    """
+    import pandas as pd
+
+    _require_validated(table / TRAIN, validation / PASSED)
+    contract, goal = features(problem), target(problem)
+    rows = pd.read_parquet(table / TRAIN)
+    arrays = contract.arrays(rows)
+    truth = goal.encode(rows[problem.target])
+    estimator = fit(problem, params, arrays, truth)
+    compiled = compile_estimator(
+        estimator,
+        contract,
+        arrays,
+        goal,
+        seed=params.train.seed,
+        tolerance=params.train.tolerance,
+        allow_onnx=params.train.compile,
+    )
+    runtime = load_runtime(compiled.runtime, compiled.model, contract, classes=len(goal.classes), threads=1)
+    learned = {"model": params.model, "train": params.train.model_dump()}
+    manifest = {
+        "name": problem.name,
+        "kind": "classification" if goal.classes else "regression",
+        "row": contract.schema(),
+        "target": Contract("Target", (goal.column,)).schema(),
+        "classes": list(goal.classes),
+        "runtime": compiled.runtime,
+        "runtime_reason": compiled.reason,
+        "estimator": describe(estimator),
+        "versions": {name: version(name) for name in ("numpy", "scikit-learn", *LIBRARIES[compiled.runtime])},
+        "data": json.loads((table / SOURCE).read_bytes())["data"],
+        "params": hashlib.sha256(canonical_json(learned)).hexdigest(),
+    }
+    golden = golden_rows(contract, arrays, params.train.seed)
+    answers = Predictions(*runtime.run(contract.arrays(golden)), goal.classes).as_json()
+    predicted = Predictions(*runtime.run(arrays), goal.classes)
+    bundle = write_bundle(
+        out,
+        manifest,
+        {
+            MODELS[compiled.runtime]: compiled.model,
+            REFERENCE: canonical_json(drift.reference(contract, arrays, predicted_shares(goal, predicted))),
+            EXAMPLES: canonical_json({"rows": golden, "predictions": answers}),
+        },
+    )
+    Predictor.load(out)  # a bundle that cannot reproduce its golden rows is no candidate
+    return bundle
+
+
+def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Array) -> Any:
+    """Build and fit the estimator, the same each time: seeded, and with a stated number of threads."""
+    from threadpoolctl import threadpool_limits
+
+    from slipway.runtimes.skops import frame
+
+    estimator = problem.build(**params.model)
+    if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
+        raise SlipwayError(f"build() gave a {type(estimator).__name__}, which has no fit() and predict()")
+    np.random.seed(params.train.seed)  # noqa: NPY002  for estimators that draw from the global generator
+    if hasattr(estimator, "get_params"):
+        unset = [name for name, value in estimator.get_params().items() if _is_seed(name) and value is None]
+        estimator.set_params(**dict.fromkeys(unset, params.train.seed))
+    try:
+        with threadpool_limits(limits=params.train.threads):
+            estimator.fit(frame(arrays), truth)
+    except (ValueError, TypeError) as error:
+        raise SlipwayError(f"the estimator that build() made could not be fitted: {error}") from error
+    return estimator
+
+
+def _is_seed(name: str) -> bool:
+    return name.rsplit("__", 1)[-1] == "random_state"
+
+
+def _require_validated(train_table: Path, passed: Path) -> None:
+    for path in (train_table, passed):
+        if not path.exists():
+            raise SlipwayError(f"{path}: missing; the stages before this one make it: slipway run")
+    if json.loads(passed.read_bytes())["train"] != hashlib.sha256(train_table.read_bytes()).hexdigest():
+        raise SlipwayError(f"{train_table} is not the table that passed validation; run `slipway validate` again")
+
+
+def describe(estimator: Any) -> str:
+    """Name the estimator; of a pipeline, the last step."""
+    steps = getattr(estimator, "steps", None)
+    return describe(steps[-1][1]) if steps else type(estimator).__name__
+
+
+def golden_rows(contract: Contract, arrays: Mapping[str, Array], seed: int) -> list[dict[str, Any]]:
+    """Make the golden rows: the contract's example, and rows recombined from the training columns.
+
+    Each column is drawn by itself, so that no training row is published with the bundle.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = {name: rng.choice(values, GOLDEN_ROWS - 1) for name, values in arrays.items()}
+    return [contract.example, *contract.rows(drawn)]
+
+
+def predicted_shares(goal: Target, predicted: Predictions) -> dict[str, Any]:
+    """Describe the predictions of the training rows: the share of each class and of confidence, or of the values."""
+    if not goal.classes:
+        bins = drift.Bins.of(goal.column, predicted.values)
+        return {"value": _described(bins, predicted.values)}
+    counts = np.bincount(predicted.values, minlength=len(goal.classes))
+    labels = [label_name(label) for label in goal.classes]
+    found: dict[str, Any] = {"labels": dict(zip(labels, drift.shares(counts), strict=True))}
+    if predicted.probabilities is not None:
+        bins = drift.Bins.between("confidence", drift.CONFIDENCE_EDGES)
+        found["confidence"] = _described(bins, predicted.probabilities.max(axis=1))
+    return found
+
+
+def _described(bins: drift.Bins, values: Array) -> dict[str, Any]:
+    return {
+        "labels": list(bins.labels),
+        "edges": list(bins.edges),
+        "shares": drift.shares(bins.count(values)),
+    }

@@ -1,0 +1,95 @@
+"""A checkout: where everything lies, the problem it declares, and its parameters, checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from slipway import contract, metrics
+from slipway.contract import Contract, Target
+from slipway.errors import SlipwayError
+from slipway.params import Params, check_arguments, close_names, load_params
+from slipway.problem import Problem, load_problem
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that a project lives in. Paths are relative to `root`, as `dvc.yaml` has them."""
+
+    root: Path = Path()
+
+    @property
+    def data(self) -> Path:
+        """The raw data."""
+        return self.root / "data"
+
+    @property
+    def table(self) -> Path:
+        """The prepared train and test rows."""
+        return self.root / "build" / "table"
+
+    @property
+    def validation(self) -> Path:
+        """What Great Expectations found."""
+        return self.root / "build" / "validation"
+
+    @property
+    def bundle(self) -> Path:
+        """The candidate."""
+        return self.root / "build" / "bundle"
+
+    @property
+    def evaluation(self) -> Path:
+        """The candidate's scores, slices and plots."""
+        return self.root / "build" / "evaluation"
+
+    @property
+    def verdict(self) -> Path:
+        """The gate's answer."""
+        return self.root / "build" / "verdict.json"
+
+    @property
+    def champion(self) -> Path:
+        """What serves: its bundle, evaluation and the decision that released it."""
+        return self.root / "champion"
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The problem that the project declares."""
+        return load_problem(self.root)
+
+    @cached_property
+    def params(self) -> Params:
+        """`params.yaml`, checked against the problem. Raises SlipwayError naming the wrong entry."""
+        params = load_params(self.root)
+        check_arguments(self.problem.build, params.model, section=f"{self.root / 'params.yaml'}: model")
+        _check_names("evaluate.slices", params.evaluate.slices, self.record.names)
+        known = metrics.names(self.target)
+        _check_names("gate.floors", params.gate.floors, known)
+        _check_names("gate.champion.metric", [params.gate.champion.metric], known)
+        if params.gate.slice_floors:
+            _check_names("gate.slice_floors.metric", [params.gate.slice_floors.metric], metrics.headlines(self.target))
+        return params
+
+    @cached_property
+    def features(self) -> Contract:
+        """What the model sees."""
+        return contract.features(self.problem)
+
+    @cached_property
+    def record(self) -> Contract:
+        """A row of the data."""
+        return contract.record(self.problem)
+
+    @cached_property
+    def target(self) -> Target:
+        """What is predicted."""
+        return contract.target(self.problem)
+
+
+def _check_names(place: str, names: Iterable[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise SlipwayError(f"params.yaml: {place}: {name!r} is unknown; {close_names(name, known)}")
