@@ -1,0 +1,13 @@
+"""`python -m slipway.serving`: serve as the environment says."""
+
+import sys
+
+from slipway.errors import SlipwayError
+from slipway.serving import run
+from slipway.serving.settings import Settings
+
+try:
+    settings = Settings.from_environment()
+    run(settings.bundle, settings)
+except SlipwayError as error:
+    sys.exit(str(error))

@@ -1,0 +1,106 @@
+"""Micro-batching that never waits: what arrives while one inference runs, forms the next batch.
+
+An inference that takes microseconds is not worth a thread: handing it over costs more than running it. So small
+batches run on the event loop while they are that quick, and in a thread as soon as they are not. Large requests
+are decoded, run and encoded whole in a second thread, so that single rows pass them by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import TypeVar
+
+from msgspec import Struct
+
+QUICK = 0.001  # seconds; longer inferences leave the event loop
+SMALL_ROWS = 64  # a request of more rows is a large one
+MOST_ROWS = 256  # in one micro-batch
+
+A = TypeVar("A")
+Answers = Sequence[object]
+
+
+class Lanes:
+    """Two ways to an answer: one for few rows, in batches of many requests, and one for large requests."""
+
+    def __init__(self, run: Callable[[list[Struct]], Answers]) -> None:
+        """Take the function that answers rows, one answer a row."""
+        self._run = run
+        self._waiting: deque[tuple[list[Struct], asyncio.Future[Answers]]] = deque()
+        self._scheduled = False
+        self._cost = QUICK  # of the last batches, in seconds; the first one runs in the thread
+        self._thread = ThreadPoolExecutor(1, "inference")
+        self._large = ThreadPoolExecutor(1, "large")
+
+    async def few(self, rows: list[Struct]) -> Answers:
+        """Answer a few rows, one answer a row."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answers] = loop.create_future()
+        self._waiting.append((rows, future))
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._next)  # after everything that has arrived by now
+        return await future
+
+    async def many(self, job: Callable[[], A]) -> A:
+        """Do a large request's whole work apart."""
+        return await asyncio.get_running_loop().run_in_executor(self._large, job)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._large.shutdown(wait=False, cancel_futures=True)
+
+    def _next(self) -> None:
+        batch: list[tuple[list[Struct], asyncio.Future[Answers]]] = []
+        size = 0
+        while self._waiting and (not batch or size + len(self._waiting[0][0]) <= MOST_ROWS):
+            item = self._waiting.popleft()
+            if not item[1].done():  # its request may have run out of time
+                batch.append(item)
+                size += len(item[0])
+        if not batch:
+            self._scheduled = False
+            return
+        requests = [rows for rows, _ in batch]
+        if self._cost < QUICK:
+            self._done(batch, self._answers(requests))
+            return
+        loop = asyncio.get_running_loop()
+        job = loop.run_in_executor(self._thread, self._answers, requests)
+        job.add_done_callback(lambda finished: self._done(batch, finished.result()))
+
+    def _done(
+        self,
+        batch: list[tuple[list[Struct], asyncio.Future[Answers]]],
+        answers: list[Answers | Exception],
+    ) -> None:
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+        self._scheduled = bool(self._waiting)
+        if self._scheduled:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _answers(self, requests: list[list[Struct]]) -> list[Answers | Exception]:
+        started = perf_counter()
+        try:
+            everything = requests[0] if len(requests) == 1 else [row for rows in requests for row in rows]
+            answers = self._run(everything)
+            made: list[Answers | Exception] = []
+            start = 0
+            for rows in requests:
+                made.append(answers[start : start + len(rows)])
+                start += len(rows)
+        except Exception as error:  # noqa: BLE001  (it belongs to the request that caused it)
+            made = [error] if len(requests) == 1 else [answer for rows in requests for answer in self._answers([rows])]
+        self._cost = 0.7 * self._cost + 0.3 * (perf_counter() - started)
+        return made

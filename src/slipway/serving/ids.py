@@ -1,0 +1,87 @@
+"""Prediction ids: self-contained and signed, so that feedback needs no store of what was predicted.
+
+An id is base64url of: the model's version (6 bytes), time (4), a number that never comes twice (8), what was
+predicted (class index in 2 bytes, or float64), and 10 bytes of keyed BLAKE2 over all that (RFC 7693).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import struct
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Literal, NamedTuple
+
+TAG = 10
+
+Refusal = Literal["forged", "expired", "duplicate", "other_version"]
+
+
+class Predicted(NamedTuple):
+    """What an id says."""
+
+    version: str
+    time: int
+    number: int
+    value: float
+
+
+class Ids:
+    """Makes ids, and reads those that come back with the truth."""
+
+    def __init__(self, version: str, *, key: bytes, numeric: bool, seconds: int, kept: int) -> None:
+        self._version = bytes.fromhex(version)
+        self._layout = struct.Struct(">6sIQd" if numeric else ">6sIQH")
+        self._mac = blake2b(key=key[:64], digest_size=TAG)
+        self._number = int.from_bytes(os.urandom(8), "big") >> 1
+        self._seconds, self._kept = seconds, kept
+        self._seen: OrderedDict[int, int] = OrderedDict()
+
+    def make(self, values: Iterable[float]) -> list[str]:
+        """Make an id for each predicted value (class index, or number)."""
+        now = int(time.time())
+        pack, new_mac, version, number = self._layout.pack, self._mac.copy, self._version, self._number
+        made = []
+        for value in values:
+            number += 1
+            content = pack(version, now, number, value)
+            mac = new_mac()
+            mac.update(content)
+            made.append(binascii.b2a_base64(content + mac.digest(), newline=False).translate(URL_SAFE).decode())
+        self._number = number
+        return made
+
+    def read(self, text: str) -> Predicted | Refusal:
+        """Tell what was predicted, once for each id, or why that is refused."""
+        try:
+            raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+            content, tag = raw[:-TAG], raw[-TAG:]
+            version, when, number, value = self._layout.unpack(content)
+        except (ValueError, struct.error):
+            return "forged"
+        mac = self._mac.copy()
+        mac.update(content)
+        if not hmac.compare_digest(mac.digest(), tag):
+            return "forged"
+        now = int(time.time())
+        if when < now - self._seconds:
+            return "expired"
+        if number in self._seen:
+            return "duplicate"
+        self._remember(number, now)
+        if version != self._version:
+            return "other_version"
+        return Predicted(version.hex(), when, number, value)
+
+    def _remember(self, number: int, now: int) -> None:
+        self._seen[number] = now
+        while self._seen and (len(self._seen) > self._kept or next(iter(self._seen.values())) < now - self._seconds):
+            self._seen.popitem(last=False)
+
+
+URL_SAFE = bytes.maketrans(b"+/", b"-_")

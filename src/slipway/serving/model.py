@@ -1,0 +1,82 @@
+"""A loaded model behind the service: rows in, the body of an answer out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from slipway.contract import Array
+from slipway.predictor import Predictions, Predictor
+from slipway.serving.batching import SMALL_ROWS, Lanes
+from slipway.serving.card import Card
+from slipway.serving.exchange import encode
+from slipway.serving.ids import Ids
+from slipway.serving.rows import Rows
+from slipway.serving.settings import Settings
+from slipway.serving.telemetry import Telemetry
+
+SMALL_BYTES = 32 << 10  # of a body that is decoded on the event loop
+
+
+class Served:
+    """The predictor, the reader of its rows, its batching and its counters."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        """Verify, load and check the bundle. Raises SlipwayError (BundleError) if it is refused."""
+        predictor = Predictor.load(settings.bundle, expected=settings.expected, threads=settings.threads)
+        manifest = predictor.bundle.manifest
+        self.predictor = predictor
+        self.name, self.version = manifest.name, predictor.version
+        self.rows = Rows(predictor.contract, most=settings.max_rows)
+        self.card = Card.read(settings.bundle.parent, predictor)
+        self.counters = telemetry.attach(predictor, self.card.lineage)
+        key = settings.feedback_key.get_secret_value().encode() if settings.feedback_key else os.urandom(32)
+        self.ids = Ids(
+            self.version,
+            key=key,
+            numeric=not predictor.classes,
+            seconds=settings.feedback_seconds,
+            kept=settings.feedback_kept,
+        )
+        self.lanes = Lanes(self._run)
+        about = encode({"name": self.name, "version": self.version})
+        self._head = b'{"model":' + about + b',"predictions":'
+
+    async def answer(self, body: bytes) -> tuple[bytes, int]:
+        """Answer the JSON body of `/predict`: the answer's body, and the number of rows."""
+        if len(body) > SMALL_BYTES:
+            return await self.lanes.many(lambda: self._whole(self.rows.decode(body)))
+        rows = self.rows.decode(body)
+        if isinstance(rows, list) and len(rows) <= SMALL_ROWS:
+            return self._body(await self.lanes.few(rows)), len(rows)
+        return await self.lanes.many(lambda: self._whole(rows))
+
+    async def predict(self, arrays: Mapping[str, Array]) -> Predictions:
+        """Predict for arrays, from whatever protocol."""
+        return await self.lanes.many(lambda: self.observed(arrays))
+
+    def observed(self, arrays: Mapping[str, Array]) -> Predictions:
+        """Predict and count."""
+        predictions = self.predictor.predict_arrays(arrays)
+        self.counters.observe(arrays, predictions)
+        return predictions
+
+    def _whole(self, rows: list[Struct] | dict[str, Array]) -> tuple[bytes, int]:
+        answers = self._answers(self.rows.arrays(rows) if isinstance(rows, list) else rows)
+        return self._body(answers), len(answers)
+
+    def _run(self, rows: list[Struct]) -> list[dict[str, Any]]:
+        return self._answers(self.rows.arrays(rows))
+
+    def _answers(self, arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
+        predictions = self.observed(arrays)
+        answers = predictions.as_json()
+        for answer, made in zip(answers, self.ids.make(predictions.values.tolist()), strict=True):
+            answer["id"] = made
+        return answers
+
+    def _body(self, answers: Any) -> bytes:
+        return self._head + encode(answers) + b"}"

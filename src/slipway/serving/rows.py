@@ -1,0 +1,249 @@
+"""From a request's bytes to rows: a typed decoder made from the contract, and Pydantic to explain what it refuses.
+
+The decoder may refuse what Pydantic allows (Pydantic then decides); it never allows what Pydantic refuses. A test
+holds the two together.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, cast
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta, Struct, UnsetType
+from pydantic import ValidationError
+
+from slipway.contract import Array, Column, Contract
+from slipway.serving.problems import Fault, Problem, invalid, malformed, shape, too_large
+
+WRAPPED = re.compile(rb'\s*\{\s*"(rows|columns)"\s*:\s*[\[{]')
+COLON = b":"
+
+
+class Rows:
+    """Reads rows of one contract. A row is a `Struct` whose fields f0, f1, ... are the columns in order."""
+
+    def __init__(self, contract: Contract, *, most: int) -> None:
+        self.contract = contract
+        self._most = most
+        self._model = contract.model()
+        options: dict[str, Any] = {"forbid_unknown_fields": True, "kw_only": True, "gc": False}
+        options["rename"] = {f"f{n}": column.name for n, column in enumerate(contract.columns)}
+        self._names = [f"f{n}" for n in range(len(contract.columns))]
+        row: Any = msgspec.defstruct("Row", _fields(contract, _type), **options)
+        columns: Any = msgspec.defstruct("Columns", _fields(contract, lambda column: _list(_type(column))), **options)
+        self.row = row
+        self._one = msgspec.json.Decoder(row)
+        self._many = _decoder("rows", list[row])
+        self._columnar = _decoder("columns", columns)
+
+    def decode(self, body: bytes) -> list[Struct] | dict[str, Array]:
+        """Read a body of `/predict`: the rows, or (of a columnar one) the contract's arrays. Raises Problem."""
+        wrapped = WRAPPED.match(body)
+        try:
+            if wrapped is None:
+                return self._unique([self._one.decode(body)], body, 0)
+            if wrapped[1] == b"rows":
+                return self._unique(self._many.decode(body).rows, body, 1)
+            columns = self._columnar.decode(body).columns
+            if (arrays := self._of_columns(columns, body)) is not None:
+                return arrays
+        except (ValueError, RecursionError):  # what exactly is wrong, is found out more slowly
+            pass
+        return self.understand(strict_json(body))
+
+    def understand(self, content: Any) -> list[Struct]:
+        """Read rows from parsed JSON in any of the three forms. Raises Problem listing every fault."""
+        if not isinstance(content, dict):
+            raise shape('a row is a JSON object; several are {"rows": [...]} or {"columns": {...}}')
+        if content.keys() == {"rows"} and isinstance(content["rows"], list):
+            return self.validate(content["rows"])
+        if content.keys() == {"columns"} and isinstance(content["columns"], dict):
+            return self.validate(transposed(content["columns"]))
+        return self.validate([content])
+
+    def validate(self, rows: Sequence[Any]) -> list[Struct]:
+        """Check rows that were parsed already, as JSON objects. Raises Problem listing every fault."""
+        self.limit(len(rows))
+        faults: list[Fault] = []
+        for number, row in enumerate(rows):
+            try:
+                self._model.model_validate(row)
+            except ValidationError as error:
+                faults += [_fault(number, item) for item in error.errors(include_url=False, include_context=False)]
+        if faults:
+            raise invalid(faults)
+        return [self._make(row.get(name) for name in self.contract.names) for row in rows]
+
+    def check(self, columns: Mapping[str, Any]) -> dict[str, Array]:
+        """Check columns of binary formats (NumPy arrays, NaN or None for missing). Raises Problem."""
+        lengths = {len(values) for values in columns.values()}
+        known = columns.keys() <= set(self.contract.names)
+        if known and len(lengths) == 1:
+            self.limit(lengths.pop())
+            try:
+                arrays = self.contract.arrays(columns)
+            except (ValueError, TypeError, OverflowError, Exception) as error:
+                if isinstance(error, Problem):
+                    raise
+            else:
+                if all(_allowed(column, arrays[column.name], columns) for column in self.contract.columns):
+                    return arrays
+        self.arrays(self.validate(transposed({name: _listed(values) for name, values in columns.items()})))
+        raise shape("the columns' types are not those of the model's features")
+
+    def limit(self, rows: int) -> None:
+        """Raise Problem unless a request may have so many rows."""
+        if not rows:
+            raise shape("there are no rows")
+        if rows > self._most:
+            raise too_large(f"{rows} rows; at most {self._most} are taken at once")
+
+    def arrays(self, rows: Sequence[Struct]) -> dict[str, Array]:
+        """Make the contract's arrays of rows."""
+        made: dict[str, Array] = {}
+        for n, column in enumerate(self.contract.columns):
+            name = f"f{n}"
+            values = [getattr(row, name) for row in rows]
+            missing = np.nan if column.numeric else ""
+            if column.optional:
+                values = [missing if value is None or value is UNSET else value for value in values]
+            made[column.name] = np.array(values, dtype=column.dtype)
+        return made
+
+    def split(self, arrays: Mapping[str, Array]) -> list[Struct]:
+        """Make rows of the contract's arrays (of few rows)."""
+        columns = [arrays[name].tolist() for name in self.contract.names]
+        return [self._make(values) for values in zip(*columns, strict=True)]
+
+    def _make(self, values: Iterable[Any]) -> Struct:
+        row: Struct = self.row(**dict(zip(self._names, values, strict=True)))
+        return row
+
+    def _unique(self, rows: list[Struct], body: bytes, around: int) -> list[Struct]:
+        """Let rows pass if no key stands twice in an object, which the decoder does not see.
+
+        As many colons as keys were taken prove it. More are either a repeated key or a colon in a string.
+        """
+        self.limit(len(rows))
+        taken = around + len(rows) * len(self.contract.columns)
+        for n, column in enumerate(self.contract.columns):
+            if column.optional:
+                taken -= sum(getattr(row, f"f{n}") is UNSET for row in rows)
+        if body.count(COLON) != taken:
+            strict_json(body)
+        return rows
+
+    def _of_columns(self, columns: Struct, body: bytes) -> dict[str, Array] | None:
+        values = {c.name: getattr(columns, f"f{n}") for n, c in enumerate(self.contract.columns)}
+        given = {name: value for name, value in values.items() if value is not UNSET}
+        lengths = {len(value) for value in given.values()}
+        if len(lengths) != 1:
+            return None
+        self.limit(lengths.pop())
+        if body.count(COLON) != 1 + len(given):
+            strict_json(body)
+        return self.contract.arrays(given)
+
+
+def strict_json(body: bytes) -> Any:
+    """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no key twice. Raises Problem (400)."""
+    try:
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_constant)
+    except RecursionError:
+        raise malformed("the JSON is nested too deeply") from None
+    except ValueError as error:  # of JSON and of UTF-8
+        raise malformed(f"not JSON: {error}"[:300]) from None
+
+
+def transposed(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Turn columns (lists of one length) into rows. Raises Problem."""
+    if not columns or not all(isinstance(values, list) for values in columns.values()):
+        raise shape("columns are lists of values, one a row")
+    if len({len(values) for values in columns.values()}) > 1:
+        lengths = ", ".join(f"{name}: {len(values)}" for name, values in list(columns.items())[:20])
+        raise shape(f"the columns are not of one length ({lengths})")
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _type(column: Column) -> Any:
+    if column.kind == "category":
+        kind: Any = Literal[column.categories]
+    else:
+        kind = {"number": float, "integer": int, "boolean": bool, "text": str}[column.kind]
+    bounds: dict[str, Any] = {"ge": column.minimum, "le": column.maximum, "gt": column.above, "lt": column.below}
+    given = {key: value for key, value in bounds.items() if value is not None}
+    kind = Annotated[kind, Meta(**given)] if given else kind
+    return kind | None if column.optional else kind
+
+
+def _fields(contract: Contract, kind: Callable[[Column], Any]) -> list[Any]:
+    return [
+        (f"f{n}", kind(column) | UnsetType, UNSET) if column.optional else (f"f{n}", kind(column))
+        for n, column in enumerate(contract.columns)
+    ]
+
+
+def _list(kind: Any) -> Any:
+    return list[kind]
+
+
+def _decoder(name: str, kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(msgspec.defstruct(name, [(name, kind)], forbid_unknown_fields=True))
+
+
+def _fault(number: int, item: Any) -> Fault:
+    place = ".".join(str(part) for part in item["loc"])
+    return Fault(number, place, item["type"], item["msg"], None if item["type"] == "missing" else item["input"])
+
+
+def _allowed(column: Column, values: Array, given: Mapping[str, Any]) -> bool:
+    """Tell whether an array (missing: NaN or "") keeps to a column's rules."""
+    missing = np.isnan(values) if column.numeric else values == ""
+    if missing.any() and not column.optional:
+        return False
+    if column.kind in ("boolean", "category", "text"):
+        return _right_kind(column, values, missing, given)
+    present = values[~missing] if column.optional else values
+    bounds = [
+        column.minimum is None or bool((present >= column.minimum).all()),
+        column.maximum is None or bool((present <= column.maximum).all()),
+        column.above is None or bool((present > column.above).all()),
+        column.below is None or bool((present < column.below).all()),
+        bool(np.isfinite(present).all()),
+        column.kind == "number" or bool((present == np.floor(present)).all()),
+    ]
+    return all(bounds) and np.asarray(given.get(column.name, values)).dtype.kind in "fiu"
+
+
+def _right_kind(column: Column, values: Array, missing: Array, given: Mapping[str, Any]) -> bool:
+    if column.kind == "boolean":
+        return bool(np.isin(values[~missing], (0.0, 1.0)).all()) and (
+            np.asarray(given.get(column.name, np.zeros(1, bool))).dtype.kind in "bO"
+        )
+    texts = set(values[~missing].tolist())
+    if column.kind == "category":
+        return texts <= set(column.categories)
+    return all(isinstance(text, str) for text in texts)
+
+
+def _listed(values: Any) -> list[Any]:
+    return cast("list[Any]", values.tolist() if hasattr(values, "tolist") else list(values))
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {key[:100]!r} stands twice in one object")
+            seen.add(key)
+    return made
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

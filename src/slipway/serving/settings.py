@@ -1,0 +1,81 @@
+"""The server's settings: environment variables `SLIPWAY_*`, typed; an unknown name or a wrong value is refused."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from slipway.errors import SlipwayError
+
+PREFIX = "SLIPWAY_"
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Each field is the environment variable `SLIPWAY_` and its name in capitals."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bundle: Annotated[Path, Field(description="the folder of the bundle that is served")] = Path("champion/bundle")
+    expected: Annotated[
+        str | None, Field(pattern="^[0-9a-f]{12,64}$", description="refuse any bundle but this version or digest")
+    ] = None
+    host: Annotated[str, Field(description="address to listen at; 0.0.0.0 for every interface")] = "127.0.0.1"
+    port: Annotated[Port, Field(description="port to listen at; 0 takes a free one")] = 8000
+    ops_port: Annotated[
+        Port | None, Field(description="a second port for probes and metrics, which the first one then lacks")
+    ] = None
+    threads: Annotated[Count, Field(description="threads inside one inference")] = 1
+    body_bytes: Annotated[Count, Field(description="largest body of a request")] = 8 << 20
+    buffer_bytes: Annotated[Count, Field(description="all bodies held at one time")] = 256 << 20
+    max_rows: Annotated[Count, Field(description="most rows in one request")] = 10_000
+    in_flight: Annotated[Count, Field(description="most requests at work at one time; more are answered 503")] = 512
+    body_seconds: Annotated[Seconds, Field(description="time to send headers, and then a body")] = 10
+    request_seconds: Annotated[Seconds, Field(description="time to answer a request that has been read")] = 30
+    keep_alive_seconds: Annotated[Count, Field(description="how long an idle connection is kept")] = 75
+    drain_seconds: Annotated[
+        float, Field(ge=0, description="after SIGTERM: how long to be unready, yet serve, before closing the door")
+    ] = 0
+    grace_seconds: Annotated[Count, Field(description="after that: how long to finish what was accepted")] = 20
+    api_keys_file: Annotated[
+        Path | None, Field(description="a file of API keys, one a line; it is read again when it changes")
+    ] = None
+    feedback_key: Annotated[
+        SecretStr | None, Field(min_length=16, description="signs prediction ids; the same for all replicas")
+    ] = None
+    feedback_seconds: Annotated[Count, Field(description="how long after a prediction feedback is taken")] = 604_800
+    feedback_kept: Annotated[Count, Field(description="feedback ids remembered, to refuse duplicates")] = 100_000
+    log_requests: Annotated[bool, Field(description="log one line a request")] = True
+    log_values: Annotated[bool, Field(description="log the body of /predict requests, too")] = False
+    otlp_endpoint: Annotated[
+        str | None, Field(pattern="^https?://", description="OpenTelemetry collector (needs slipway[otel])")
+    ] = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+        """Read the settings; `given` ones that are not None win. Raises SlipwayError naming each fault."""
+        values: dict[str, Any] = {
+            name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)
+        }
+        try:
+            return cls.model_validate(values | {name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            raise SlipwayError("\n".join(_fault(item) for item in error.errors())) from None
+
+
+def _fault(item: Any) -> str:
+    name = str(item["loc"][0])
+    variable = PREFIX + name.upper()
+    if item["type"] != "extra_forbidden":
+        shown = "" if name == "feedback_key" else f" (it is {item['input']!r})"
+        return f"{variable}: {item['msg']}{shown}"
+    close = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    known = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
+    return f"{variable}: unknown; " + (f"did you mean {PREFIX}{close[0].upper()}?" if close else f"known: {known}")
