@@ -1,0 +1,98 @@
+"""Great Expectations' Data Docs as one page that needs no network and is the same bytes for the same results.
+
+The site that Great Expectations builds fetches scripts and styles from elsewhere (without them its index and the marks
+of what failed are blank), carries times and random ids, and leaves cells of the data unescaped. So its own renderers
+make the content, and the page is ours.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+import shutil
+from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import great_expectations as gx
+from great_expectations.core import ExpectationValidationResult
+from great_expectations.render.renderer import ValidationResultsColumnSectionRenderer
+from great_expectations.render.view import DefaultJinjaSectionView
+from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
+
+from slipway.expectations.outcome import Outcome
+
+SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)  # each draws a picture with a library from elsewhere
+RANDOM = re.compile(r"(-collapse-body)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def write(folder: Path, name: str, results: Sequence[ExpectationValidationResult]) -> None:
+    """Write `index.html` into the folder, and nothing else: a section for the table, and one for each column."""
+    groups: dict[str | None, list[ExpectationValidationResult]] = {}
+    for result in results:
+        groups.setdefault(Outcome.of(result).column, []).append(result)
+    view: Any = DefaultJinjaSectionView()
+    environment = Environment(
+        loader=PackageLoader("slipway", "templates"), autoescape=select_autoescape(["html"]), trim_blocks=True
+    )
+    page = environment.get_template("data_docs.html").render(
+        name=name,
+        total=len(results),
+        failed=sum(not result.success for result in results),
+        version=gx.__version__,
+        sections=[_section(view, number, *group) for number, group in enumerate(groups.items(), start=1)],
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_text(page, "utf-8")
+
+
+def _section(
+    view: Any, number: int, column: str | None, results: Sequence[ExpectationValidationResult]
+) -> dict[str, Any]:
+    logging.getLogger("great_expectations.render").setLevel(
+        logging.CRITICAL
+    )  # it cannot say how many rows an error has
+    renderer: Any = ValidationResultsColumnSectionRenderer()
+    content = renderer.render([_shown(result) for result in results]).to_json_dict()
+    rendered = view.render({"section": content, "section_loop": {"index": number}})
+    rendered = RANDOM.sub(r"\1", SCRIPT.sub("", rendered))
+    return {
+        "title": column or "the table",
+        "failed": not all(result.success for result in results),
+        "html": Markup(rendered),  # noqa: S704  (`_shown` has escaped the data)
+    }
+
+
+def _shown(result: ExpectationValidationResult) -> ExpectationValidationResult:
+    """Copy a result with its values escaped and their rows told, and errors without a traceback (its paths vary)."""
+    outcome, details = Outcome.of(result), _escaped(result.result)
+    config: Any = copy(result.expectation_config)
+    config.description = config.description and html.escape(config.description)
+    if outcome.rows:
+        pairs = zip(outcome.cells, outcome.rows, strict=False)
+        details["partial_unexpected_counts"] = [
+            {"value": html.escape(f"{cell} in row {row}"), "count": 1} for cell, row in pairs
+        ]
+    if outcome.found and not isinstance(details.get("observed_value"), int | float):
+        details["observed_value"] = html.escape(outcome.found)
+    error = outcome.found if outcome.found and outcome.found.startswith("error: ") else None
+    return ExpectationValidationResult(
+        success=result.success,
+        expectation_config=config,
+        result=details,
+        exception_info={"raised_exception": bool(error), "exception_message": error, "exception_traceback": ""},
+    )
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(item) for item in value]
+    if isinstance(value, str):
+        return html.escape(value)
+    return value.item() if hasattr(value, "item") else value  # the renderers take no NumPy numbers

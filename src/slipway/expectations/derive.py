@@ -1,0 +1,178 @@
+"""Great Expectations' expectations, derived from the contract: what must hold of the records, without being said twice.
+
+Every expectation has a `description` in plain words, which reports and Data Docs show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import great_expectations.expectations as gxe
+import numpy as np
+from great_expectations.expectations.expectation import Expectation
+
+from slipway.contract import Column, Contract, Target
+from slipway.expectations import BOTH
+from slipway.params import Validate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# For each numeric kind: in words, the pandas dtypes that hold it, and what its text looks like.
+NUMERIC: dict[str, tuple[str, list[str], str]] = {
+    "number": ("a number", ["int64", "float64"], r"^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*$"),
+    "integer": ("a whole number", ["int64", "float64"], r"^\s*[-+]?\d+(?:\.0*)?\s*$"),
+    "boolean": ("true or false", ["bool", "float64"], r"^\s*(?i:true|false|[01](?:\.0)?)\s*$"),
+}
+
+
+def legible(contract: Contract, table: pd.DataFrame) -> pd.DataFrame:
+    """Give numeric columns that hold values of another kind (a fraction, an infinity) as text, so that they show."""
+    shown = {column.name: _legible(column, table[column.name]) for column in contract.columns if column.name in table}
+    return table.assign(**shown)
+
+
+def _legible(column: Column, values: pd.Series) -> pd.Series:
+    if not column.numeric:
+        return values
+    if values.isna().all():
+        return values.astype("float64")  # no value is of a wrong kind
+    if values.dtype.kind not in "fiub":
+        return values
+    numbers = values.to_numpy(dtype="float64", na_value=np.nan)
+    strange = np.isinf(numbers)
+    if column.kind == "integer":
+        strange |= numbers % 1 != 0
+    elif column.kind == "boolean":
+        strange |= (numbers != 0) & (numbers != 1)
+    return values.astype("string") if (strange & ~np.isnan(numbers)).any() else values
+
+
+def of_records(contract: Contract, table: pd.DataFrame, params: Validate) -> list[Expectation]:
+    """Derive what must hold of the records, of which `table` is a legible table; its index names the rows.
+
+    A column that the table lacks has no expectations of its own: that it is lacking is said once.
+    """
+    derived: list[Expectation] = [
+        gxe.ExpectTableColumnsToMatchSet(
+            column_set=list(contract.names),
+            description="the columns are those that the schema declares, and no others",
+        )
+    ]
+    for column in contract.columns:
+        if column.name in table:
+            derived += of_column(column, table[column.name], params)
+    if len(table.columns) > 1:
+        derived.append(
+            gxe.ExpectCompoundColumnsToBeUnique(column_list=list(table.columns), description="no record occurs twice")
+        )
+    return derived
+
+
+def of_column(column: Column, values: pd.Series, params: Validate) -> list[Expectation]:
+    """Derive what must hold of one column; `values` decide only how its type can be checked."""
+    derived = [_presence(column, params.missing_at_most)]
+    if column.numeric:
+        kind, sound = _kind(column, values)
+        return [*derived, kind, *(_bounds(column) if sound else [])]
+    if column.kind == "category":
+        in_set = gxe.ExpectColumnValuesToBeInSet(
+            column=column.name,
+            value_set=list(column.categories),
+            description=f"{column.name} is one of {_listed(column.categories)}",
+        )
+        return [*derived, in_set]
+    filled = gxe.ExpectColumnValuesToMatchRegex(
+        column=column.name, regex=r"\S", description=f"{column.name} is not blank"
+    )
+    return [*derived, filled]
+
+
+def _presence(column: Column, missing_at_most: float) -> Expectation:
+    if column.optional:
+        description = f"{column.name} is missing in at most {missing_at_most:.6g} of the records"
+        return gxe.ExpectColumnValuesToNotBeNull(
+            column=column.name, mostly=round(1 - missing_at_most, 9), description=description
+        )
+    return gxe.ExpectColumnValuesToNotBeNull(column=column.name, description=f"{column.name} is never missing")
+
+
+def _kind(column: Column, values: pd.Series) -> tuple[Expectation, bool]:
+    """Expect the numeric column's kind; and whether the values have it, so that they can be compared with bounds."""
+    words, dtypes, pattern = NUMERIC[column.kind]
+    description = f"{column.name} is {words}"
+    if values.dtype.kind in "fiub" or values.dropna().astype("str").str.contains(pattern).all():
+        types = gxe.ExpectColumnValuesToBeInTypeList(column=column.name, type_list=dtypes, description=description)
+        return types, values.dtype.kind in "fiub"
+    regex = gxe.ExpectColumnValuesToMatchRegex(column=column.name, regex=pattern, description=description)
+    return regex, False
+
+
+def _bounds(column: Column) -> list[Expectation]:
+    """Expect the declared bounds; of two on one side the narrower."""
+    low = max(_declared((column.minimum, False), (column.above, True)), default=None)
+    high = min(_declared((column.maximum, True), (column.below, False)), default=None)
+    words = []
+    if low:
+        words.append(f"{'above' if low[1] else 'at least'} {low[0]:.12g}")
+    if high:
+        words.append(f"{'at most' if high[1] else 'below'} {high[0]:.12g}")
+    if not words:
+        return []
+    unit = f" {column.unit}" if column.unit else ""
+    return [
+        gxe.ExpectColumnValuesToBeBetween(
+            column=column.name,
+            min_value=low and low[0],
+            max_value=high and high[0],
+            strict_min=bool(low and low[1]),
+            strict_max=bool(high and not high[1]),
+            description=f"{column.name} is {' and '.join(words)}{unit}",
+        )
+    ]
+
+
+def _declared(*bounds: tuple[float | None, bool]) -> Iterable[tuple[float, bool]]:
+    return [(value, flag) for value, flag in bounds if value is not None]
+
+
+def of_split(target: Target, table: pd.DataFrame) -> list[Expectation]:
+    """Derive what must hold between the parts.
+
+    table: the column `individual in both parts` (its identity, or missing), and for each part a column with the
+    target of its records (missing in the records of the other part).
+    """
+    derived: list[Expectation] = []
+    for name in table.columns:
+        if name == BOTH:
+            description = "no individual is both learned from and tested on"
+            derived.append(gxe.ExpectColumnValuesToBeNull(column=BOTH, description=description))
+        elif target.classes:
+            derived.append(
+                gxe.ExpectColumnDistinctValuesToContainSet(
+                    column=name,
+                    value_set=list(target.classes),
+                    description=f"every {target.column.name} is among {name}: {_listed(map(str, target.classes))}",
+                )
+            )
+    return derived
+
+
+def of_measures(sizes: Iterable[str], scores: Mapping[str, float], target: str, params: Validate) -> list[Expectation]:
+    """Derive what must hold of a table with one row: the parts' sizes, and each feature's score as an oracle."""
+    derived: list[Expectation] = [
+        gxe.ExpectColumnMinToBeBetween(column=name, min_value=1, description=f"there are {name}") for name in sizes
+    ]
+    for name in scores:
+        description = (
+            f"{name} alone does not tell {target}: it predicts it with a score of at most {params.leak_at_most:.6g}"
+        )
+        derived.append(
+            gxe.ExpectColumnMaxToBeBetween(column=name, max_value=params.leak_at_most, description=description)
+        )
+    return derived
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,99 @@
+"""What came of an expectation: Great Expectations' many forms of a result as one, in plain words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationValidationResult
+
+WIDEST = 40  # characters of an offending value that are shown
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one expectation.
+
+    expectation: in words. column: the one that it is about, if it is about one. count, share: of the records that are
+    not as expected; None if it is about the table or column as a whole. values: the first of them (None: missing);
+    rows: where they stand in the source. found: what was observed of the whole, or the error that was raised.
+    """
+
+    expectation: str
+    column: str | None
+    passed: bool
+    count: int | None = None
+    share: float | None = None
+    values: tuple[str | int | float | bool | None, ...] = ()
+    rows: tuple[int, ...] = ()
+    found: str | None = None
+
+    @classmethod
+    def of(cls, result: ExpectationValidationResult) -> Outcome:
+        """Read a result of Great Expectations."""
+        config: Any = result.expectation_config
+        details = result.result
+        percent = details.get("unexpected_percent_total", details.get("unexpected_percent"))
+        return cls(
+            expectation=config.description or _in_words(config.type, config.kwargs),
+            column=config.kwargs.get("column"),
+            passed=bool(result.success),
+            count=details.get("unexpected_count"),
+            share=None if percent is None else round(percent / 100, 9),
+            values=tuple(_plain(value) for value in details.get("partial_unexpected_list", ())),
+            rows=tuple(int(row) for row in details.get("partial_unexpected_index_list") or ()),
+            found=_error(result.exception_info) or _found(details),
+        )
+
+    @property
+    def cells(self) -> list[str]:
+        """The first offending values, as short texts."""
+        texts = ["(missing)" if value is None else str(value) for value in self.values]
+        return [text if len(text) <= WIDEST else text[: WIDEST - 1] + "…" for text in texts]
+
+
+def _in_words(kind: str, arguments: Mapping[str, Any]) -> str:
+    """Describe an expectation that has no description: "expect column mean to be between: column=mass, ..."."""
+    listed = ", ".join(f"{name}={_plain(value)}" for name, value in arguments.items() if name != "batch_id")
+    return f"{kind.replace('_', ' ')}{': ' if listed else ''}{listed}"
+
+
+def _error(info: Mapping[str, Any]) -> str | None:
+    """Find the message of what an expectation raised; it is told at once, or once for each metric."""
+    for item in (info, *info.values()):
+        if isinstance(item, Mapping) and item.get("raised_exception"):
+            return "error: " + re.sub("^Error: ", "", str(item["exception_message"]))
+    return None
+
+
+def _found(details: Mapping[str, Any]) -> str | None:
+    """Say what was observed, if the expectation is about the table or column as a whole."""
+    if "unexpected_count" in details:
+        return None
+    mismatched = details.get("details", {}).get("mismatched", {})
+    lacking = mismatched.get("missing") or details.get("partial_missing_list")
+    unknown = mismatched.get("unexpected")
+    words = [f"lacks {_plain(lacking)}"] if lacking else []
+    words += [f"unknown: {_plain(unknown)}"] if unknown else []
+    observed = _plain(details.get("observed_value"))
+    if words or observed is None:
+        return "; ".join(words) or None
+    return f"{observed:.6g}" if isinstance(observed, float) else str(observed)
+
+
+def _plain(value: Any) -> Any:
+    """Give a value as JSON has it: what is no number, truth or text becomes text, and what is missing None."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={_plain(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_plain(item)) for item in value)
+    value = value.item() if hasattr(value, "item") else value
+    if value is None or str(value) in ("nan", "<NA>", "NaT"):
+        return None
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
+    return value if isinstance(value, str | int | float | bool) else str(value)

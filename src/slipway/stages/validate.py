@@ -1,0 +1,177 @@
+"""Stage 2: is the table what the contract and the project expect? Nothing is trained on data that failed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from slipway.artifacts import DATA_DOCS, PASSED, REPORT, ROW, TEST, TRAIN
+from slipway.contract import canonical_json, features, record, target
+from slipway.errors import SlipwayError
+from slipway.expectations import BOTH, leak
+from slipway.expectations.outcome import Outcome
+from slipway.params import Validate
+from slipway.problem import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.expectations.expectation import Expectation
+    from rich.table import Table
+
+FIRST = 5  # as many offending values are shown
+PARTS = {"train": TRAIN, "test": TEST}
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """The outcome of every expectation; `rows` counts the records of each part."""
+
+    rows: Mapping[str, int]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the table may be learned from."""
+        return not self.failures
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """The expectations that do not hold."""
+        return [outcome for outcome in self.outcomes if not outcome.passed]
+
+
+def validate(problem: Problem, params: Validate, table: Path, out: Path) -> ValidationReport:
+    """Run all expectations on the tables in the folder `table`; write the report, Data Docs and the pass to `out`.
+
+    The pass holds the digests of the tables, and there is none unless everything holds: training asks for it.
+    Raises SlipwayError if the tables cannot be read.
+    """
+    os.environ.setdefault("HOME", tempfile.gettempdir())  # Great Expectations asks who is at home, and writes nothing
+    from slipway.expectations import data_docs  # imports Great Expectations, which takes seconds
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / PASSED).unlink(missing_ok=True)
+    parts = {part: _read(table / name) for part, name in PARTS.items()}
+    results = list(_run(_batches(problem, params, parts)))
+    outcomes = tuple(Outcome.of(result) for result in results)
+    report = ValidationReport({part: len(rows) for part, rows in parts.items()}, outcomes)
+    data_docs.write(out / DATA_DOCS, problem.name, results)
+    content = {"passed": report.passed, "rows": report.rows, "expectations": [asdict(one) for one in outcomes]}
+    (out / REPORT).write_bytes(canonical_json(content))
+    if report.passed:
+        digests = {part: hashlib.sha256((table / name).read_bytes()).hexdigest() for part, name in PARTS.items()}
+        (out / PASSED).write_bytes(canonical_json(digests))
+    return report
+
+
+def failures_table(report: ValidationReport) -> Table:
+    """Make the table that a terminal shows of the expectations that do not hold."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"{len(report.failures)} of {len(report.outcomes)} expectations fail"
+    table = Table("expected", "records", "share", "found", "in row", title=title)
+    for failure in report.failures:
+        table.add_row(
+            escape(failure.expectation),
+            "" if failure.count is None else f"{failure.count:,}",
+            "" if failure.share is None else f"{failure.share:.2%}",
+            escape(failure.found or "\n".join(failure.cells)),
+            "\n".join(map(str, failure.rows)),
+        )
+    return table
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise SlipwayError(f"{path}: no such file; `slipway prepare` writes it") from None
+    except (OSError, ValueError) as error:  # what PyArrow raises for a file that is not Parquet
+        raise SlipwayError(f"{path}: cannot be read as Parquet: {error}") from None
+    # Great Expectations tells the index of an offending record; of an index with a name it does so much more slowly.
+    return table.set_index(ROW).rename_axis(None) if ROW in table else table
+
+
+class _Batch(NamedTuple):
+    table: pd.DataFrame
+    expectations: list[Expectation]
+
+
+def _batches(problem: Problem, params: Validate, parts: Mapping[str, pd.DataFrame]) -> list[_Batch]:
+    """Make the tables to look at, each with its expectations: the records, the parts, and measures of the whole."""
+    import pandas as pd
+
+    from slipway.expectations import derive
+
+    contract, goal = record(problem), target(problem)
+    filled = [rows for rows in parts.values() if len(rows)] or list(parts.values())
+    records = derive.legible(contract, pd.concat(filled).sort_index(kind="stable"))
+    split = _split(problem, parts)
+    sizes = {"rows to learn from": len(parts["train"]), "rows to test on": len(parts["test"])}
+    scores = leak.scores(features(problem), goal, parts["train"], parts["test"])
+    return [
+        _Batch(records, [*derive.of_records(contract, records, params), *problem.expectations()]),
+        _Batch(split, derive.of_split(goal, split)),
+        _Batch(pd.DataFrame([sizes | scores]), derive.of_measures(sizes, scores, problem.target, params)),
+    ]
+
+
+def _split(problem: Problem, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Lay the parts side by side: the targets of each, and who is in both."""
+    import pandas as pd
+
+    rows = pd.concat(parts.values())
+    learned = np.arange(len(rows)) < len(parts["train"])
+    split = pd.DataFrame(index=rows.index)
+    if problem.target in rows:
+        for name, part in zip(parts, (learned, ~learned), strict=True):
+            split[f"{name} rows"] = rows[problem.target].where(part).array
+    if set(problem.identities) <= set(rows.columns):
+        identity = rows[list(problem.identities)].astype("str")
+        names = identity[problem.identities[0]].str.cat(identity.iloc[:, 1:], sep=" / ")
+        codes, individuals = pd.factorize(names)  # -1: missing, of which another expectation speaks
+        seen, asked = (np.bincount(codes[part] + 1, minlength=len(individuals) + 1) for part in (learned, ~learned))
+        both = (seen > 0) & (asked > 0)
+        both[0] = False
+        split[BOTH] = names.where(both[codes + 1]).array
+    return split
+
+
+def _run(batches: list[_Batch]) -> Iterator[ExpectationValidationResult]:
+    """Run the expectations with Great Expectations; results come in the order of the expectations."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    config = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+    source = gx.get_context(mode="ephemeral", project_config=config).data_sources.add_pandas("table")
+    definition = source.add_dataframe_asset("records").add_batch_definition_whole_dataframe("whole")
+    form = {"result_format": "SUMMARY", "partial_unexpected_count": FIRST}  # COMPLETE is many times slower
+    for batch in batches:
+        suite = gx.ExpectationSuite(name="slipway", expectations=batch.expectations)
+        for number, expectation in enumerate(suite.expectations):
+            expectation.id = f"{number:06}"
+        results = definition.get_batch({"dataframe": batch.table}).validate(suite, result_format=form).results
+        yield from sorted(results, key=_number)
+
+
+def _number(result: ExpectationValidationResult) -> str:
+    return str(getattr(result.expectation_config, "id", ""))
