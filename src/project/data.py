@@ -36,16 +36,17 @@ def load(folder: Path) -> pd.DataFrame:
     """Read the raw records: one row for each penguin that was measured, index 1 for the file's first record."""
     import pandas as pd
 
-    raw = pd.read_csv(folder / "penguins-raw.csv", na_values=["NA"], keep_default_na=False)
+    raw = pd.read_csv(folder / "penguins-raw.csv", na_values=["NA"], keep_default_na=False, index_col=False)
     raw.index += 1
     if "Comments" in raw:
-        raw = raw[raw["Comments"] != NOT_SAMPLED]  # a nest was noted, but no bird was measured
+        noted = raw["Comments"].astype("str").str.startswith(NOT_SAMPLED, na=False)
+        raw = raw[~noted]  # a nest was noted, but no bird was measured
     table = raw.drop(columns=[name for name, field in COLUMNS.items() if field is None], errors="ignore")
     table = table.rename(columns={name: field for name, field in COLUMNS.items() if field})
     if "species" in table:
-        table["species"] = table["species"].str.split().str[0]  # "Adelie Penguin (Pygoscelis adeliae)"
+        table["species"] = table["species"].astype("str").str.split().str[0]  # "Adelie Penguin (Pygoscelis adeliae)"
     if "sex" in table:
-        table["sex"] = table["sex"].str.lower()
+        table["sex"] = table["sex"].astype("str").str.lower()
     if "season" in table:
-        table["season"] = "20" + table["season"].str[3:5]  # "PAL0708": the season of 2007 to 2008
+        table["season"] = "20" + table["season"].astype("str").str[3:5]  # "PAL0708": the season of 2007 to 2008
     return table

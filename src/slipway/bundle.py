@@ -102,7 +102,7 @@ def write_bundle(folder: Path, manifest: Mapping[str, Any], files: Mapping[str, 
     manifest: the manifest's content without `format` and `files`, which are added here.
     files: name and content of every other file of the bundle.
     """
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     content = canonical_json({**manifest, "format": 1, "files": digests})
     _manifest(content)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def read_bundle(folder: Path, *, expected: str | None = None) -> Bundle:
     digest = hashlib.sha256(content).hexdigest()
     if expected is not None and not digest.startswith(expected):
         raise BundleError(
-            f"{folder / MANIFEST}: this is bundle {digest[:VERSION_DIGITS]}, but {expected[:VERSION_DIGITS]} is expected"
+            f"{folder / MANIFEST}: this is bundle {digest[:VERSION_DIGITS]}, expected is {expected[:VERSION_DIGITS]}"
         )
     manifest = _manifest(content, folder)
     for name in sorted(set(manifest.files) - names):

@@ -96,7 +96,7 @@ class Column:
             strings = np.asarray(values, dtype=object)
         except (TypeError, ValueError) as error:
             raise SlipwayError(f"{self.name}: not a {self.kind}: {error}") from None
-        strange = strings != strings  # NaN, which is what pandas calls a missing string  # noqa: PLR0124
+        strange = strings != strings  # NaN, which is what pandas calls a missing string
         return np.where((strings == None) | strange, MISSING, strings)  # noqa: E711  (elementwise)
 
     @staticmethod
@@ -326,5 +326,8 @@ def _plain(column: Column, values: Array) -> list[Any]:
 
 
 def canonical_json(value: Any) -> bytes:
-    """Write JSON that is the same bytes for the same value: sorted keys, two spaces, a newline at the end."""
-    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    """Write JSON that is the same bytes for the same value: two spaces, a newline at the end, keys as they come.
+
+    The order of keys is kept since it means something: columns and classes are in the order of their declaration.
+    """
+    return (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()

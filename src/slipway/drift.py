@@ -5,6 +5,7 @@ The population stability index over the same fixed bins is computed where the co
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ class Bins:
         ends = [format(edge, ".6g") for edge in edges]
         if not ends:
             return cls(name, ("present", ABSENT))
-        inner = [f"{low} to {high}" for low, high in zip(ends, ends[1:], strict=False)]
+        inner = [f"{low} to {high}" for low, high in itertools.pairwise(ends)]
         return cls(name, (f"below {ends[0]}", *inner, f"{ends[-1]} and above", ABSENT), edges=edges)
 
     def count(self, values: Array) -> Array:

@@ -74,6 +74,7 @@ class Gate(_Section):
     floors: Annotated[dict[str, float], Field(min_length=1)]
     slice_floors: SliceFloors | None = None
     champion: Champion
+    behaviour: bool = True
     bundle_megabytes_at_most: Annotated[float, Field(gt=0)] = 50.0
 
 

@@ -50,7 +50,7 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
         allow_onnx=params.train.compile,
     )
     runtime = load_runtime(compiled.runtime, compiled.model, contract, classes=len(goal.classes), threads=1)
-    learned = {"model": params.model, "train": params.train.model_dump()}
+    learned = {"model": dict(sorted(params.model.items())), "train": params.train.model_dump()}
     manifest = {
         "name": problem.name,
         "kind": "classification" if goal.classes else "regression",
@@ -89,7 +89,7 @@ def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Ar
     estimator = problem.build(**params.model)
     if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
         raise SlipwayError(f"build() gave a {type(estimator).__name__}, which has no fit() and predict()")
-    np.random.seed(params.train.seed)  # noqa: NPY002  for estimators that draw from the global generator
+    np.random.seed(params.train.seed)
     if hasattr(estimator, "get_params"):
         unset = [name for name, value in estimator.get_params().items() if _is_seed(name) and value is None]
         estimator.set_params(**dict.fromkeys(unset, params.train.seed))

@@ -1,0 +1,65 @@
+"""What a person sees on the terminal: one line a stage, and tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from slipway.gate import Verdict
+    from slipway.release import Release
+
+COLOURS = {"PROMOTE": "green", "HOLD": "yellow", "REJECT": "red", "pass": "green", "hold": "yellow", "fail": "red"}
+
+
+def stage_line(name: str, text: str, seconds: float | None = None) -> None:
+    """Print what a stage did, and how long it took."""
+    took = f"{seconds:6.1f} s" if seconds is not None else ""
+    click.echo(f"{click.style(f'{name:<9}', bold=True)} {text:<72} {took}".rstrip())
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table. A cell that is the name of an outcome or a verdict is coloured."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for row in rows:
+        drawn.add_row(*(Text(str(cell), style=COLOURS.get(str(cell), "")) for cell in row))
+    show(drawn)
+
+
+def show(table: Table) -> None:
+    """Print a table, as wide as the terminal; 120 columns where there is none, as in a CI log."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Print the verdict with its reasons."""
+    rows = [(reason.outcome, reason.check, reason.detail) for reason in verdict.reasons]
+    table(f"Candidate {verdict.candidate[:12]}", ("", "check", "found"), rows)
+    click.secho(f"Verdict: {verdict.verdict}", fg=COLOURS[verdict.verdict], bold=True)
+
+
+def show_history(releases: Sequence[Release]) -> None:
+    """Print what was released, newest first."""
+    rows = [
+        (
+            release.when[:16].replace("T", " "),
+            release.decision.action,
+            release.decision.previous or "-",
+            release.decision.version,
+            ", ".join(f"{name} {value:.4g}" for name, value in list(release.decision.scores.items())[:2]),
+            release.decision.reason,
+            release.decision.who,
+        )
+        for release in releases
+    ]
+    table("Releases, newest first", ("when", "action", "from", "to", "score", "reason", "who"), rows)

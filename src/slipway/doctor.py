@@ -1,0 +1,124 @@
+"""What is installed, what is configured, and whether it answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from slipway.bundle import read_bundle
+from slipway.champion import BUNDLE, read_decision
+from slipway.errors import SlipwayError
+from slipway.versioning import dvc_repository, git, remote_folder
+from slipway.workspace import Workspace
+
+PACKAGES = ("slipway", "scikit-learn", "onnxruntime", "great-expectations", "dvc", "mlflow", "fastapi")
+TIMEOUT = 5  # seconds that a server has to answer
+Finding = tuple[str, str, str]  # pass, hold or fail; what; what was found
+
+
+def examine(workspace: Workspace) -> list[Finding]:
+    """Look at everything that Slipway may need. `fail`: it cannot work so; `hold`: something optional is not there."""
+    checks: dict[str, Callable[[Workspace], str]] = {
+        "problem and params": _project,
+        "Git": _git,
+        "DVC remote": _dvc,
+        "data": _data,
+        "champion": _champion,
+    }
+    findings = list(_installed())
+    for what, check in checks.items():
+        try:
+            findings.append(("pass", what, check(workspace)))
+        except SlipwayError as error:
+            findings.append(("fail", what, str(error)))
+    findings += [_mlflow(), _tool("docker", "version", "--format", "{{.Server.Version}}")]
+    findings.append(_tool("kubectl", "config", "current-context"))
+    return findings
+
+
+def _installed() -> Iterator[Finding]:
+    yield "pass", "Python", sys.version.split()[0]
+    for package in PACKAGES:
+        try:
+            yield "pass", package, version(package)
+        except PackageNotFoundError:
+            yield "fail", package, "not installed: `make setup`"
+
+
+def _project(workspace: Workspace) -> str:
+    _ = workspace.params
+    return f"{workspace.problem.name}: predicts {workspace.problem.target} from {', '.join(workspace.features.names)}"
+
+
+def _git(workspace: Workspace) -> str:
+    git(workspace.root, "rev-parse", "--git-dir")
+    remotes = git(workspace.root, "remote").split()
+    return "remote " + ", ".join(remotes) if remotes else "a repository without a remote: nothing is pushed"
+
+
+def _dvc(workspace: Workspace) -> str:
+    with dvc_repository(workspace.root) as repository:
+        name = repository.config["core"].get("remote")
+        if not name:
+            raise SlipwayError("none is configured: `dvc remote add --default NAME URL`")
+        folder = remote_folder(workspace.root, repository)
+        url = folder or repository.config["remote"][name]["url"]
+        try:
+            odb = repository.cloud.get_remote_odb(name)
+            there = odb.fs.exists(odb.path)
+        except Exception as error:  # each kind of remote has its own library with its own errors
+            raise SlipwayError(f"{name} ({url}) does not answer: {error}") from error
+        return f"{name} ({url})" + ("" if there else ": answers, but is empty")
+
+
+def _data(workspace: Workspace) -> str:
+    if not workspace.data.exists():
+        raise SlipwayError("not here: `dvc pull data.dvc`")
+    files = [path for path in workspace.data.rglob("*") if path.is_file()]
+    return f"{len(files)} file(s), {sum(path.stat().st_size for path in files) / 1e6:.3g} MB"
+
+
+def _champion(workspace: Workspace) -> str:
+    decision = read_decision(workspace.root)
+    if decision is None:
+        return "none yet: `slipway run`, then `slipway promote`"
+    read_bundle(workspace.champion / BUNDLE, expected=decision.digest)
+    return f"{decision.version}, verified"
+
+
+def _mlflow() -> Finding:
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return "pass", "MLflow", "mlflow.db in this folder (MLFLOW_TRACKING_URI names a server)"
+    if not uri.startswith(("http://", "https://")):
+        return "pass", "MLflow", uri
+    # Not /health: a server whose allowed hosts do not include this name says 200 there, and 403 to everything else.
+    request = urllib.request.Request(  # noqa: S310  (http or https, see above)
+        f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+            return "pass", "MLflow", f"{uri} answers ({answer.status})"
+    except urllib.error.HTTPError as error:
+        refused = "; set its --allowed-hosts" if error.code == 403 else ""
+        return "fail", "MLflow", f"{uri} answers {error.code} {error.reason}{refused}"
+    except OSError as error:
+        return "fail", "MLflow", f"{uri} does not answer: {getattr(error, 'reason', error)}"
+
+
+def _tool(*command: str) -> Finding:
+    if not shutil.which(command[0]):
+        return "hold", command[0], "not installed; needed only to build images or deploy"
+    try:
+        run: Any = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return "hold", command[0], "does not answer"
+    words = (run.stdout if run.returncode == 0 else run.stderr).strip().splitlines() or ["no answer"]
+    return ("pass" if run.returncode == 0 else "hold"), command[0], words[0]

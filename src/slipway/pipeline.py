@@ -1,0 +1,36 @@
+"""Runs the stages of `dvc.yaml`, those whose inputs changed and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slipway.errors import SlipwayError
+from slipway.versioning import dvc_repository
+
+POINTERS = ("data.dvc", "champion.dvc")
+
+
+def fetch(root: Path) -> list[str]:
+    """Fetch the data and the champion from the DVC remote, as far as they are not here; name what was fetched for."""
+    pointers = [name for name in POINTERS if (root / name).exists()]
+    with dvc_repository(root) as repository:
+        absent = [name for name in pointers if not (root / name.removesuffix(".dvc")).exists()]
+        if absent:
+            repository.pull(targets=absent)
+    return absent
+
+
+def reproduce(root: Path) -> dict[str, bool]:
+    """Run the stages that are out of date, in order; say of each stage whether it was run.
+
+    The stages print their own line. Raises SlipwayError if one fails; the stages before it stay done.
+    """
+    from dvc.exceptions import ReproductionError
+
+    with dvc_repository(root) as repository:
+        stages = [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
+        try:
+            ran = {stage.addressing for stage in repository.reproduce()}
+        except ReproductionError as error:
+            raise SlipwayError(str(error)) from error
+    return {name: name in ran for name in stages}

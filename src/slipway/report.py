@@ -1,0 +1,162 @@
+"""One page that shows a run: for a browser (build/report.html), and for a pull request (build/report.md)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slipway import drift
+from slipway.artifacts import METRICS, SLICES, TRAIN
+from slipway.bundle import Bundle, read_bundle
+from slipway.champion import BUNDLE, EVALUATION, read_decision
+from slipway.contract import Contract
+from slipway.errors import SlipwayError
+from slipway.metrics import LOWER_IS_BETTER
+from slipway.versioning import git
+from slipway.workspace import Workspace
+
+PICTURES = ("confusion", "calibration", "predicted", "importance", "slices")
+NOTABLE_DRIFT = 0.1  # the customary line between "no change" and "some change" of a PSI (Lewis 1992)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the report tells."""
+
+    bundle: Bundle
+    champion: Bundle | None
+    verdict: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    slices: list[dict[str, Any]]
+    headline: str
+    changes: list[dict[str, Any]]
+    rows: int
+    lineage: dict[str, str]
+    pictures: dict[str, str]
+
+
+def write_report(workspace: Workspace) -> list[Path]:
+    """Write `build/report.html`, which needs no other file, and `build/report.md`; give their paths.
+
+    Raises SlipwayError if the candidate, its evaluation or the verdict is missing, or the verdict is another one's.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    run = gather(workspace)
+    environment = Environment(
+        loader=PackageLoader("slipway", "templates"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = lambda value: "" if value is None else format(value, ".4g")
+    environment.filters["signed"] = lambda value: "" if value is None else format(value, "+.4g")
+    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    written = []
+    for name in ("report.html", "report.md"):
+        path = workspace.root / "build" / name
+        path.write_text(environment.get_template(name).render(run=run, notable=NOTABLE_DRIFT), "utf-8")
+        written.append(path)
+    return written
+
+
+def gather(workspace: Workspace) -> Run:
+    """Read what the last run left. Raises SlipwayError if something of it is missing."""
+    bundle = read_bundle(workspace.bundle)
+    verdict = _json(workspace.verdict)
+    if verdict["candidate"] != bundle.digest:
+        raise SlipwayError(f"{workspace.verdict} was given of another candidate; run `slipway gate` again")
+    decision = read_decision(workspace.root)
+    folder = workspace.champion if decision and workspace.champion.exists() else None
+    champion = read_bundle(folder / BUNDLE, expected=decision.digest) if folder and decision else None
+    slices = _json(workspace.evaluation / SLICES)
+    before = {s["slice"]: s for s in _json(folder / EVALUATION / SLICES)} if folder else {}
+    headline = next(iter(slices[0]["scores"]), "") if slices else ""
+    for item in slices:
+        item["before"] = before.get(item["slice"], {}).get("scores", {}).get(headline)
+    rows, changes = data_changes(workspace, champion)
+    return Run(
+        bundle,
+        champion,
+        verdict,
+        _compared(_json(workspace.evaluation / METRICS), verdict["comparison"]),
+        slices,
+        headline,
+        changes,
+        rows,
+        _lineage(workspace, bundle, champion),
+        {name: _picture(path) for name in PICTURES if (path := workspace.evaluation / f"{name}.svg").exists()},
+    )
+
+
+def data_changes(workspace: Workspace, champion: Bundle | None) -> tuple[int, list[dict[str, Any]]]:
+    """Give the number of training rows, and how each feature's distribution moved since the champion's training.
+
+    The measure is the PSI over the champion's bins; a feature that the champion does not know has none.
+    """
+    import pandas as pd
+
+    table = pd.read_parquet(workspace.table / TRAIN)
+    arrays = workspace.features.arrays(table)
+    if champion is None:
+        return len(table), []
+    reference, bins = champion.reference, drift.bins_of(champion.reference)
+    changes: list[dict[str, Any]] = []
+    for name in workspace.features.names:
+        psi = None
+        if name in bins and Contract.from_schema(champion.manifest.row)[name].dtype == arrays[name].dtype:
+            shares = drift.shares(bins[name].count(arrays[name]))
+            psi = drift.population_stability_index(reference["features"][name]["shares"], shares)
+        changes.append({"feature": name, "psi": psi})
+    return len(table), changes
+
+
+def _compared(scores: dict[str, Any], comparison: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for name, score in scores.items():
+        difference = comparison.get(name)
+        sign = -1 if name in LOWER_IS_BETTER else 1
+        moved = ""
+        if difference and sign * difference["value"] > 0 and min(sign * difference[e] for e in ("low", "high")) > 0:
+            moved = "better"
+        if difference and sign * difference["value"] < 0 and max(sign * difference[e] for e in ("low", "high")) < 0:
+            moved = "worse"
+        found.append({"name": name, **score, "difference": difference, "moved": moved})
+    return found
+
+
+def _lineage(workspace: Workspace, bundle: Bundle, champion: Bundle | None) -> dict[str, str]:
+    manifest = bundle.manifest
+    return {
+        "candidate": f"{bundle.version} ({bundle.digest})",
+        "champion": f"{champion.version} ({champion.digest})" if champion else "none yet",
+        "Git commit": _commit(workspace.root),
+        "data": manifest.data,
+        "champion's data": champion.manifest.data if champion else "none yet",
+        "estimator": manifest.estimator,
+        "runtime": f"{manifest.runtime}: {manifest.runtime_reason}",
+        "built with": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+    }
+
+
+def _commit(root: Path) -> str:
+    try:
+        commit = git(root, "rev-parse", "HEAD").strip()
+        return commit + (" and uncommitted changes" if git(root, "status", "--porcelain").strip() else "")
+    except SlipwayError:
+        return "not a Git checkout with a commit"
+
+
+def _picture(path: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise SlipwayError(f"{path}: missing; `slipway run` makes it") from None

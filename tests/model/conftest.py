@@ -1,0 +1,38 @@
+"""The candidate at hand, as the gate tests it: loaded from build/bundle through the predictor."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from slipway.artifacts import TEST
+from slipway.predictor import Predictor
+from slipway.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def workspace() -> Workspace:
+    return Workspace(ROOT)
+
+
+@pytest.fixture(scope="session")
+def model(workspace: Workspace) -> Predictor:
+    return Predictor.load(workspace.bundle)
+
+
+@pytest.fixture(scope="session")
+def test_rows(workspace: Workspace) -> pd.DataFrame:
+    return pd.read_parquet(workspace.table / TEST)
+
+
+@pytest.fixture(scope="session")
+def test_target(workspace: Workspace, test_rows: pd.DataFrame) -> pd.Series:
+    return test_rows[workspace.problem.target]
+
+
+@pytest.fixture(scope="session")
+def minimum(workspace: Workspace) -> float:
+    """The floor in `params.yaml` for what `score` gives."""
+    return workspace.params.gate.floors["accuracy"]
