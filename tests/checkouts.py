@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from slipway.gate import Verdict, judge
+from slipway.pipeline import fetch
 from slipway.release import promote
 from slipway.stages.evaluate import evaluate
 from slipway.stages.prepare import prepare
@@ -35,22 +36,23 @@ def run(folder: Path, *command: str) -> str:
 
 
 def make_checkout(folder: Path) -> Workspace:
-    """Make a checkout of the project's present files, with its data and nothing built, in one commit."""
+    """Make a checkout of the project's present files, with its data and nothing built or released, in one commit."""
     folder.mkdir(parents=True)
     for name in FILES:
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, folder / name)
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "data", folder / "data")
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc" / name)
+    shutil.copytree(ROOT / ".dvc" / "store", folder / ".dvc" / "store")
     run(folder, "git", "init", "--quiet", "--initial-branch", "main")
     run(folder, "git", "config", "user.name", "Ada")
     run(folder, "git", "config", "user.email", "ada@example.org")
     run(folder, "git", "add", ".")
     run(folder, "git", "commit", "--quiet", "--message", "The project")
+    fetch(folder)
     return Workspace(folder)
 
 
@@ -77,3 +79,23 @@ def copy_checkout(workspace: Workspace, folder: Path) -> Workspace:
     """Copy a checkout with all that was built and released in it."""
     shutil.copytree(workspace.root, folder, symlinks=True)
     return Workspace(folder)
+
+
+def commit_params(workspace: Workspace, old: str, new: str) -> Workspace:
+    """Change `params.yaml` in a commit."""
+    path = workspace.root / "params.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    run(workspace.root, "git", "commit", "--quiet", "--all", "--message", f"Turn {old} into {new}")
+    return Workspace(workspace.root)
+
+
+def retrain(workspace: Workspace, regularization: float) -> Workspace:
+    """Make and judge another candidate, almost as the champion."""
+    new = f"inverse_regularization: {regularization}"
+    workspace = commit_params(workspace, "inverse_regularization: 1.0", new)
+    train(workspace.problem, workspace.params, workspace.table, workspace.validation, workspace.bundle)
+    evaluate(workspace.problem, workspace.params.evaluate, workspace.bundle, workspace.table, workspace.evaluation)
+    judge(workspace)
+    return workspace

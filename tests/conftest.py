@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from checkouts import copy_checkout, make_release
 from flowers import flower_problem, flowers
 from slipway.problem import Problem
+from slipway.workspace import Workspace
 
 
 @pytest.fixture
@@ -20,3 +22,15 @@ def data(tmp_path: Path) -> Path:
     folder.mkdir()
     flowers().to_csv(folder / "flowers.csv", index=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory) -> Workspace:
+    """A checkout of the project whose first model was released; only for copying and reading."""
+    return make_release(tmp_path_factory.mktemp("original") / "checkout")
+
+
+@pytest.fixture
+def released(original: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of `original` for a test to break."""
+    return copy_checkout(original, tmp_path / "checkout")

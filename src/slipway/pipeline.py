@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slipway.errors import SlipwayError
 from slipway.versioning import dvc_repository
 
 POINTERS = ("data.dvc", "champion.dvc")
@@ -16,7 +15,7 @@ def fetch(root: Path) -> list[str]:
     with dvc_repository(root) as repository:
         absent = [name for name in pointers if not (root / name.removesuffix(".dvc")).exists()]
         if absent:
-            repository.pull(targets=absent)
+            repository.pull(targets=[str(root / name) for name in absent])
     return absent
 
 
@@ -25,12 +24,7 @@ def reproduce(root: Path) -> dict[str, bool]:
 
     The stages print their own line. Raises SlipwayError if one fails; the stages before it stay done.
     """
-    from dvc.exceptions import ReproductionError
-
     with dvc_repository(root) as repository:
         stages = [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
-        try:
-            ran = {stage.addressing for stage in repository.reproduce()}
-        except ReproductionError as error:
-            raise SlipwayError(str(error)) from error
+        ran = {stage.addressing for stage in repository.reproduce()}
     return {name: name in ran for name in stages}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from slipway.bundle import read_bundle
 from slipway.champion import BUNDLE, DECISION, EVALUATION, POINTER, Decision, parse_decision
 from slipway.contract import canonical_json
 from slipway.errors import SlipwayError
+from slipway.gate import Verdict
 from slipway.versioning import author, changed_files, dvc_repository, file_at, git, remote_folder
 from slipway.workspace import Workspace
 
@@ -72,7 +73,7 @@ def promote(workspace: Workspace, *, force_reason: str | None = None) -> Decisio
         _place(workspace, decision, verdict)
         repository.add([str(workspace.champion)])
         _write_pointer(root, _pointer(root)["outs"], decision)
-        repository.push()
+        _push(repository, root / POINTER)
         _commit(root, repository, decision)
     return decision
 
@@ -102,13 +103,7 @@ def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -
             }
         )
         _write_pointer(root, _parse(text)["outs"], decision)
-        try:
-            repository.pull(targets=[POINTER], force=True)
-            read_bundle(workspace.champion / BUNDLE, expected=decision.digest)
-        except Exception:
-            git(root, "checkout", "--quiet", "HEAD", "--", POINTER)
-            repository.checkout(targets=[POINTER], force=True, allow_missing=True)
-            raise
+        _restore(workspace, repository, decision)
         _commit(root, repository, decision)
     return decision
 
@@ -143,11 +138,12 @@ def _earlier(releases: list[Release], version: str | None) -> Release:
 
 def _read_verdict(workspace: Workspace) -> dict[str, Any]:
     try:
-        return dict(json.loads(workspace.verdict.read_bytes()))
+        verdict = json.loads(workspace.verdict.read_bytes())
+        return {field.name: verdict[field.name] for field in fields(Verdict)}
     except FileNotFoundError:
         raise SlipwayError(f"{workspace.verdict}: no verdict; `slipway gate` makes one") from None
-    except ValueError as error:
-        raise SlipwayError(f"{workspace.verdict}: {error}; `slipway gate` makes it anew") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise SlipwayError(f"{workspace.verdict}: not a verdict ({error}); `slipway gate` makes it anew") from None
 
 
 def _require_current(workspace: Workspace, verdict: dict[str, Any], candidate: str, now: Decision | None) -> None:
@@ -198,6 +194,39 @@ def _place(workspace: Workspace, decision: Decision, verdict: dict[str, Any]) ->
         champion.rename(old)
     new.rename(champion)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _push(repository: Any, pointer: Path) -> None:
+    """Push everything to the DVC remote. Raises SlipwayError unless the champion is there afterwards."""
+    repository._reset()  # DVC read its files before the champion was added
+    try:
+        repository.push()
+    except Exception as error:  # each kind of remote has its own library with its own errors
+        raise SlipwayError(
+            f"the DVC remote did not take the champion: {error}; nothing was released, try again"
+        ) from error
+    if missing := repository.status(targets=[str(pointer)], cloud=True):
+        raise SlipwayError(f"the DVC remote did not take {', '.join(missing)}; nothing was released, try again")
+
+
+def _restore(workspace: Workspace, repository: Any, decision: Decision) -> None:
+    """Put in the champion's place what the pointer names; if that fails, pointer and champion stay as they were."""
+    root, champion = workspace.root, workspace.champion
+    aside = champion.with_name(f".{champion.name}-old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if champion.exists():
+        champion.rename(aside)
+    try:
+        repository._reset()  # DVC read its files before the pointer was moved
+        repository.pull(targets=[str(root / POINTER)], force=True)
+        read_bundle(champion / BUNDLE, expected=decision.digest)
+    except BaseException:
+        git(root, "checkout", "--quiet", "HEAD", "--", POINTER)
+        if aside.exists():
+            shutil.rmtree(champion, ignore_errors=True)
+            aside.rename(champion)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def dvc_repository(root: Path) -> Iterator[Any]:
     try:
         with Repo(str(root)) as repository, lock_repo(repository):
             yield repository
-    except DvcException as error:
+    except (DvcException, OSError) as error:
         reasons = [str(error)]
         while (cause := error.__cause__) is not None and len(reasons) < 4:
             reasons.append(str(cause))
