@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["number", "integer", "boolean", "category", "text"]
 Array = np.ndarray[Any, Any]
+EXACT = 2**53  # whole numbers beyond are not exact in float64, as arrays hold them
 MISSING = ""  # a missing category or text, in arrays (a missing number is NaN)
 
 KINDS: dict[str, Kind] = {"number": "number", "integer": "integer", "boolean": "boolean", "string": "text"}
@@ -84,6 +85,15 @@ class Column:
         else:
             value = high - 1 if high is not None else 1
         return math.ceil(value) if self.kind == "integer" else float(value)
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The bounds as Pydantic and msgspec name them; whole numbers are held to what float64 tells apart."""
+        bounds = {"ge": self.minimum, "le": self.maximum, "gt": self.above, "lt": self.below}
+        if self.kind == "integer":
+            bounds["ge"] = -EXACT if self.minimum is None and self.above is None else self.minimum
+            bounds["le"] = EXACT if self.maximum is None and self.below is None else self.maximum
+        return {name: bound for name, bound in bounds.items() if bound is not None}
 
     def array(self, values: Any) -> Array:
         """Make this column's array from a sequence, a NumPy array or a pandas series; shape (rows,).
@@ -193,10 +203,7 @@ class Contract:
             kind = _python_type(column)
             field = Field(
                 None if column.optional else ...,
-                ge=column.minimum,
-                le=column.maximum,
-                gt=column.above,
-                lt=column.below,
+                **column.limits,
                 description=column.description,
                 examples=list(column.examples) or None,
                 json_schema_extra={"unit": column.unit} if column.unit else None,

@@ -11,11 +11,13 @@ import os
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import count
 from time import perf_counter
 from typing import Any
 
 from slipway import errors
+from slipway.serving.deadlines import Deadlines
 from slipway.serving.exchange import Bodies, Exchange, Gone, Message, Receive, Reply, Send, encode
 from slipway.serving.keys import Keys
 from slipway.serving.logs import Log
@@ -47,7 +49,8 @@ class Service:
         self.reason = "the model is being loaded"
         self.served: Served | None = None
         self._keys = Keys(settings.api_keys_file)
-        self._bodies = Bodies(largest=settings.body_bytes, at_once=settings.buffer_bytes, seconds=settings.body_seconds)
+        self._bodies = Bodies(largest=settings.body_bytes, at_once=settings.buffer_bytes)
+        self._deadlines = Deadlines()
         self._prefix = os.urandom(5).hex()
         self._number = count(1)
         self._routes: dict[str, dict[str, Route]] = {}
@@ -85,18 +88,24 @@ class Service:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
         exchange = Exchange(scope, receive, send, f"{self._prefix}{next(self._number):06x}")
+        self._deadlines.watch(exchange)
         try:
             await self._dispatch(exchange)
         except Problem as problem:
             if problem.faults and self.served:
                 self.served.counters.refused(problem.faults)
             await exchange.refuse(problem)
+        except asyncio.CancelledError:
+            if exchange.late is None:
+                raise
+            await exchange.refuse(exchange.late)
         except Gone:
             exchange.status, exchange.outcome = 499, "gone"
         except Exception:  # noqa: BLE001  (the client gets an answer, the log the traceback)
             self.log.line("error", level="error", request=exchange.id, error=traceback.format_exc())
             await exchange.refuse(Problem(500, "failed", "the model or the server failed on this request"))
         finally:
+            self._deadlines.forget(exchange)
             self._account(exchange)
 
     async def _dispatch(self, exchange: Exchange) -> None:
@@ -104,18 +113,15 @@ class Service:
         exchange.route = route.template
         if not route.public:
             self._keys.check(exchange)
-        method = exchange.scope["method"]
-        if method == "POST":
+        if exchange.scope["method"] == "POST":
+            exchange.ends = exchange.started + self.settings.body_seconds
             exchange.body = await self._bodies.read(exchange)
+        exchange.ends = exchange.started + self.settings.request_seconds
         if self.telemetry.in_flight >= self.settings.in_flight and not route.public:
             raise overloaded(f"{self.settings.in_flight} requests are at work")
         self.telemetry.in_flight += 1
         try:
-            async with asyncio.timeout(self.settings.request_seconds):
-                reply = await route.handler(exchange)
-            await exchange.reply(reply)
-        except TimeoutError:
-            raise overloaded(f"no answer within {self.settings.request_seconds:g} s") from None
+            await exchange.reply(await route.handler(exchange))
         finally:
             self.telemetry.in_flight -= 1
 
@@ -148,6 +154,10 @@ class Ops:
             "/healthz": self._alive,
             "/readyz": self._ready,
             "/metrics": self._metrics,
+            "/ping": self._ready,
+            "/version": self._version,
+            "/v2/health/live": self._live,
+            "/v2/health/ready": self._ready,
         }
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -162,11 +172,19 @@ class Ops:
     async def _alive(self, _: Exchange) -> Reply:
         return Reply(b'{"status":"alive"}')
 
+    async def _live(self, _: Exchange) -> Reply:
+        return Reply(b'{"live":true}')
+
+    async def _version(self, _: Exchange) -> Reply:
+        return Reply(version("slipway").encode(), b"text/plain; charset=utf-8")
+
     async def _ready(self, _: Exchange) -> Reply:
         if self._service.reason:
-            return Reply(encode({"status": "not ready", "reason": self._service.reason}), status=503)
+            return Reply(encode({"status": "not ready", "ready": False, "reason": self._service.reason}), status=503)
         served: Any = self._service.served
-        return Reply(encode({"status": "ready", "model": {"name": served.name, "version": served.version}}))
+        return Reply(
+            encode({"status": "ready", "ready": True, "model": {"name": served.name, "version": served.version}})
+        )
 
     async def _metrics(self, exchange: Exchange) -> Reply:
         content, kind = self._service.telemetry.exposition(exchange.headers.get(b"accept", b"").decode("latin-1"))

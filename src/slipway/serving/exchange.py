@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -36,7 +35,21 @@ class Gone(Exception):  # noqa: N818  (it is no error)
 class Exchange:
     """A request, what is known of it for the log, and its answer."""
 
-    __slots__ = ("body", "headers", "id", "outcome", "receive", "route", "rows", "scope", "send", "started", "status")
+    __slots__ = (
+        "body",
+        "ends",
+        "headers",
+        "id",
+        "late",
+        "outcome",
+        "receive",
+        "route",
+        "rows",
+        "scope",
+        "send",
+        "started",
+        "status",
+    )
 
     def __init__(self, scope: Message, receive: Receive, send: Send, number: str) -> None:
         self.started = perf_counter()
@@ -48,6 +61,8 @@ class Exchange:
         self.rows = 0
         self.status = 0
         self.outcome = "ok"
+        self.ends = 0.0
+        self.late: Problem | None = None
 
     @property
     def type(self) -> bytes:
@@ -73,35 +88,26 @@ class Exchange:
 
 
 class Bodies:
-    """Reads bodies within limits of size, time and memory in all."""
+    """Reads bodies within limits of size and of memory in all."""
 
-    def __init__(self, *, largest: int, at_once: int, seconds: float) -> None:
-        self._largest, self._at_once, self._seconds = largest, at_once, seconds
+    def __init__(self, *, largest: int, at_once: int) -> None:
+        self._largest, self._at_once = largest, at_once
         self._held = 0
 
     async def read(self, exchange: Exchange) -> bytes:
-        """Read the body. Raises Problem (408, 413, 415, 503), or Gone."""
+        """Read the body. Raises Problem (413, 415, 503), or Gone."""
         if b"content-encoding" in exchange.headers and exchange.headers[b"content-encoding"] != b"identity":
             headers = ((b"accept-encoding", b"identity"), CLOSE)
             raise Problem(415, "wrong-type", "compressed bodies are not taken", headers=headers)
         if b"content-length" in exchange.headers and int(exchange.headers[b"content-length"]) > self._largest:
             raise self._too_large()
-        try:
-            async with asyncio.timeout(self._seconds):
-                message = await exchange.receive()
-                if message["type"] == "http.request" and not message["more_body"]:
-                    body: bytes = message["body"]
-                    if len(body) > self._largest:
-                        raise self._too_large()
-                    return body
-                return await self._parts(exchange, message)
-        except TimeoutError:
-            raise Problem(
-                408,
-                "too-slow",
-                f"the body did not arrive within {self._seconds:g} s",
-                headers=((b"connection", b"close"),),
-            ) from None
+        message = await exchange.receive()
+        if message["type"] == "http.request" and not message["more_body"]:
+            body: bytes = message["body"]
+            if len(body) > self._largest:
+                raise self._too_large()
+            return body
+        return await self._parts(exchange, message)
 
     async def _parts(self, exchange: Exchange, message: Message) -> bytes:
         parts = bytearray()

@@ -46,15 +46,18 @@ class Ids:
         """Make an id for each predicted value (class index, or number)."""
         now = int(time.time())
         pack, new_mac, version, number = self._layout.pack, self._mac.copy, self._version, self._number
-        made = []
+        parts: list[bytes] = []
         for value in values:
             number += 1
             content = pack(version, now, number, value)
             mac = new_mac()
             mac.update(content)
-            made.append(binascii.b2a_base64(content + mac.digest(), newline=False).translate(URL_SAFE).decode())
+            parts += (content, mac.digest())
         self._number = number
-        return made
+        # Their lengths are multiples of 3 bytes, so that one text holds them all, without padding.
+        text = binascii.b2a_base64(b"".join(parts), newline=False).translate(URL_SAFE).decode()
+        size = (self._layout.size + TAG) // 3 * 4
+        return [text[at : at + size] for at in range(0, len(text), size)]
 
     def read(self, text: str) -> Predicted | Refusal:
         """Tell what was predicted, once for each id, or why that is refused."""

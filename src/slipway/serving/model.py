@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from msgspec import Struct
 
 from slipway.contract import Array
-from slipway.predictor import Predictions, Predictor
+from slipway.predictor import Predictions, Predictor, label_name
 from slipway.serving.batching import SMALL_ROWS, Lanes
 from slipway.serving.card import Card
 from slipway.serving.exchange import encode
@@ -30,6 +31,7 @@ class Served:
         manifest = predictor.bundle.manifest
         self.predictor = predictor
         self.name, self.version = manifest.name, predictor.version
+        self.classes = [label_name(label) for label in predictor.classes]
         self.rows = Rows(predictor.contract, most=settings.max_rows)
         self.card = Card.read(settings.bundle.parent, predictor)
         self.counters = telemetry.attach(predictor, self.card.lineage)
@@ -54,9 +56,27 @@ class Served:
             return self._body(await self.lanes.few(rows)), len(rows)
         return await self.lanes.many(lambda: self._whole(rows))
 
-    async def predict(self, arrays: Mapping[str, Array]) -> Predictions:
-        """Predict for arrays, from whatever protocol."""
-        return await self.lanes.many(lambda: self.observed(arrays))
+    async def outputs(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+        """Predict for checked arrays; gives columns: see `columns`. Few rows join the batches of others."""
+        if len(next(iter(arrays.values()))) > SMALL_ROWS:
+            return await self.lanes.many(lambda: self.columns(arrays))
+        answers: Any = await self.lanes.few(self.rows.split(arrays))
+        if not self.predictor.classes:
+            return {"value": np.array([a["value"] for a in answers]), "id": [a["id"] for a in answers]}
+        made: dict[str, Any] = {"label": [label_name(a["label"]) for a in answers]}
+        if "probabilities" in answers[0]:
+            made["probabilities"] = np.array([[*a["probabilities"].values()] for a in answers])
+        return made | {"id": [a["id"] for a in answers]}
+
+    def columns(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+        """Predict: `label` (strings) and `probabilities` (rows, classes), or `value`; and `id`."""
+        predictions = self.observed(arrays)
+        made: dict[str, Any] = {"value": predictions.values}
+        if self.predictor.classes:
+            made = {"label": [self.classes[value] for value in predictions.values.tolist()]}
+            if predictions.probabilities is not None:
+                made["probabilities"] = predictions.probabilities
+        return made | {"id": self.ids.make(predictions.values.tolist())}
 
     def observed(self, arrays: Mapping[str, Array]) -> Predictions:
         """Predict and count."""

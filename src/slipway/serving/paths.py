@@ -2,32 +2,74 @@
 
 from __future__ import annotations
 
-from slipway.serving.app import Service
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from slipway.serving.app import Handler, Service
 from slipway.serving.exchange import JSON, Exchange, Reply, encode
+from slipway.serving.feedback import feedback
 from slipway.serving.model import Served
-from slipway.serving.openapi import describe
+from slipway.serving.openapi import document
 from slipway.serving.problems import wrong_type
+from slipway.serving.protocols import arrow, inference, mlflow
+
+PAGE = Path(__file__).parent / "page"
+TYPES = {".html": b"text/html; charset=utf-8", ".css": b"text/css", ".js": b"text/javascript", ".svg": b"image/svg+xml"}
+# Nothing from elsewhere, nothing inline, nowhere to go but here.
+SECURITY = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
 
 
 def paths(service: Service, served: Served) -> None:
     """Add a model's paths to the service."""
-    app = describe(served)
+    service.add("POST", "/predict", partial(predict, served))
+    service.add("POST", "/feedback", partial(feedback, served))
+    service.add("POST", "/invocations", partial(mlflow.invocations, served))
+    service.add("GET", "/model", _fixed(Reply(encode(served.card.content))))
+    service.add("GET", "/openapi.json", _fixed(Reply(encode(document(served, service.settings)))), public=True)
+    _inference(service, served)
+    for path in sorted(PAGE.iterdir()):
+        url = {"index.html": "/", "docs.html": "/docs"}.get(path.name, f"/{path.name}")
+        reply = Reply(path.read_bytes(), TYPES[path.suffix], headers=SECURITY)
+        service.add("GET", url, _fixed(reply), template="/" if url != "/docs" else url, public=True)
+    for name, plot in served.card.plots.items():
+        reply = Reply(plot, TYPES[".svg"], headers=SECURITY)
+        service.add("GET", f"/plots/{name}", _fixed(reply), template="/plots/{name}", public=True)
 
-    async def predict(exchange: Exchange) -> Reply:
-        if exchange.type not in (JSON, b""):
-            raise wrong_type(exchange.type, ["application/json"])
-        answer, exchange.rows = await served.answer(exchange.body)
-        return Reply(answer)
 
-    document = encode(app.openapi())
-    card = encode(served.card.content)
+async def predict(served: Served, exchange: Exchange) -> Reply:
+    """POST /predict: JSON in and out, or an Arrow stream in and out."""
+    if exchange.type in (JSON, b""):
+        body, exchange.rows = await served.answer(exchange.body)
+        return Reply(body)
+    if exchange.type == arrow.TYPE:
+        body, exchange.rows = await served.lanes.many(lambda: arrow.answer(served, exchange.body))
+        return Reply(body, arrow.TYPE)
+    raise wrong_type(exchange.type, ["application/json", arrow.TYPE.decode()])
 
-    async def openapi(_: Exchange) -> Reply:
-        return Reply(document)
 
-    async def model(_: Exchange) -> Reply:
-        return Reply(card)
+def _inference(service: Service, served: Served) -> None:
+    about = {"name": "slipway", "version": version("slipway"), "extensions": ["binary_tensor_data"]}
+    service.add("GET", "/v2", _fixed(Reply(encode(about))))
+    for which in ("", f"/versions/{served.version}"):
+        path = f"/v2/models/{served.name}{which}"
+        name = "/v2/models/{name}" + ("/versions/{version}" if which else "")
+        ready = encode({"name": served.name, "ready": True})
+        service.add("GET", path, _fixed(Reply(encode(inference.metadata(served)))), template=name)
+        service.add("GET", f"{path}/ready", _fixed(Reply(ready)), template=f"{name}/ready", public=True)
+        service.add("POST", f"{path}/infer", partial(inference.infer, served), template=f"{name}/infer")
 
-    service.add("POST", "/predict", predict)
-    service.add("GET", "/openapi.json", openapi, public=True)
-    service.add("GET", "/model", model)
+
+def _fixed(reply: Reply) -> Handler:
+    async def handler(_: Exchange) -> Reply:
+        return reply
+
+    return handler

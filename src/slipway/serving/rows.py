@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -17,7 +17,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from pydantic import ValidationError
 
 from slipway.contract import Array, Column, Contract
-from slipway.serving.problems import Fault, Problem, invalid, malformed, shape, too_large
+from slipway.serving.problems import Fault, invalid, malformed, shape, too_large
 
 WRAPPED = re.compile(rb'\s*\{\s*"(rows|columns)"\s*:\s*[\[{]')
 COLON = b":"
@@ -34,6 +34,7 @@ class Rows:
         options["rename"] = {f"f{n}": column.name for n, column in enumerate(contract.columns)}
         self._names = [f"f{n}" for n in range(len(contract.columns))]
         row: Any = msgspec.defstruct("Row", _fields(contract, _type), **options)
+        self._lists = [_list(_type(column)) for column in contract.columns]
         columns: Any = msgspec.defstruct("Columns", _fields(contract, lambda column: _list(_type(column))), **options)
         self.row = row
         self._one = msgspec.json.Decoder(row)
@@ -79,21 +80,30 @@ class Rows:
         return [self._make(row.get(name) for name in self.contract.names) for row in rows]
 
     def check(self, columns: Mapping[str, Any]) -> dict[str, Array]:
-        """Check columns of binary formats (NumPy arrays, NaN or None for missing). Raises Problem."""
+        """Check columns: lists, or NumPy arrays, where NaN is a missing number. Raises Problem, as `validate`."""
         lengths = {len(values) for values in columns.values()}
-        known = columns.keys() <= set(self.contract.names)
-        if known and len(lengths) == 1:
+        if len(lengths) == 1:
             self.limit(lengths.pop())
-            try:
-                arrays = self.contract.arrays(columns)
-            except (ValueError, TypeError, OverflowError, Exception) as error:
-                if isinstance(error, Problem):
-                    raise
-            else:
-                if all(_allowed(column, arrays[column.name], columns) for column in self.contract.columns):
-                    return arrays
-        self.arrays(self.validate(transposed({name: _listed(values) for name, values in columns.items()})))
-        raise shape("the columns' types are not those of the model's features")
+        made: dict[str, Array] = {}
+        try:
+            if len(columns) == len(columns.keys() & set(self.contract.names)):
+                for n, column in enumerate(self.contract.columns):
+                    made[column.name] = self._column(n, column, columns)
+                if len({len(values) for values in made.values()}) == 1:
+                    return made
+        except (ValueError, KeyError):  # what exactly is wrong, is found out more slowly
+            pass
+        kinds = {column.name: column for column in self.contract.columns}
+        listed = {name: _plain(kinds.get(name), values) for name, values in columns.items()}
+        return self.arrays(self.validate(transposed(listed)))
+
+    def _column(self, n: int, column: Column, columns: Mapping[str, Any]) -> Array:
+        if column.optional and column.name not in columns:
+            return column.array([None] * len(next(iter(columns.values()), ())))
+        values = columns[column.name]
+        if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+            return _numbers(column, values)
+        return column.array(msgspec.convert(list(values), self._lists[n]))
 
     def limit(self, rows: int) -> None:
         """Raise Problem unless a request may have so many rows."""
@@ -132,7 +142,8 @@ class Rows:
         taken = around + len(rows) * len(self.contract.columns)
         for n, column in enumerate(self.contract.columns):
             if column.optional:
-                taken -= sum(getattr(row, f"f{n}") is UNSET for row in rows)
+                name = self._names[n]
+                taken -= [getattr(row, name) for row in rows].count(UNSET)
         if body.count(COLON) != taken:
             strict_json(body)
         return rows
@@ -174,9 +185,8 @@ def _type(column: Column) -> Any:
         kind: Any = Literal[column.categories]
     else:
         kind = {"number": float, "integer": int, "boolean": bool, "text": str}[column.kind]
-    bounds: dict[str, Any] = {"ge": column.minimum, "le": column.maximum, "gt": column.above, "lt": column.below}
-    given = {key: value for key, value in bounds.items() if value is not None}
-    kind = Annotated[kind, Meta(**given)] if given else kind
+    limits = column.limits
+    kind = Annotated[kind, Meta(**limits)] if limits else kind
     return kind | None if column.optional else kind
 
 
@@ -200,38 +210,35 @@ def _fault(number: int, item: Any) -> Fault:
     return Fault(number, place, item["type"], item["msg"], None if item["type"] == "missing" else item["input"])
 
 
-def _allowed(column: Column, values: Array, given: Mapping[str, Any]) -> bool:
-    """Tell whether an array (missing: NaN or "") keeps to a column's rules."""
-    missing = np.isnan(values) if column.numeric else values == ""
-    if missing.any() and not column.optional:
-        return False
-    if column.kind in ("boolean", "category", "text"):
-        return _right_kind(column, values, missing, given)
-    present = values[~missing] if column.optional else values
-    bounds = [
-        column.minimum is None or bool((present >= column.minimum).all()),
-        column.maximum is None or bool((present <= column.maximum).all()),
-        column.above is None or bool((present > column.above).all()),
-        column.below is None or bool((present < column.below).all()),
-        bool(np.isfinite(present).all()),
-        column.kind == "number" or bool((present == np.floor(present)).all()),
-    ]
-    return all(bounds) and np.asarray(given.get(column.name, values)).dtype.kind in "fiu"
+def _numbers(column: Column, given: Array) -> Array:
+    """Check an array of numbers or booleans; float64. Raises ValueError."""
+    if given.dtype.kind not in ("b" if column.kind == "boolean" else "fiu") or not column.numeric:
+        raise ValueError(column.kind)
+    values = given.astype(np.float64)
+    present = values[~np.isnan(values)] if column.optional else values
+    limits = column.limits
+    held = (
+        np.isfinite(present).all()
+        and (present >= limits.get("ge", -np.inf)).all()
+        and (present <= limits.get("le", np.inf)).all()
+        and (present > limits.get("gt", -np.inf)).all()
+        and (present < limits.get("lt", np.inf)).all()
+        and (column.kind != "integer" or (present == np.floor(present)).all())
+    )
+    if not held:
+        raise ValueError(column.name)
+    return values
 
 
-def _right_kind(column: Column, values: Array, missing: Array, given: Mapping[str, Any]) -> bool:
-    if column.kind == "boolean":
-        return bool(np.isin(values[~missing], (0.0, 1.0)).all()) and (
-            np.asarray(given.get(column.name, np.zeros(1, bool))).dtype.kind in "bO"
-        )
-    texts = set(values[~missing].tolist())
-    if column.kind == "category":
-        return texts <= set(column.categories)
-    return all(isinstance(text, str) for text in texts)
-
-
-def _listed(values: Any) -> list[Any]:
-    return cast("list[Any]", values.tolist() if hasattr(values, "tolist") else list(values))
+def _plain(column: Column | None, values: Any) -> list[Any]:
+    """Give a column's values as JSON would have them."""
+    listed: list[Any] = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f" and column is not None:
+        if column.optional:
+            listed = [None if value != value else value for value in listed]
+        if column.kind == "integer":
+            listed = [int(value) if value is not None and value.is_integer() else value for value in listed]
+    return listed
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

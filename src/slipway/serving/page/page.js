@@ -1,0 +1,122 @@
+// The model's card and a form made from its contract. Text is only ever set as text.
+const $ = (id) => document.getElementById(id);
+
+function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+const headers = () => {
+  const key = sessionStorage.getItem("key");
+  return { "content-type": "application/json", ...(key && { authorization: `Bearer ${key}` }) };
+};
+
+function control(name, field, required, example) {
+  const kind = field.anyOf?.find((option) => option.type !== "null") ?? field;
+  const id = `field-${name}`;
+  let input;
+  if (kind.enum || kind.type === "boolean") {
+    input = make("select");
+    if (!required) input.append(make("option", { value: "", textContent: "unknown" }));
+    for (const value of kind.enum ?? [false, true]) input.append(make("option", { value, textContent: value }));
+  } else {
+    input = make("input", { type: "text", autocomplete: "off" });
+    if (kind.type !== "string") input.inputMode = "decimal";
+  }
+  Object.assign(input, { id, name, required, value: example ?? "" });
+  input.dataset.type = kind.type;
+  input.setAttribute("aria-describedby", `${id}-hint ${id}-fault`);
+  const low = kind.minimum ?? kind.exclusiveMinimum, high = kind.maximum ?? kind.exclusiveMaximum;
+  const range = low !== undefined || high !== undefined ? `${low ?? "…"} to ${high ?? "…"}` : "";
+  const hint = [field.description, [range, field.unit].filter(Boolean).join(" ")].filter(Boolean).join(": ");
+  return make("div", {},
+    make("label", { htmlFor: id, textContent: name.replaceAll("_", " ") + (required ? "" : " (optional)") }), input,
+    make("p", { id: `${id}-hint`, className: "hint", textContent: hint }),
+    make("p", { id: `${id}-fault`, className: "fault" }));
+}
+
+// What cannot be read as the field's kind is sent as it is: the service says what is wrong with it.
+function value(input) {
+  const text = input.value.trim();
+  if (input.dataset.type === "boolean") return text === "true";
+  if (input.dataset.type === "string") return text;
+  return Number.isFinite(Number(text)) ? Number(text) : text;
+}
+
+async function ask(path, body) {
+  const response = await fetch(path, { method: body ? "POST" : "GET", headers: headers(), body });
+  if (response.status !== 401) return response;
+  const key = prompt("API key");
+  if (key === null) return response;
+  sessionStorage.setItem("key", key);
+  return ask(path, body);
+}
+
+async function predict(event) {
+  event.preventDefault();
+  const inputs = [...$("form").querySelectorAll("[name]")];
+  const row = Object.fromEntries(inputs.filter((i) => i.value.trim() !== "").map((i) => [i.name, value(i)]));
+  inputs.forEach((input) => {
+    input.removeAttribute("aria-invalid");
+    $(`${input.id}-fault`).textContent = "";
+  });
+  const answer = $("answer");
+  answer.replaceChildren();
+  let response, result;
+  try {
+    response = await ask("/predict", JSON.stringify(row));
+    result = await response.json();
+  } catch (error) {
+    answer.append(make("p", { className: "fault", textContent: `No answer: ${error.message}` }));
+    return;
+  }
+  if (!response.ok) return explain(result, inputs);
+  const { label, value: number, probabilities = {} } = result.predictions[0];
+  answer.append(make("strong", { textContent: label ?? number }));
+  for (const [name, chance] of Object.entries(probabilities)) {
+    answer.append(make("label", {}, `${name}: ${(100 * chance).toFixed(1)} %`, make("meter", { value: chance })));
+  }
+}
+
+function explain(problem, inputs) {
+  const wrong = [];
+  for (const fault of problem.faults ?? []) {
+    const input = inputs.find((candidate) => candidate.name === fault.field.split(".")[0]);
+    if (!input) continue;
+    input.setAttribute("aria-invalid", "true");
+    $(`${input.id}-fault`).textContent = fault.message;
+    wrong.push(input);
+  }
+  if (wrong.length) inputs.find((input) => wrong.includes(input)).focus();
+  else $("answer").append(make("p", { className: "fault", textContent: problem.detail }));
+}
+
+function show(card) {
+  document.title = $("name").textContent = card.name;
+  $("about").textContent = `Predicts ${card.target}. Version ${card.version}: ${card.estimator}.`;
+  const required = new Set(card.schema.required);
+  for (const [name, field] of Object.entries(card.schema.properties)) {
+    $("form").append(control(name, field, required.has(name), card.example[name]));
+  }
+  $("form").append(make("div", { className: "whole" }, make("button", { textContent: "Predict" })));
+  $("form").addEventListener("submit", predict);
+  const number = (x) => (typeof x === "number" ? x.toFixed(3) : "");
+  for (const [name, metric] of Object.entries(card.metrics)) {
+    if (typeof metric?.value !== "number") continue;
+    const interval = typeof metric.low === "number" ? `${number(metric.low)} to ${number(metric.high)}` : "";
+    const cells = [number(metric.value), interval].map((text) => make("td", { textContent: text }));
+    $("metrics").append(make("tr", {}, make("th", { scope: "row", textContent: name.replaceAll("_", " ") }), ...cells));
+  }
+  for (const src of card.plots) {
+    $("plots").append(make("img", { src, alt: src.replace(/.*\/|\.svg$/g, "").replaceAll(/[-_]/g, " ") }));
+  }
+  const facts = { verdict: card.verdict.verdict ?? card.verdict.action, ...card.lineage };
+  for (const [name, fact] of Object.entries(facts)) {
+    if (fact != null) $("lineage").append(make("dt", { textContent: name }), make("dd", { textContent: fact }));
+  }
+}
+
+const response = await ask("/model");
+if (response.ok) show(await response.json());
+else $("about").textContent = (await response.json()).detail;

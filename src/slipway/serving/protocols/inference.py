@@ -1,0 +1,200 @@
+"""The Open Inference Protocol (V2) over HTTP, in JSON and with the binary tensor extension."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from slipway.contract import Array, Column, Contract
+from slipway.serving.exchange import Exchange, Reply, encode
+from slipway.serving.model import Served
+from slipway.serving.problems import Problem, malformed, shape
+from slipway.serving.rows import strict_json
+
+HEAD = b"inference-header-content-length"
+OCTETS = b"application/octet-stream"
+DTYPES: dict[str, str] = {
+    "BOOL": "?",
+    **{
+        f"{sign}INT{bits}": f"<{letter}{bits // 8}"
+        for sign, letter in (("", "i"), ("U", "u"))
+        for bits in (8, 16, 32, 64)
+    },
+    **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
+}
+DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "category": "BYTES", "text": "BYTES"}
+LENGTH = 4  # bytes before each element of a BYTES tensor
+
+
+class Tensor(Struct):
+    """An input."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[Any] | None = None
+    parameters: dict[str, Any] = {}
+
+
+class Wanted(Struct):
+    """An output that is asked for."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class Infer(Struct):
+    """A request."""
+
+    inputs: list[Tensor]
+    id: str | None = None
+    outputs: list[Wanted] = []
+    parameters: dict[str, Any] = {}
+
+
+async def infer(served: Served, exchange: Exchange) -> Reply:
+    """Answer an inference request. Raises Problem."""
+    request, rest = _request(exchange)
+    names: dict[str, Any] = {}
+    for tensor in request.inputs:
+        if tensor.name in names:
+            raise malformed(f"the input {tensor.name[:100]!r} is given twice")
+        size = tensor.parameters.get("binary_data_size")
+        if size is None:
+            names[tensor.name] = _listed(tensor)
+            continue
+        if not isinstance(size, int) or not 0 <= size <= len(rest):
+            raise malformed(f"{tensor.name[:100]}: binary_data_size is not what was sent")
+        names[tensor.name], rest = _binary(tensor, rest[:size]), rest[size:]
+    if rest:
+        raise malformed("more binary data than the inputs tell of")
+    arrays = served.rows.check(names)
+    exchange.rows = len(next(iter(arrays.values())))
+    return _response(served, request, await served.outputs(arrays))
+
+
+def metadata(served: Served) -> dict[str, Any]:
+    """Describe the model's inputs and outputs."""
+    contract = served.predictor.contract
+    classes = served.predictor.classes
+    outputs = [{"name": "id", "datatype": "BYTES", "shape": [-1]}]
+    if classes:
+        outputs = [
+            {"name": "label", "datatype": "BYTES", "shape": [-1]},
+            {"name": "probabilities", "datatype": "FP64", "shape": [-1, len(classes)]},
+            *outputs,
+        ]
+    else:
+        outputs = [{"name": "value", "datatype": "FP64", "shape": [-1]}, *outputs]
+    return {
+        "name": served.name,
+        "versions": [served.version],
+        "platform": f"slipway_{served.predictor.bundle.manifest.runtime}",
+        "inputs": [_described(column) for column in _columns(contract)],
+        "outputs": outputs,
+    }
+
+
+def _columns(contract: Contract) -> tuple[Column, ...]:
+    return contract.columns
+
+
+def _described(column: Column) -> dict[str, Any]:
+    # A tensor of integers cannot say "missing"; one of numbers can (NaN).
+    datatype = "FP64" if column.kind == "integer" and column.optional else DATATYPES[column.kind]
+    return {"name": column.name, "datatype": datatype, "shape": [-1], "parameters": {"optional": column.optional}}
+
+
+def _request(exchange: Exchange) -> tuple[Infer, memoryview]:
+    body = exchange.body
+    head = len(body)
+    if HEAD in exchange.headers:
+        text = exchange.headers[HEAD]
+        if not text.isdigit() or int(text) > len(body):
+            raise malformed("Inference-Header-Content-Length is not a length within the body")
+        head = int(text)
+    try:
+        return msgspec.convert(strict_json(body[:head]), Infer), memoryview(body)[head:]
+    except msgspec.ValidationError as error:
+        raise shape(f"not an inference request: {error}") from None
+
+
+def _size(tensor: Tensor) -> int:
+    if not tensor.shape or any(side < 0 for side in tensor.shape) or any(side != 1 for side in tensor.shape[1:]):
+        raise shape(f"{tensor.name[:100]}: the shape is [rows] or [rows, 1]")
+    if tensor.datatype not in DTYPES and tensor.datatype != "BYTES":
+        raise shape(f"{tensor.name[:100]}: the datatype {tensor.datatype[:100]!r} is not known")
+    return tensor.shape[0]
+
+
+def _listed(tensor: Tensor) -> list[Any]:
+    values = tensor.data if tensor.data is not None else []
+    if any(isinstance(value, list) for value in values):
+        values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
+    if len(values) != _size(tensor):
+        raise malformed(f"{tensor.name[:100]}: the data do not fill the shape {tensor.shape}")
+    return values
+
+
+def _binary(tensor: Tensor, data: memoryview) -> Array:
+    rows = _size(tensor)
+    if tensor.datatype == "BYTES":
+        return _texts(tensor.name, data, rows)
+    dtype = np.dtype(DTYPES[tensor.datatype])
+    if len(data) != rows * dtype.itemsize:
+        raise malformed(f"{tensor.name[:100]}: the data do not fill the shape {tensor.shape}")
+    return np.frombuffer(data, dtype)
+
+
+def _texts(name: str, data: memoryview, rows: int) -> Array:
+    texts: list[str | None] = []
+    at = 0
+    while at + LENGTH <= len(data):
+        end = at + LENGTH + int.from_bytes(data[at : at + LENGTH], "little")
+        if end > len(data):
+            break
+        try:
+            texts.append(str(data[at + LENGTH : end], "utf-8") or None)
+        except UnicodeDecodeError:
+            raise malformed(f"{name[:100]}: not UTF-8") from None
+        at = end
+    if at != len(data) or len(texts) != rows:
+        raise malformed(f"{name[:100]}: the data do not fill the shape")
+    return np.array([*texts, None], dtype=object)[:-1]
+
+
+def _response(served: Served, request: Infer, outputs: Mapping[str, Any]) -> Reply:
+    wanted = request.outputs or [Wanted(name) for name in outputs]
+    every = request.parameters.get("binary_data_output") is True
+    described, parts = [], []
+    for want in wanted:
+        if want.name not in outputs:
+            raise Problem(400, "malformed", f"there is no output {want.name[:100]!r}; there are {', '.join(outputs)}")
+        values = outputs[want.name]
+        number = isinstance(values, np.ndarray)
+        one: dict[str, Any] = {
+            "name": want.name,
+            "datatype": "FP64" if number else "BYTES",
+            "shape": list(values.shape) if number else [len(values)],
+        }
+        if want.parameters.get("binary_data", every) is True:
+            part = np.ascontiguousarray(values, dtype="<f8").tobytes() if number else _packed(values)
+            one["parameters"] = {"binary_data_size": len(part)}
+            parts.append(part)
+        else:
+            one["data"] = values.reshape(-1).tolist() if number else values
+        described.append(one)
+    answer = {"model_name": served.name, "model_version": served.version, "outputs": described}
+    head = encode(answer | ({"id": request.id} if request.id is not None else {}))
+    if not parts:
+        return Reply(head)
+    return Reply(b"".join([head, *parts]), OCTETS, headers=((HEAD, b"%d" % len(head)),))
+
+
+def _packed(texts: list[str]) -> bytes:
+    parts = [text.encode() for text in texts]
+    return b"".join(len(part).to_bytes(LENGTH, "little") + part for part in parts)

@@ -1,0 +1,99 @@
+"""What MLflow's own scoring server speaks, and with it SageMaker: POST /invocations."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from slipway.contract import Column, Contract
+from slipway.serving.exchange import JSON, Exchange, Reply, encode
+from slipway.serving.model import Served
+from slipway.serving.problems import malformed, shape, wrong_type
+from slipway.serving.rows import strict_json, transposed
+
+CSV = b"text/csv"
+FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+
+async def invocations(served: Served, exchange: Exchange) -> Reply:
+    """Answer with one label or value a row, as MLflow does. Raises Problem."""
+    contract = served.predictor.contract
+    if exchange.type == CSV:
+        rows = _csv(exchange.body, contract)
+    elif exchange.type in (JSON, b""):
+        rows = _json(strict_json(exchange.body), contract)
+    else:
+        raise wrong_type(exchange.type, ["application/json", "text/csv"])
+    served.rows.limit(len(rows))
+    integers = [column.name for column in contract.columns if column.kind == "integer"]
+    for row in rows:
+        for name in integers:  # a table with a missing value writes its whole numbers as 3.0
+            if isinstance(row, dict) and isinstance(value := row.get(name), float) and value.is_integer():
+                row[name] = int(value)
+    outputs = await served.outputs(served.rows.arrays(served.rows.validate(rows)))
+    exchange.rows = len(rows)
+    return Reply(encode({"predictions": outputs["label"] if "label" in outputs else outputs["value"].tolist()}))
+
+
+def _json(content: Any, contract: Contract) -> list[Any]:
+    given = [form for form in FORMS if isinstance(content, dict) and form in content]
+    if len(given) != 1:
+        raise shape(f"give one of {', '.join(FORMS)}")
+    data = content[given[0]]
+    if given[0] == "dataframe_split":
+        if not isinstance(data, dict) or not {"columns", "data"} <= data.keys():
+            raise shape('dataframe_split is {"columns": [...], "data": [[...], ...]}')
+        return _named(data["data"], data["columns"])
+    if isinstance(data, dict):
+        return [dict(row) for row in transposed({name: _flat(values) for name, values in data.items()})]
+    if isinstance(data, list) and data and isinstance(data[0], list):
+        return _named(data, contract.names)
+    if not isinstance(data, list):
+        raise shape(f"{given[0]} is a list of rows")
+    return data
+
+
+def _named(rows: Any, columns: Any) -> list[dict[str, Any]]:
+    if not isinstance(rows, list) or not isinstance(columns, Sequence) or not all(isinstance(c, str) for c in columns):
+        raise shape("rows are lists of values, columns are names")
+    if len(set(columns)) != len(columns):
+        raise shape("a column is named twice")
+    for row in rows:
+        if not isinstance(row, list) or len(row) != len(columns):
+            raise shape(f"a row is a list of {len(columns)} values")
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _flat(values: Any) -> Any:
+    if isinstance(values, list):
+        return [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
+    return values
+
+
+def _csv(body: bytes, contract: Contract) -> list[dict[str, Any]]:
+    try:
+        lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig")), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise malformed(f"not CSV: {error}") from None
+    if not lines:
+        raise malformed("not CSV: there is no line with the columns' names")
+    columns = {column.name: column for column in contract.columns}
+    names = lines[0]
+    rows = _named([line for line in lines[1:] if line], names)
+    return [{name: _value(text, columns.get(name)) for name, text in row.items()} for row in rows]
+
+
+def _value(text: str, column: Column | None) -> Any:
+    """Read a cell as its column's kind; what cannot be read stays text, for the contract to refuse."""
+    if text == "":
+        return None
+    if column is None or not column.numeric:
+        return text
+    if column.kind == "boolean":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return float(text) if "_" not in text else text
+    except ValueError:
+        return text
