@@ -293,6 +293,28 @@ def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -
 
 
 @main.command()
+@click.argument("url", default="http://127.0.0.1:8000")
+@click.option("--bundle", type=click.Path(file_okay=False, path_type=Path), help="By default the champion's.")
+@click.option("--wait", type=float, default=30.0, show_default=True, help="Seconds to wait for it to be ready.")
+@click.option("--ops-url", help="Where /readyz is, if on a port of its own.")
+@click.option("--key", envvar="API_KEY", help="An API key, if the service asks for one; or $API_KEY.")
+@click.pass_obj
+def smoke(root: Path, url: str, bundle: Path | None, wait: float, ops_url: str | None, key: str | None) -> None:
+    """Ask a running service whether it is ready, of the right version, and right about the golden rows.
+
+    After a build, a deploy, a rollback: anywhere a service of the bundle should be running.
+    """
+    from slipway.bundle import read_bundle
+    from slipway.champion import BUNDLE
+    from slipway.smoke import Service
+    from slipway.smoke import smoke as check
+
+    asked = read_bundle(bundle or _workspace(root).champion / BUNDLE)
+    rows = check(Service(url, key=key), asked, wait=wait, ops=Service(ops_url) if ops_url else None)
+    click.echo(f"{url} serves {asked.manifest.name} {asked.version} and gives all {rows} golden rows their predictions")
+
+
+@main.command()
 @click.pass_obj
 def doctor(root: Path) -> None:
     """Say what is installed, which remotes and servers are configured, and whether they answer."""

@@ -96,7 +96,7 @@ class Predictor:
         examples = self.bundle.examples
         for number, (row, expected) in enumerate(zip(examples["rows"], examples["predictions"], strict=True)):
             got = self.predict([row]).as_json()[0]
-            if not _alike(got, expected):
+            if not alike(got, expected):
                 raise BundleError(f"golden row {number} gives {got}, but {expected} was stored with the bundle")
 
 
@@ -105,9 +105,10 @@ def label_name(label: str | bool) -> str:
     return label if isinstance(label, str) else str(label).lower()
 
 
-def _alike(got: Any, expected: Any) -> bool:
+def alike(got: Any, expected: Any) -> bool:
+    """Whether an answer (see `Predictions.as_json`) is the expected one, its numbers within the golden tolerance."""
     if isinstance(expected, Mapping):
-        return got.keys() == expected.keys() and all(_alike(got[key], expected[key]) for key in expected)
+        return got.keys() == expected.keys() and all(alike(got[key], expected[key]) for key in expected)
     if isinstance(expected, float):
         return bool(np.isclose(got, expected, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE))
     return bool(got == expected)
