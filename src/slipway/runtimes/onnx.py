@@ -18,10 +18,9 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._inputs = [item.name for item in self._session.get_inputs()]
-        self._numeric = {column.name: column.numeric for column in contract.columns}
         self._classes = classes
 
     def run(self, arrays: Mapping[str, Array]) -> Output:

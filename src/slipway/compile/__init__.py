@@ -1,0 +1,133 @@
+"""From a fitted estimator to the bundle's model file: ONNX if that answers the same, else skops, with the reason."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+
+from slipway.compile.parity import DisagreementError, Probe, largest_difference, probe
+from slipway.contract import Array, Contract, Target
+from slipway.errors import SlipwayError
+from slipway.runtimes import load_runtime
+
+LONGEST_REASON = 200
+ONNX_RUNTIME_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model file and the runtime it is for. `reason` says how well it agrees, or why it is not ONNX."""
+
+    runtime: Literal["onnx", "skops"]
+    reason: str
+    model: bytes
+
+
+def compile_estimator(
+    estimator: Any,
+    contract: Contract,
+    arrays: Mapping[str, Array],
+    target: Target,
+    *,
+    seed: int,
+    tolerance: float,
+    allow_onnx: bool = True,
+) -> Compiled:
+    """Make the model file of an estimator that was fitted on `arrays`, the training rows; the same bytes each time.
+
+    tolerance: the largest difference of probabilities or, in a regression, of values in standard deviations.
+    Raises SlipwayError if the estimator does not know all classes, fails on rows that the contract allows, or can be
+    stored in neither way.
+    """
+    from slipway.runtimes import skops
+
+    estimator = getattr(estimator, "best_estimator_", estimator)  # of a search; the rest of it holds wall-clock times
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of converters, and of encoders that meet an unknown category
+        probes = _probes(estimator, contract, arrays, target, seed)
+        note = _own_labels(estimator, probes[0], tolerance)
+        agreement = partial(_agreement, contract=contract, target=target, probes=probes, tolerance=tolerance)
+        reason = "train.compile in params.yaml is false"
+        if allow_onnx:
+            try:
+                model = _onnx(estimator, contract)
+                return Compiled("onnx", f"compiled; {agreement('onnx', model)}{note}", model)
+            except DisagreementError as error:
+                reason = f"as ONNX it would answer otherwise: {error}"
+            except Exception as error:  # noqa: BLE001  converters raise anything
+                reason = _first_line(error)
+        try:
+            model = skops.store(estimator)
+            return Compiled("skops", f"not compiled to ONNX: {reason}; {agreement('skops', model)}{note}", model)
+        except Exception as error:
+            raise SlipwayError(
+                f"the estimator was not compiled to ONNX: {reason}\nIt cannot be stored with skops either: {error}\n"
+                "Build it from scikit-learn's own classes"
+            ) from error
+
+
+def _probes(estimator: Any, contract: Contract, arrays: Mapping[str, Array], target: Target, seed: int) -> list[Probe]:
+    """Have the estimator predict; refuse one that knows other classes, or fails on rows that the contract allows."""
+    from slipway.runtimes import skops
+
+    classes = np.arange(len(target.classes))
+    if hasattr(estimator, "classes_") != bool(target.classes):
+        needed = "has classes: it needs a classifier" if target.classes else "is a number: it needs a regressor"
+        raise SlipwayError(f"the target {target.column.name} {needed}, not {type(estimator).__name__}")
+    known = getattr(estimator, "classes_", classes)
+    if target.classes and not np.array_equal(known, classes):
+        lacking = ", ".join(str(target.classes[index]) for index in np.setdiff1d(classes, known))
+        raise SlipwayError(f"{target.column.name}: no training row is {lacking}, so the model could never say so")
+    predict = partial(skops.predict, estimator, classes=len(classes), threads=1)
+    try:
+        return probe(contract, arrays, predict, seed)
+    except Exception as error:
+        raise SlipwayError(
+            f"the fitted estimator fails on rows that the schema allows: {_first_line(error)}\n"
+            "Let it impute what may be missing and ignore what may be unknown, or let the schema forbid such rows"
+        ) from error
+
+
+def _own_labels(estimator: Any, training: Probe, tolerance: float) -> str:
+    """Say so if the estimator's own labels are not its most probable classes, which are what is served."""
+    from slipway.runtimes import skops
+
+    probabilities = training.expected.probabilities
+    if probabilities is None:
+        return ""
+    own = np.asarray(estimator.predict(skops.frame(training.arrays)), dtype=np.int64)
+    given = probabilities[np.arange(len(own)), own]
+    unlike = int((probabilities.max(axis=1) - given > tolerance).sum())
+    if not unlike:
+        return ""
+    return f"; labels are the most probable class, not predict()'s, which differs for {unlike:,} of {len(own):,} rows"
+
+
+def _onnx(estimator: Any, contract: Contract) -> bytes:
+    from slipway.compile.converters import convert
+
+    return bytes(convert(estimator, contract).SerializeToString(deterministic=True))
+
+
+def _agreement(
+    runtime: str, model: bytes, *, contract: Contract, target: Target, probes: Sequence[Probe], tolerance: float
+) -> str:
+    """Load the model file, as the server will, and say how well it agrees. Raises DisagreementError."""
+    loaded = load_runtime(runtime, model, contract, classes=len(target.classes), threads=1)
+    difference = largest_difference(probes, loaded.run, tolerance)
+    rows = sum(len(item.expected.values) for item in probes)
+    if target.classes and probes[0].expected.probabilities is None:
+        return f"the labels of {rows:,} rows are the same"
+    return f"the largest difference on {rows:,} rows is {difference:.1e}"
+
+
+def _first_line(error: Exception) -> str:
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    line = ONNX_RUNTIME_CODE.sub("ONNX Runtime: ", line).rstrip(". ")
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."

@@ -1,0 +1,148 @@
+"""scikit-learn to ONNX with skl2onnx, in float64 throughout, and so that the answer is what a runtime expects.
+
+Whatever is not corrected here or in `trees` is left to skl2onnx, and the parity check judges the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import skl2onnx
+from onnx.helper import make_node, make_opsetid, make_tensor_value_info
+from skl2onnx._parse import _parse_sklearn_simple_model, sklearn_parsers_map
+from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
+from skl2onnx.operator_converters.imputer_op import convert_sklearn_imputer
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+from sklearn.svm import LinearSVC
+
+from slipway.compile.trees import TREES, Graph, convert_trees, tree_shapes
+from slipway.contract import Contract
+
+# Fixed, so that equal models give equal bytes whatever onnx is installed; every ONNX Runtime that is allowed runs them.
+OPSETS = {"": 18, "ai.onnx.ml": 3}
+MATRIX, CLASS = "_columns", "_class"  # no field of a Pydantic model may begin with an underscore
+NEIGHBOURS = (KNeighborsClassifier, KNeighborsRegressor)
+MOST_NEIGHBOURS = 10_000  # ONNX has no search tree
+ENCODERS = (ColumnTransformer, OneHotEncoder, OrdinalEncoder)  # may make numbers of strings
+
+
+def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
+    """Convert a fitted estimator to an ONNX model with one input, of shape (rows, 1), for each column.
+
+    A classifier's classes must be 0, 1, ... Its outputs are the class, int64 of shape (rows,), and the probabilities
+    of shape (rows, classes), if it has any; a regressor's is the value.
+    Raises NotImplementedError for what would not serve well, and whatever skl2onnx raises for what it cannot convert.
+    """
+    first, last = _ends(estimator)
+    if isinstance(last, NEIGHBOURS) and last.n_samples_fit_ > MOST_NEIGHBOURS:
+        raise NotImplementedError(f"every row would be compared with all {last.n_samples_fit_:,} training rows")
+    columns = [
+        (c.name, DoubleTensorType([None, 1]) if c.numeric else StringTensorType([None, 1])) for c in contract.columns
+    ]
+    # A ColumnTransformer picks columns by name. Anything else takes all of them as one matrix, which skl2onnx would
+    # put together in float32.
+    matrix = all(column.numeric for column in contract.columns) and not isinstance(first, ColumnTransformer)
+    model: onnx.ModelProto = skl2onnx.convert_sklearn(
+        estimator,
+        "model",
+        [(MATRIX, DoubleTensorType([None, len(columns)]))] if matrix else columns,
+        target_opset=OPSETS,
+        options=_options(estimator),
+        custom_conversion_functions={**dict.fromkeys(TREES, convert_trees), SimpleImputer: _convert_imputer},
+        custom_shape_calculators=dict.fromkeys(TREES, tree_shapes),
+        custom_parsers=dict.fromkeys(ENCODERS, _parse_as_double),
+    )
+    if any(node.op_type == "StringNormalizer" for node in model.graph.node):
+        raise NotImplementedError("text would be put into lower case by the machine's locale, which an image may lack")
+    if matrix:
+        _split_matrix(model.graph, contract)
+    if hasattr(estimator, "predict_proba"):
+        _answer_most_probable(model.graph)
+    elif len(model.graph.output) > 1:
+        del model.graph.output[1:]  # scores, which are not probabilities
+    _prune(model.graph)
+    versions = sorted((item.domain, item.version) for item in model.opset_import)  # they come out of a set
+    del model.opset_import[:]
+    model.opset_import.extend(make_opsetid(*version) for version in versions)
+    return model
+
+
+def _ends(estimator: Any) -> tuple[Any, Any]:
+    first = last = estimator
+    while isinstance(first, Pipeline):
+        first = first.steps[0][1]
+    while isinstance(last, Pipeline):
+        last = last.steps[-1][1]
+    return first, last
+
+
+def _options(estimator: Any) -> dict[Any, dict[str, bool]]:
+    # With probabilities these are not converted in float64, and they have none.
+    options: dict[Any, dict[str, bool]] = {
+        key: {"raw_scores": True} for key in (LinearSVC, RidgeClassifier, RidgeClassifierCV)
+    }
+    if hasattr(estimator, "predict_proba"):
+        options[id(estimator)] = {"zipmap": False}
+    return options
+
+
+def _split_matrix(graph: onnx.GraphProto, contract: Contract) -> None:
+    del graph.input[:]
+    graph.input.extend(make_tensor_value_info(name, onnx.TensorProto.DOUBLE, [None, 1]) for name in contract.names)
+    graph.node.insert(0, make_node("Concat", contract.names, [MATRIX], axis=1))
+
+
+def _answer_most_probable(graph: onnx.GraphProto) -> None:
+    """Make the answered class the most probable one, which not every converter does (SVC has votes)."""
+    graph.node.append(make_node("ArgMax", [graph.output[1].name], [CLASS], axis=1, keepdims=0))
+    graph.output[0].CopyFrom(make_tensor_value_info(CLASS, onnx.TensorProto.INT64, [None]))
+
+
+def _prune(graph: onnx.GraphProto) -> None:
+    """Remove what no output needs."""
+    needed, kept = {item.name for item in graph.output}, []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    constants = [item for item in graph.initializer if item.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(constants)
+
+
+def _parse_as_double(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+    """Let what was made of strings go on as float64; skl2onnx would continue in float32, numbers beside it included."""
+    parse = sklearn_parsers_map.get(type(model), _parse_sklearn_simple_model)
+    outputs = parse(scope, model, inputs, custom_parsers=custom_parsers)
+    if isinstance(outputs[0].type, (DoubleTensorType, StringTensorType)):
+        return outputs
+    cast = scope.declare_local_operator("SklearnCast")
+    cast.inputs = outputs
+    cast.outputs.append(scope.declare_local_variable("double", DoubleTensorType([None, None])))
+    return cast.outputs
+
+
+def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:
+    """Impute numbers in float64, which ONNX's own Imputer cannot."""
+    model, graph = operator.raw_operator, Graph(scope, container)
+    if isinstance(operator.inputs[0].type, StringTensorType):
+        convert_sklearn_imputer(scope, operator, container)
+        return
+    if model.add_indicator or np.isnan(model.statistics_).any():
+        raise NotImplementedError("an imputer that adds an indicator, or drops a column that has no values")
+    names = [item.full_name for item in operator.inputs]
+    values = graph.add("Concat", *names, axis=1) if len(names) > 1 else names[0]
+    if np.isnan(model.missing_values):
+        missing = graph.add("IsNaN", values)
+    else:
+        missing = graph.add("Equal", values, np.array([float(model.missing_values)]))
+    filler = np.asarray(model.statistics_, dtype=np.float64)
+    graph.add("Where", missing, filler, values, output=operator.outputs[0].full_name)
