@@ -99,7 +99,7 @@ ALL = ["prepare", "validate", "train", "evaluate"]
         (_append("src/project/expectations.py"), ALL[1:]),
         (_param("missing_at_most: 0.2", "missing_at_most: 0.3"), ALL[1:]),
         (_append("src/project/model.py"), ALL[2:]),
-        (_append("src/slipway/compile.py"), ALL[2:]),
+        (_append("src/slipway/compile/__init__.py"), ALL[2:]),
         (_param("seed: 0", "seed: 1"), ALL[2:]),
         (_param("inverse_regularization: 1.0", "inverse_regularization: 0.5"), ALL[2:]),
         (_append("src/slipway/plots.py"), ALL[3:]),

@@ -14,7 +14,7 @@ from slipway.runtimes import Array, Output
 class OnnxRuntime:
     """An ONNX Runtime session whose inputs are the contract's columns, each of shape (rows, 1)."""
 
-    def __init__(self, model: bytes, contract: Contract, *, classes: int, threads: int) -> None:
+    def __init__(self, model: bytes, *, classes: int, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -34,4 +34,5 @@ class OnnxRuntime:
 
 def load(model: bytes, contract: Contract, *, classes: int, threads: int) -> OnnxRuntime:
     """Load a verified ONNX model; see `slipway.runtimes.load_runtime`."""
-    return OnnxRuntime(model, contract, classes=classes, threads=threads)
+    del contract  # the model's inputs have its columns' names
+    return OnnxRuntime(model, classes=classes, threads=threads)
