@@ -25,6 +25,7 @@ from slipway.serving.model import Served
 from slipway.serving.problems import Problem, overloaded
 from slipway.serving.settings import Settings
 from slipway.serving.telemetry import Telemetry
+from slipway.serving.tracing import Tracing
 
 Handler = Callable[[Exchange], Awaitable[Reply]]
 
@@ -50,6 +51,7 @@ class Service:
         self.served: Served | None = None
         self._keys = Keys(settings.api_keys_file)
         self._bodies = Bodies(largest=settings.body_bytes, at_once=settings.buffer_bytes)
+        self.tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
         self._deadlines = Deadlines()
         self._prefix = os.urandom(5).hex()
         self._number = count(1)
@@ -142,7 +144,9 @@ class Service:
         seconds = perf_counter() - exchange.started
         self.telemetry.request(exchange.route, exchange.status, seconds)
         if self.settings.log_requests:
-            self.log.request(exchange, seconds)
+            self.log.request(exchange, seconds, values=self.settings.log_values)
+        if self.tracing is not None:
+            self.tracing.span(exchange, seconds)
 
 
 class Ops:

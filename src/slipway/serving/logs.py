@@ -55,8 +55,8 @@ class Log(logging.Handler):
         except OSError:  # the disk is full, or the reader is gone
             self.dropped += len(lines)
 
-    def request(self, exchange: Exchange, seconds: float) -> None:
-        """Log one request: never what was asked, only that it was."""
+    def request(self, exchange: Exchange, seconds: float, *, values: bool = False) -> None:
+        """Log one request; what was asked only if `values` are wanted."""
         line = (
             f'{{"time":{time.time():.6f},"level":"info","event":"request","request":"{exchange.id}",'
             f'"method":"{_METHODS.get(exchange.scope["method"], "other")}","route":"{exchange.route}",'
@@ -66,4 +66,6 @@ class Log(logging.Handler):
         parent = exchange.headers.get(b"traceparent")
         if parent is not None and (found := TRACEPARENT.fullmatch(parent)):
             line += f',"trace":"{found[1].decode()}"'
+        if values and exchange.body:
+            line += f',"body":{encode(exchange.body.decode("utf-8", "replace")).decode()}'
         self.write(line.encode() + b"}")

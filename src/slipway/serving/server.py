@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from slipway.serving.app import Service
+from slipway.serving.logs import Log
 from slipway.serving.settings import Settings
 
 COLLECT_AFTER = 20_000  # objects; requests leave hardly any cycles behind
@@ -96,7 +97,15 @@ class Protocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `serve`."""
+    """A uvicorn server that leaves signals to `serve`, and tells where it listens."""
+
+    log: Log
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Open the door."""
+        await super().startup(sockets)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        self.log.line("listening", host=host, port=port)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -108,9 +117,9 @@ async def serve(service: Service) -> None:
     """Serve until SIGTERM or SIGINT; then be unready, wait for the door to be found shut, finish, and return."""
     settings = service.settings
     loop = asyncio.get_running_loop()
-    servers = [_server(service, settings, settings.port)]
+    servers = [make_server(service, service, settings.port)]
     if settings.ops_port is not None:
-        servers.append(_server(service.ops, settings, settings.ops_port))
+        servers.append(make_server(service, service.ops, settings.ops_port))
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
@@ -127,6 +136,8 @@ async def serve(service: Service) -> None:
     await asyncio.gather(*running)
     if service.served:
         service.served.lanes.close()
+    if service.tracing:
+        service.tracing.close()
     service.log.flush()
 
 
@@ -148,7 +159,9 @@ def _settle() -> None:
     gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
-def _server(app: Any, settings: Settings, port: int) -> Server:
+def make_server(service: Service, app: Any, port: int) -> Server:
+    """Make a server of one of a service's applications."""
+    settings = service.settings
     protocol = type("Protocol", (Protocol,), {"head_seconds": settings.body_seconds})
     config = uvicorn.Config(
         app,
@@ -164,4 +177,6 @@ def _server(app: Any, settings: Settings, port: int) -> Server:
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.grace_seconds,
     )
-    return Server(config)
+    server = Server(config)
+    server.log = service.log
+    return server

@@ -53,7 +53,7 @@ class Settings(BaseModel):
     feedback_seconds: Annotated[Count, Field(description="how long after a prediction feedback is taken")] = 604_800
     feedback_kept: Annotated[Count, Field(description="feedback ids remembered, to refuse duplicates")] = 100_000
     log_requests: Annotated[bool, Field(description="log one line a request")] = True
-    log_values: Annotated[bool, Field(description="log the body of /predict requests, too")] = False
+    log_values: Annotated[bool, Field(description="log the bodies of requests, too")] = False
     otlp_endpoint: Annotated[
         str | None, Field(pattern="^https?://", description="OpenTelemetry collector (needs slipway[otel])")
     ] = None

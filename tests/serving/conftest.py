@@ -1,0 +1,55 @@
+"""Bundles of each kind, and a service of the first, shared by the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving import bundles
+from serving.running import Direct, Process, quiet
+
+KINDS = {
+    "species": (bundles.Species, "onnx"),
+    "alive": (bundles.Alive, "onnx"),
+    "weight": (bundles.Weight, "onnx"),
+    "skops": (bundles.Species, "skops"),
+}
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A bundle's folder for each kind."""
+    root = tmp_path_factory.mktemp("bundles")
+    for name, (target, runtime) in KINDS.items():
+        bundles.write(root / name / "bundle", target, runtime=runtime)
+    return {name: root / name / "bundle" for name in KINDS}
+
+
+@pytest.fixture(scope="session")
+def bundle(made: dict[str, Path]) -> Path:
+    """A classifier's bundle."""
+    return made["species"]
+
+
+@pytest.fixture(scope="session")
+def process(bundle: Path) -> Iterator[Process]:
+    """A running service, for tests that leave it as it was."""
+    with Process(bundle) as running:
+        yield running
+
+
+@pytest.fixture
+def direct(bundle: Path) -> Iterator[Direct]:
+    """A service of one's own, without a network."""
+    service = Direct(quiet(bundle))
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="session")
+def row() -> dict[str, Any]:
+    """A row that the contract allows."""
+    return {"site": "north", "height": 4.5, "leaves": 3, "potted": True}
