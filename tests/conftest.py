@@ -1,5 +1,6 @@
 """Fixtures that many tests need."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,11 @@ def original(tmp_path_factory) -> Workspace:
 def released(original: Workspace, tmp_path: Path) -> Workspace:
     """A copy of `original` for a test to break."""
     return copy_checkout(original, tmp_path / "checkout")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a CI run in which a test was skipped: there, every tool that a test needs is installed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
+        reporter.write_line("In CI a skipped test is a failure: see the reasons below.", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

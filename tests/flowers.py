@@ -10,13 +10,16 @@ from pydantic import BaseModel, Field
 
 from slipway.problem import Problem, Unit
 
+Colour = Literal["blue", "red", "white"]
+Petals = Annotated[int, Field(gt=0, le=50)]
+
 
 class Flower(BaseModel):
     """A row with a column of every kind."""
 
-    colour: Literal["blue", "red", "white"]
+    colour: Colour
     height: Annotated[float, Field(ge=0, lt=200, description="Stem", examples=[12.5]), Unit("cm")]
-    petals: Annotated[int, Field(gt=0, le=50)]
+    petals: Petals
     scented: bool
     bed: Literal["north", "south"] | None = None
     weight: Annotated[float | None, Field(ge=0)] = None
