@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STARTED = time.perf_counter()
 EXIT_REFUSED = 1
+EXIT_RETRAIN = 3
 
 
 class _Group(click.Group):
@@ -312,6 +313,53 @@ def smoke(root: Path, url: str, bundle: Path | None, wait: float, ops_url: str |
     asked = read_bundle(bundle or _workspace(root).champion / BUNDLE)
     rows = check(Service(url, key=key), asked, wait=wait, ops=Service(ops_url) if ops_url else None)
     click.echo(f"{url} serves {asked.manifest.name} {asked.version} and gives all {rows} golden rows their predictions")
+
+
+@main.command()
+@click.option(
+    "--prometheus", default="http://127.0.0.1:9090", show_default=True, help="URL; a token: $PROMETHEUS_TOKEN."
+)
+@click.option("--window", default="24h", show_default=True, help="How far to look back.")
+@click.option("--match", default='job="slipway"', show_default=True, help="Label matchers of the service's series.")
+@click.option("--track/--no-track", default=True, help="Write the findings to the champion's version in MLflow.")
+@click.pass_obj
+def monitor(root: Path, prometheus: str, window: str, match: str, track: bool) -> None:
+    """Read drift and live accuracy of the champion from Prometheus, and say whether retraining is due.
+
+    The exit status is 3 if it is due, 0 if not, 1 if that could not be found out. A scheduled workflow asks this.
+    """
+    from slipway import monitor as monitoring
+    from slipway.champion import read_decision
+
+    champion = read_decision(root)
+    if champion is None:
+        raise SlipwayError("no champion yet; `slipway promote` makes one")
+    workspace = _workspace(root)
+    server = monitoring.Prometheus(prometheus, match, champion.version)
+    floor = workspace.params.gate.floors.get("accuracy")
+    findings = monitoring.observe(server, champion.version, window, floor)
+    rows = [(f.outcome, f.what, f"{f.value:.3f}", f"{f.limit:.3f}", f.rows) for f in findings]
+    table(f"Champion {champion.version}, the last {window}", ("", "what", "found", "limit", "rows"), rows)
+    if track:
+        _record_findings(workspace, champion.digest, monitoring.tags(findings, window))
+    if monitoring.retraining_due(findings):
+        click.secho("Retraining is due.", fg="yellow", bold=True)
+        sys.exit(EXIT_RETRAIN)
+    click.echo("Retraining is not due.")
+
+
+def _record_findings(workspace: Workspace, digest: str, tags: dict[str, str]) -> None:
+    from slipway.tracking import set_tags
+
+    try:
+        version = set_tags(workspace, digest, tags)
+    except SlipwayError as error:
+        click.secho(f"not recorded: {error}", fg="yellow", err=True)
+        return
+    if version is None:
+        click.secho("MLflow does not know the champion; `slipway track` records a candidate.", fg="yellow", err=True)
+    else:
+        click.echo(f"Written to {workspace.problem.name} version {version} in MLflow.")
 
 
 @main.command()
