@@ -63,6 +63,7 @@ def folder(built: Path, tmp_path: Path) -> Path:
 
 
 def would_run(folder: Path) -> list[str]:
+    """List the stages whose inputs changed; whether those after them run depends on what these will write."""
     return re.findall(r"Running stage '(\w+)'", run(folder, "dvc", "repro", "--dry"))
 
 
@@ -93,20 +94,20 @@ ALL = ["prepare", "validate", "train", "evaluate"]
         (_append("src/slipway/gate.py"), []),
         (_append("src/slipway/serving/app.py"), []),
         (_param("margin: 0.02", "margin: 0.03"), []),
-        (_append("data/penguins-raw.csv"), ALL),
-        (_append("src/project/data.py"), ALL),
+        (_append("data/penguins-raw.csv"), ["prepare"]),
+        (_append("src/project/data.py"), ["prepare"]),
         (_append("src/project/schema.py"), ALL),
-        (_append("src/project/expectations.py"), ALL[1:]),
-        (_param("missing_at_most: 0.2", "missing_at_most: 0.3"), ALL[1:]),
-        (_append("src/project/model.py"), ALL[2:]),
-        (_append("src/slipway/compile/__init__.py"), ALL[2:]),
-        (_param("seed: 0", "seed: 1"), ALL[2:]),
-        (_param("inverse_regularization: 1.0", "inverse_regularization: 0.5"), ALL[2:]),
-        (_append("src/slipway/plots.py"), ALL[3:]),
-        (_param("confidence: 0.95", "confidence: 0.9"), ALL[3:]),
+        (_append("src/project/expectations.py"), ["validate"]),
+        (_param("missing_at_most: 0.2", "missing_at_most: 0.3"), ["validate"]),
+        (_append("src/project/model.py"), ["train"]),
+        (_append("src/slipway/compile/__init__.py"), ["train"]),
+        (_param("seed: 0", "seed: 1"), ["train"]),
+        (_param("inverse_regularization: 1.0", "inverse_regularization: 0.5"), ["train"]),
+        (_append("src/slipway/plots.py"), ["evaluate"]),
+        (_param("confidence: 0.95", "confidence: 0.9"), ["evaluate"]),
     ],
 )
-def test_a_change_re_runs_at_most_what_follows_from_it(folder, change, stages):
+def test_a_change_re_runs_the_stages_that_it_affects_and_no_other(folder, change, stages):
     change(folder)
     assert would_run(folder) == stages
 
@@ -143,7 +144,7 @@ def test_a_clone_without_data_says_whether_its_lock_is_current(built, tmp_path):
 
 
 def test_dvcs_own_metrics_and_plots_work(folder):
-    _param("inverse_regularization: 1.0", "inverse_regularization: 0.01")(folder)
+    _param("inverse_regularization: 1.0", "inverse_regularization: 0.9")(folder)
     run(folder, "slipway", "run", "--no-track")
     assert "log_loss.value" in run(folder, "dvc", "metrics", "diff")
     run(folder, "dvc", "plots", "show")

@@ -1,0 +1,65 @@
+import http.server
+import threading
+
+import pytest
+
+from slipway.doctor import examine
+
+
+def found(workspace) -> dict[str, tuple[str, str]]:
+    return {what: (outcome, text) for outcome, what, text in examine(workspace)}
+
+
+def test_a_sound_checkout_has_nothing_that_fails(released, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert [item for item in examine(released) if item[0] == "fail"] == []
+    assert found(released)["DVC remote"] == ("pass", "store (.dvc/store)")
+    assert "predicts species from island" in found(released)["problem and params"][1]
+
+
+@pytest.mark.parametrize(
+    ("what", "break_it", "words"),
+    [
+        ("problem and params", lambda w: (w.root / "params.yaml").write_text("x: 1"), "x: unknown"),
+        ("champion", lambda w: (w.champion / "bundle" / "model.onnx").write_bytes(b""), "SHA-256"),
+        ("data", lambda w: (w.data).rename(w.root / "elsewhere"), "dvc pull data.dvc"),
+        ("DVC remote", lambda w: (w.root / ".dvc" / "config").write_text(""), "none is configured"),
+        ("Git", lambda w: (w.root / ".git").rename(w.root / "no-git"), "not a git repository"),
+    ],
+)
+def test_what_is_broken_is_named(released, what, break_it, words):
+    _ = released.problem
+    break_it(released)
+    outcome, text = found(released)[what]
+    assert outcome == "fail"
+    assert words in text
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """A server that says it is healthy, and refuses everything else, as MLflow does to a host it does not allow."""
+
+    def do_GET(self):
+        self.send_response(200 if self.path == "/health" else 403)
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_tracking_server_that_is_healthy_but_refuses_is_told(released, monkeypatch):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+    outcome, text = found(released)["MLflow"]
+    server.shutdown()
+    server.server_close()
+    assert outcome == "fail"
+    assert "403" in text
+    assert "--allowed-hosts" in text
+
+
+def test_a_tracking_server_that_is_down_is_told(released, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    outcome, text = found(released)["MLflow"]
+    assert outcome == "fail"
+    assert "does not answer" in text
