@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run pipeline serve test lint ui lock clean
+.PHONY: help setup run pipeline serve test lint ui lock clean image image-test sbom up down demo
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,64 @@ lock: setup ## Lock the dependencies of pyproject.toml, with hashes
 	$(UV_COMPILE) --output-file requirements.txt
 	$(UV_COMPILE) --extra skops --output-file requirements-skops.txt
 	$(UV_COMPILE) --extra dev --output-file requirements-dev.txt
+	$(subst pyproject.toml,stack/mlflow/requirements.in,$(UV_COMPILE)) --constraint requirements-dev.txt \
+		--output-file stack/mlflow/requirements.txt
+
+# --- The image and the stack (docs/image.md) ---
+# RELEASE=build packs the candidate. BASE names another base image, best one pinned by digest.
+IMAGE ?= slipway:local
+RELEASE ?= champion
+BASE ?= python:3.11-slim-bookworm
+DOCKER_BUILD ?= docker build
+export DOCKER_BUILDKIT := 1
+export COMPOSE_DOCKER_CLI_BUILD := 1
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+PROFILES ?=
+MANIFEST = $(RELEASE)/bundle/manifest.json
+manifest = $(shell python -c 'import json; print(json.load(open("$(MANIFEST)"))["$(1)"])')
+digest = $(firstword $(shell sha256sum $(MANIFEST)))
+# What pip needs to reach the index; a secret, so that it stays out of the layers and of their history.
+pip-config = $(if $(PIP_CONFIG_FILE),--secret id=pip$(comma)src=$(PIP_CONFIG_FILE))
+comma := ,
+
+image: release-here ## Pack the champion into an image (IMAGE=..., BASE=..., RELEASE=build)
+	$(DOCKER_BUILD) --tag $(IMAGE) $(pip-config) --build-arg BASE=$(BASE) --build-arg RELEASE=$(RELEASE) \
+		--build-arg SOURCE_DATE_EPOCH=$(shell git log -1 --format=%ct) \
+		--build-arg SOURCE=$(shell git config --get remote.origin.url | sed -e 's|//[^/@]*@|//|' -e 's|\.git$$||') \
+		--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg MODEL_NAME=$(call manifest,name) \
+		--build-arg MODEL_VERSION=$(shell echo $(digest) | cut -c 1-12) --build-arg MODEL_DIGEST=$(digest) \
+		--build-arg DATA_DIGEST=$(call manifest,data) .
+
+.PHONY: release-here
+release-here: setup
+	@test $(RELEASE) != champion || dvc pull --quiet champion.dvc
+
+image-test: image ## Run the image as a cluster does, and ask it for its golden rows
+	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/ops/test_image.py
+
+sbom: setup ## List the Python packages in the image: build/sbom.cdx.json (CycloneDX)
+	rm -rf build/sbom
+	$(PYTHON) -m venv --without-pip build/sbom
+	@container=$$(docker create $(IMAGE)) && docker cp $$container:/opt/venv/lib/. build/sbom/lib; \
+		status=$$?; docker rm $$container >/dev/null; exit $$status
+	cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json build/sbom
+
+up: image .env ## Start the service and what watches it (PROFILES="mlflow s3" for more)
+	$(if $(filter mlflow,$(PROFILES)),$(COMPOSE) --profile mlflow build mlflow)
+	$(COMPOSE) $(PROFILES:%=--profile %) up --detach
+	slipway smoke http://127.0.0.1:$(PORT)
+	@echo "Service :$(PORT)   Grafana :3000   Prometheus :9090   Alertmanager :9093   (mlflow :5000   s3 :7070)"
+
+down: ## Stop it all; what was stored stays (docker volumes)
+	$(COMPOSE) --profile mlflow --profile s3 down
+
+demo: setup ## Send the service everyday traffic, then drifted traffic, for the dashboards to move
+	python monitoring/traffic.py --port $(PORT)
+
+# Made once, for this machine only.
+.env:
+	@umask 077 && for name in POSTGRES_PASSWORD S3_SECRET_KEY SLIPWAY_FEEDBACK_KEY; do \
+		echo "$$name=$$(python3 -c 'import secrets; print(secrets.token_hex(24))')"; done >$@
 
 clean: ## Remove what was built (not the data, not the environment)
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

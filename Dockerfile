@@ -1,0 +1,98 @@
+# The champion's service: what a server needs, the serving part of Slipway, the bundle. docs/image.md tells the whys.
+#
+# A released image pins its base by digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
+ARG BASE=python:3.11-slim-bookworm
+
+
+# What the bundle needs at run time: its manifest says so. This is a stage of its own so that another model of the same
+# kind finds the dependencies in the cache.
+FROM ${BASE} AS requirements
+ARG RELEASE=champion
+WORKDIR /requirements
+COPY ${RELEASE}/bundle/manifest.json requirements.txt requirements-skops.txt ./
+RUN ["python", "-c", "import json, shutil; \
+     runtime = json.load(open('manifest.json'))['runtime']; \
+     shutil.copy({'onnx': 'requirements.txt'}.get(runtime, f'requirements-{runtime}.txt'), 'chosen.txt')"]
+
+
+# Dates, modes and bytecode are made the same in every build, so that equal inputs give equal layers. For that each
+# layer has all of its folders below /layer: a parent folder that COPY made or touched would have the time of the build.
+FROM ${BASE} AS dependencies
+ENV PYTHONHASHSEED=0
+COPY --from=requirements /requirements/chosen.txt /requirements.txt
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python -m venv --without-pip /opt/venv \
+    && pip --python /opt/venv/bin/python --no-input --disable-pip-version-check \
+        install --quiet --require-hashes --no-deps --only-binary :all: --no-compile --requirement /requirements.txt
+RUN find /opt/venv/lib -depth \( -type d -name tests -o -name '*.pyi' \) -exec rm -r {} + \
+    && rm -rf /opt/venv/lib/python*/site-packages/onnxruntime/quantization \
+        /opt/venv/lib/python*/site-packages/onnxruntime/tools \
+        /opt/venv/lib/python*/site-packages/onnxruntime/transformers \
+    && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib \
+    && mkdir /layer && mv /opt /layer/ && find /layer -exec touch --no-dereference --date=@315532800 {} +
+
+
+FROM ${BASE} AS code
+ENV PYTHONHASHSEED=0
+WORKDIR /opt/slipway/slipway
+COPY src/slipway/__init__.py src/slipway/bundle.py src/slipway/contract.py src/slipway/drift.py src/slipway/errors.py \
+     src/slipway/predictor.py src/slipway/problem.py ./
+COPY src/slipway/runtimes ./runtimes
+COPY src/slipway/serving ./serving
+COPY pyproject.toml /
+# The version that the service tells, without the list of what only the pipeline needs.
+RUN ["python", "-c", "import pathlib, tomllib; \
+     about = tomllib.load(open('/pyproject.toml', 'rb'))['project']; \
+     path = pathlib.Path('/opt/slipway/slipway-{version}.dist-info/METADATA'.format(**about)); \
+     path.parent.mkdir(); \
+     path.write_text('Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\nLicense-Expression: {license}\\n'.format(**about))"]
+RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/slipway \
+    && chmod -R u=rwX,go=rX /opt/slipway \
+    && mkdir /layer && mv /opt /layer/ && find /layer -exec touch --no-dereference --date=@315532800 {} +
+
+
+FROM ${BASE} AS release
+ARG RELEASE=champion
+WORKDIR /opt/slipway/champion
+COPY ${RELEASE}/bundle ./bundle
+COPY ${RELEASE}/evaluation ./evaluation
+# The pattern lets a candidate, which has no decision yet, be packed like a champion: --build-arg RELEASE=build
+COPY ${RELEASE}/bundle/manifest.json ${RELEASE}/decision.jso[n] ./
+RUN rm manifest.json \
+    && chmod -R u=rwX,go=rX /opt/slipway \
+    && mkdir /layer && mv /opt /layer/ && find /layer -exec touch --no-dereference --date=@315532800 {} +
+
+
+FROM ${BASE}
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/opt/slipway \
+    PYTHONSAFEPATH=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
+    SLIPWAY_HOST=0.0.0.0 \
+    SLIPWAY_PORT=8000
+# From what changes seldom to what changes with every release.
+COPY --from=dependencies /layer /
+COPY --from=code /layer /
+COPY --from=release /layer /
+WORKDIR /opt/slipway
+USER 65532:65532
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["python", "-I", "-S", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + (os.environ.get('SLIPWAY_OPS_PORT') or os.environ['SLIPWAY_PORT']) + '/readyz', timeout=2)"]
+ENTRYPOINT ["python", "-m", "slipway.serving"]
+
+ARG SOURCE=""
+ARG REVISION=""
+ARG MODEL_NAME=""
+ARG MODEL_VERSION=""
+ARG MODEL_DIGEST=""
+ARG DATA_DIGEST=""
+LABEL org.opencontainers.image.title="${MODEL_NAME}" \
+      org.opencontainers.image.description="The champion of ${MODEL_NAME}, served over HTTP by Slipway" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.version="${MODEL_VERSION}" \
+      slipway.model.digest="${MODEL_DIGEST}" \
+      slipway.data.digest="${DATA_DIGEST}"
