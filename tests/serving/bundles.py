@@ -68,6 +68,9 @@ def write(folder: Path, target: type[BaseModel] = Species, *, runtime: str = "on
     if goal.classes:
         counts = np.bincount(predicted.values, minlength=len(goal.classes))
         shares["labels"] = dict(zip(map(label_name, goal.classes), drift.shares(counts), strict=True))
+        bins = drift.Bins.between("confidence", drift.CONFIDENCE_EDGES)
+        parts = drift.shares(bins.count(predicted.probabilities.max(axis=1)))
+        shares["confidence"] = {"labels": list(bins.labels), "edges": list(bins.edges), "shares": parts}
     else:
         bins = drift.Bins.of(goal.column, predicted.values)
         parts = drift.shares(bins.count(predicted.values))

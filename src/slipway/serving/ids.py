@@ -37,6 +37,7 @@ class Ids:
     def __init__(self, version: str, *, key: bytes, numeric: bool, seconds: int, kept: int) -> None:
         self._version = bytes.fromhex(version)
         self._layout = struct.Struct(">6sIQd" if numeric else ">6sIQH")
+        self._characters = (self._layout.size + TAG) // 3 * 4
         self._mac = blake2b(key=key[:64], digest_size=TAG)
         self._number = int.from_bytes(os.urandom(8), "big") >> 1
         self._seconds, self._kept = seconds, kept
@@ -56,12 +57,14 @@ class Ids:
         self._number = number
         # Their lengths are multiples of 3 bytes, so that one text holds them all, without padding.
         text = binascii.b2a_base64(b"".join(parts), newline=False).translate(URL_SAFE).decode()
-        size = (self._layout.size + TAG) // 3 * 4
+        size = self._characters
         return [text[at : at + size] for at in range(0, len(text), size)]
 
     def read(self, text: str) -> Predicted | Refusal:
         """Tell what was predicted, once for each id, or why that is refused."""
         try:
+            if len(text) != self._characters:
+                return "forged"
             raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
             content, tag = raw[:-TAG], raw[-TAG:]
             version, when, number, value = self._layout.unpack(content)

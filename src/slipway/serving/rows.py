@@ -160,10 +160,13 @@ class Rows:
         return self.contract.arrays(given)
 
 
-def strict_json(body: bytes) -> Any:
-    """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no key twice. Raises Problem (400)."""
+def strict_json(body: bytes, constant: Callable[[str], Any] | None = None) -> Any:
+    """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no key twice. Raises Problem (400).
+
+    constant: gives the value of NaN and of the infinities, for a protocol that has them, or raises ValueError.
+    """
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_constant)
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=constant or _constant)
     except RecursionError:
         raise malformed("the JSON is nested too deeply") from None
     except ValueError as error:  # of JSON and of UTF-8

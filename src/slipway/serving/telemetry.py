@@ -177,6 +177,13 @@ class Model:
             )
         yield from self._outcomes.collect()
         yield _histogram("slipway_prediction_confidence", "Largest probability", {"": self._confidence})
+        confidence = GaugeMetricFamily(
+            "slipway_confidence_reference_share", "Share of training rows by confidence", labels=["bin"]
+        )
+        expected = self._reference.get("predictions", {}).get("confidence", {})
+        for label, part in zip(expected.get("labels", ()), expected.get("shares", ()), strict=True):
+            confidence.add_metric([label], part)
+        yield confidence
         yield from self._drift()
         yield from self._feedback()
 

@@ -23,7 +23,7 @@ async def invocations(served: Served, exchange: Exchange) -> Reply:
     if exchange.type == CSV:
         rows = _csv(exchange.body, contract)
     elif exchange.type in (JSON, b""):
-        rows = _json(strict_json(exchange.body), contract)
+        rows = _json(strict_json(exchange.body, _missing), contract)
     else:
         raise wrong_type(exchange.type, ["application/json", "text/csv"])
     served.rows.limit(len(rows))
@@ -35,6 +35,12 @@ async def invocations(served: Served, exchange: Exchange) -> Reply:
     outputs = await served.outputs(served.rows.arrays(served.rows.validate(rows)))
     exchange.rows = len(rows)
     return Reply(encode({"predictions": outputs["label"] if "label" in outputs else outputs["value"].tolist()}))
+
+
+def _missing(constant: str) -> None:
+    """Read NaN, with which MLflow's client writes a missing value."""
+    if constant != "NaN":
+        raise ValueError(f"{constant} is not JSON")
 
 
 def _json(content: Any, contract: Contract) -> list[Any]:
