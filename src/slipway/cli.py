@@ -283,14 +283,16 @@ def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -
     """
     from slipway.champion import BUNDLE, POINTER
     from slipway.serving import run as run_server
+    from slipway.serving.settings import Settings
 
-    at = _workspace(root)
-    if bundle is None:
+    settings = Settings.from_environment(host=host, port=port, bundle=bundle)
+    if "bundle" not in settings.model_fields_set:
+        at = _workspace(root)
         bundle = at.champion / BUNDLE
-        if not bundle.exists() and not (root / POINTER).exists() and at.bundle.exists():
+        if not (root / POINTER).exists() and not bundle.exists() and at.bundle.exists():
             bundle = at.bundle
             click.secho("No champion yet: this serves the candidate. `slipway promote` releases it.", fg="yellow")
-    run_server(bundle, host=host, port=port)
+    run_server(bundle or settings.bundle, settings)
 
 
 @main.command()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from slipway.contract import MISSING, Array, Column, Contract
 
@@ -110,10 +111,10 @@ def bins_of(reference: Mapping[str, Any]) -> dict[str, Bins]:
     }
 
 
-def population_stability_index(expected: Array, actual: Array, *, least: float = 1e-4) -> float:
+def population_stability_index(expected: ArrayLike, actual: ArrayLike, *, least: float = 1e-4) -> float:
     """Compute the PSI of two vectors of shares over the same bins; shares under `least` count as `least`.
 
     Sum of (actual - expected) * ln(actual / expected): Lewis, "An Introduction to Credit Scoring", 1992.
     """
-    expected, actual = np.maximum(expected, least), np.maximum(actual, least)
-    return float(((actual - expected) * np.log(actual / expected)).sum())
+    before, now = np.maximum(expected, least), np.maximum(actual, least)
+    return float(((now - before) * np.log(now / before)).sum())

@@ -48,7 +48,7 @@ class HeldOut:
 
     def slices(self, names: Iterable[str]) -> dict[str, Array]:
         """Name the slices that columns make, and say which rows are in each; shape (rows,), boolean."""
-        found = {}
+        found: dict[str, Array] = {}
         for name in names:
             values = self.table[name]
             distinct = sorted(values.dropna().unique().tolist())

@@ -24,7 +24,7 @@ def _axes(path: Path, height: float = 3.2) -> Iterator[Axes]:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    style = {"svg.hashsalt": "slipway", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    style: Any = {"svg.hashsalt": "slipway", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     with mpl.rc_context(style):
         figure = Figure(figsize=(4.8, height), layout="constrained")
         yield figure.subplots()

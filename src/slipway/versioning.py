@@ -60,10 +60,11 @@ def dvc_repository(root: Path) -> Iterator[Any]:
         with Repo(str(root)) as repository, lock_repo(repository):
             yield repository
     except (DvcException, OSError) as error:
-        reasons = [str(error)]
-        while (cause := error.__cause__) is not None and len(reasons) < 4:
+        reasons: list[str] = []
+        cause: BaseException | None = error
+        while cause is not None:
             reasons.append(str(cause))
-            error = cause  # type: ignore[assignment]
+            cause = cause.__cause__
         raise SlipwayError("DVC: " + ": ".join(dict.fromkeys(reasons))) from error
 
 
