@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ from slipway.console import show, show_history, show_verdict, stage_line, table
 from slipway.errors import SlipwayError
 
 if TYPE_CHECKING:
+    from slipway.serving.settings import Settings
     from slipway.workspace import Workspace
 
 STARTED = time.perf_counter()
@@ -292,7 +295,21 @@ def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -
         if not (root / POINTER).exists() and not bundle.exists() and at.bundle.exists():
             bundle = at.bundle
             click.secho("No champion yet: this serves the candidate. `slipway promote` releases it.", fg="yellow")
+    _invite(bundle or settings.bundle, settings)
     run_server(bundle or settings.bundle, settings)
+
+
+def _invite(bundle: Path, settings: Settings) -> None:
+    """Print where the page is and a request that works; a bundle that cannot be read is told by the server itself."""
+    from slipway.bundle import BundleError, read_bundle
+
+    try:
+        example = read_bundle(bundle).contract.example
+    except BundleError:
+        return
+    url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}"  # noqa: S104
+    click.echo(f"The page: {url}/   the interface: {url}/docs   a prediction:\n")
+    click.echo(f"  curl {url}/predict -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(example))}\n")
 
 
 @main.command()
