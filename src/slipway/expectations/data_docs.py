@@ -20,25 +20,27 @@ import great_expectations as gx
 from great_expectations.core import ExpectationValidationResult
 from great_expectations.render.renderer import ValidationResultsColumnSectionRenderer
 from great_expectations.render.view import DefaultJinjaSectionView
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment
 from markupsafe import Markup
 
 from slipway.expectations.outcome import Outcome
 
-SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)  # each draws a picture with a library from elsewhere
-RANDOM = re.compile(r"(-collapse-body)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+Results = Sequence[ExpectationValidationResult]
+
+TEMPLATE = Path(__file__).with_suffix(".html")
+# What only serves scripts, each of which draws a picture with a library from elsewhere; some of the ids are random.
+SCRIPTED = re.compile(r"<script\b.*?</script>| (?:id|href|aria-controls)=\"?#?content-block[^\s\">]*\"?", re.DOTALL)
 
 
-def write(folder: Path, name: str, results: Sequence[ExpectationValidationResult]) -> None:
+def write(folder: Path, name: str, results: Results) -> None:
     """Write `index.html` into the folder, and nothing else: a section for the table, and one for each column."""
     groups: dict[str | None, list[ExpectationValidationResult]] = {}
     for result in results:
         groups.setdefault(Outcome.of(result).column, []).append(result)
+    logging.getLogger("great_expectations.render").setLevel(logging.CRITICAL)  # it asks errors for their share of rows
     view: Any = DefaultJinjaSectionView()
-    environment = Environment(
-        loader=PackageLoader("slipway", "templates"), autoescape=select_autoescape(["html"]), trim_blocks=True
-    )
-    page = environment.get_template("data_docs.html").render(
+    template = Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE.read_text("utf-8"))
+    page = template.render(
         name=name,
         total=len(results),
         failed=sum(not result.success for result in results),
@@ -50,16 +52,10 @@ def write(folder: Path, name: str, results: Sequence[ExpectationValidationResult
     (folder / "index.html").write_text(page, "utf-8")
 
 
-def _section(
-    view: Any, number: int, column: str | None, results: Sequence[ExpectationValidationResult]
-) -> dict[str, Any]:
-    logging.getLogger("great_expectations.render").setLevel(
-        logging.CRITICAL
-    )  # it cannot say how many rows an error has
+def _section(view: Any, number: int, column: str | None, results: Results) -> dict[str, Any]:
     renderer: Any = ValidationResultsColumnSectionRenderer()
     content = renderer.render([_shown(result) for result in results]).to_json_dict()
-    rendered = view.render({"section": content, "section_loop": {"index": number}})
-    rendered = RANDOM.sub(r"\1", SCRIPT.sub("", rendered))
+    rendered = SCRIPTED.sub("", view.render({"section": content, "section_loop": {"index": number}}))
     return {
         "title": column or "the table",
         "failed": not all(result.success for result in results),

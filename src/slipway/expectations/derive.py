@@ -34,11 +34,7 @@ def legible(contract: Contract, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _legible(column: Column, values: pd.Series) -> pd.Series:
-    if not column.numeric:
-        return values
-    if values.isna().all():
-        return values.astype("float64")  # no value is of a wrong kind
-    if values.dtype.kind not in "fiub":
+    if not column.numeric or values.dtype.kind not in "fiub":
         return values
     numbers = values.to_numpy(dtype="float64", na_value=np.nan)
     strange = np.isinf(numbers)

@@ -1,4 +1,4 @@
-"""Does one feature tell the target? How well each feature alone predicts held-out rows, learned on training rows.
+"""Does one feature tell the target? How well each feature alone predicts it, in rows that it was not learned on.
 
 A feature that alone is (nearly) never wrong was most likely recorded after the target was known.
 """
@@ -16,55 +16,78 @@ if TYPE_CHECKING:
     import pandas as pd
 
 QUANTILES = 50
-STRETCH = 5  # as many neighbours of one class are a place where the feature speaks clearly
+STRETCH = 5  # rows: fewer that agree may be chance
 
 
 def scores(features: Contract, target: Target, train: pd.DataFrame, test: pd.DataFrame) -> dict[str, float]:
     """Score each feature alone, 0 to 1; features and targets that are not of their kind are left out.
 
-    Classification: each bin of the feature's values predicts its most usual class, and the score is the share of
-    each class that is recognised, averaged over the classes (so that a rare class counts like any other).
-    Regression: each bin predicts its mean, and the score is R2 between ranks (so that a few huge values do not hide
-    that the order is known).
+    Each part is predicted from the other, so that all rows are judged, and no individual by itself. Classification:
+    the share of each class that is recognised, averaged over the classes, so that a rare class counts like any other.
+    Regression: R2 between ranks, so that a few huge values do not hide that the order is known.
     """
-    learned, asked = _truth(target, train), _truth(target, test)
-    if learned is None or asked is None:
-        return {}
-    known, judged = ~np.isnan(learned), ~np.isnan(asked)
-    learned, asked = learned[known], asked[judged]
-    if len(np.unique(learned)) < 2 or len(np.unique(asked)) < 2:
+    parts = (train, test)
+    truth = [_truth(target, part) for part in parts]
+    known = [~np.isnan(values) for values in truth]
+    answers = [values[there] for values, there in zip(truth, known, strict=True)]
+    if any(len(np.unique(values)) < 2 for values in answers):
         return {}  # nothing to tell apart
-    score = _recognised if target.classes else _explained
+    whole = np.concatenate(answers)
+    if not target.classes:
+        whole = np.unique(whole, return_inverse=True)[1].astype(float)
+        answers = np.split(whole, [len(answers[0])])
     result = {}
     for column in features.columns:
         try:
-            seen, shown = column.array(train[column.name])[known], column.array(test[column.name])[judged]
+            one, other = (column.array(part[column.name])[there] for part, there in zip(parts, known, strict=True))
         except (KeyError, SlipwayError):
             continue  # lacking, or not of its kind: another expectation says so
-        bins = _bins(column, seen, shown, learned if target.classes else None)
-        result[column.name] = round(score(*bins, learned, asked), 6)
+        guesses = [
+            _guess(column, other, answers[1], one, classes=bool(target.classes)),
+            _guess(column, one, answers[0], other, classes=bool(target.classes)),
+        ]
+        score = (_recognised if target.classes else _explained)(np.concatenate(guesses), whole)
+        result[column.name] = round(score, 6)
     return result
 
 
-def _truth(target: Target, table: pd.DataFrame) -> Array | None:
+def _truth(target: Target, table: pd.DataFrame) -> Array:
     """Give the target as float64, classes as their index; NaN where it is none."""
-    if target.column.name not in table:
-        return None
     try:
         values = target.column.array(table[target.column.name])
-    except SlipwayError:
-        return None
+    except (KeyError, SlipwayError):
+        return np.full(len(table), np.nan)
     if not target.classes:
         return values
     return np.select([values == label for label in target.classes], range(len(target.classes)), default=np.nan)
 
 
+def _guess(column: Column, seen: Array, answers: Array, shown: Array, *, classes: bool) -> Array:
+    """Predict for `shown` what the rows of the same bin in `seen` say: their mean, or their most usual class.
+
+    Each class weighs the same, however many rows it has.
+    """
+    bins, asked = _bins(column, seen, shown, answers if classes else None)
+    size = int(max(bins.max(), asked.max())) + 1
+    if not classes:
+        filled = np.bincount(bins, minlength=size)
+        sums = np.bincount(bins, weights=answers, minlength=size)
+        means: Array = np.where(filled > 0, sums / np.maximum(filled, 1), answers.mean())
+        return means[asked]
+    labels, index = np.unique(answers, return_inverse=True)
+    counts = np.bincount(bins * len(labels) + index, minlength=size * len(labels)).reshape(size, len(labels))
+    usual: Array = labels[(counts / np.bincount(index)).argmax(axis=1)]
+    return usual[asked]
+
+
 def _bins(column: Column, seen: Array, shown: Array, classes: Array | None) -> tuple[Array, Array]:
-    """Number the bin of each value, from 0, for training and held-out rows. Missing values have their own bin."""
+    """Number the bin of each value, from 0. Missing values have their own bin."""
     if not column.numeric:
         return _categories(seen, shown)
     present = np.isfinite(seen)
-    edges = np.quantile(seen[present], np.linspace(0, 1, QUANTILES + 1)) if present.any() else np.empty(0)
+    amount = max(1, min(QUANTILES, int(present.sum()) // STRETCH))
+    ranks = np.linspace(0, 1, amount + 1)[1:-1]  # the first and the last bin are open
+    edges = np.quantile(seen[present], ranks) if present.any() else np.empty(0)
     if classes is not None:
         edges = np.concatenate([edges, _turns(seen[present], classes[present])])
     edges = np.unique(edges)
@@ -87,41 +110,22 @@ def _categories(seen: Array, shown: Array) -> tuple[Array, Array]:
 
 
 def _turns(values: Array, classes: Array) -> Array:
-    """Find the values where a stretch of neighbours of one class ends: bins must not straddle those."""
+    """Find the values where a stretch of neighbours of one class begins or ends: bins must not straddle those."""
     order = np.argsort(values, kind="stable")
     values, classes = values[order], classes[order]
-    ends = np.flatnonzero(np.diff(classes)) + 1
-    starts = np.concatenate([[0], ends])
-    lengths = np.diff(np.concatenate([starts, [len(values)]]))
-    long = lengths >= STRETCH
-    cuts = np.union1d(starts[long], (starts + lengths)[long])
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(classes)) + 1])
+    ends = np.append(starts[1:], len(values))
+    long = ends - starts >= STRETCH
+    cuts = np.union1d(starts[long], ends[long])
     cuts = cuts[(cuts > 0) & (cuts < len(values))]
     middle: Array = (values[cuts - 1] + values[cuts]) / 2
     return middle
 
 
-def _recognised(seen: Array, shown: Array, learned: Array, asked: Array) -> float:
-    """Mean recall of the held-out classes when each bin predicts its most usual class, each class weighing the same."""
-    _, classes = np.unique(learned, return_inverse=True)
-    labels = np.unique(learned)
-    size = int(max(seen.max(), shown.max())) + 1
-    counts = np.bincount(seen * len(labels) + classes, minlength=size * len(labels)).reshape(size, len(labels))
-    shares = counts / np.bincount(classes)
-    predicted = labels[np.where(counts.any(axis=1), shares.argmax(axis=1), np.bincount(classes).argmax())]
-    hits = predicted[shown] == asked
-    return float(np.mean([hits[asked == label].mean() for label in np.unique(asked)]))
+def _recognised(guesses: Array, truth: Array) -> float:
+    hits = guesses == truth
+    return float(np.mean([hits[truth == label].mean() for label in np.unique(truth)]))
 
 
-def _explained(seen: Array, shown: Array, learned: Array, asked: Array) -> float:
-    """R2 of the bins' means, between ranks; 0 at least."""
-    ordered = np.sort(learned)
-
-    def rank(values: Array) -> Array:
-        return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2
-
-    learned, asked = rank(learned), rank(asked)
-    size = int(max(seen.max(), shown.max())) + 1
-    counts, sums = np.bincount(seen, minlength=size), np.bincount(seen, weights=learned, minlength=size)
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), learned.mean())
-    spread = ((asked - asked.mean()) ** 2).sum()
-    return float(max(0.0, 1 - ((asked - means[shown]) ** 2).sum() / spread)) if spread else 0.0
+def _explained(guesses: Array, truth: Array) -> float:
+    return float(max(0.0, 1 - ((truth - guesses) ** 2).mean() / truth.var()))

@@ -76,9 +76,9 @@ def _found(details: Mapping[str, Any]) -> str | None:
         return None
     mismatched = details.get("details", {}).get("mismatched", {})
     lacking = mismatched.get("missing") or details.get("partial_missing_list")
-    unknown = mismatched.get("unexpected")
-    words = [f"lacks {_plain(lacking)}"] if lacking else []
-    words += [f"unknown: {_plain(unknown)}"] if unknown else []
+    unknown = mismatched.get("unexpected")  # these lists were sets: their order is no one's
+    words = [f"lacks {_plain(sorted(lacking, key=str))}"] if lacking else []
+    words += [f"unknown: {_plain(sorted(unknown, key=str))}"] if unknown else []
     observed = _plain(details.get("observed_value"))
     if words or observed is None:
         return "; ".join(words) or None

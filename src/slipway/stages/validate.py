@@ -115,8 +115,7 @@ def _batches(problem: Problem, params: Validate, parts: Mapping[str, pd.DataFram
     from slipway.expectations import derive
 
     contract, goal = record(problem), target(problem)
-    filled = [rows for rows in parts.values() if len(rows)] or list(parts.values())
-    records = derive.legible(contract, pd.concat(filled).sort_index(kind="stable"))
+    records = derive.legible(contract, pd.concat(parts.values()).sort_index(kind="stable"))
     split = _split(problem, parts)
     sizes = {"rows to learn from": len(parts["train"]), "rows to test on": len(parts["test"])}
     scores = leak.scores(features(problem), goal, parts["train"], parts["test"])
@@ -143,7 +142,6 @@ def _split(problem: Problem, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         codes, individuals = pd.factorize(names)  # -1: missing, of which another expectation speaks
         seen, asked = (np.bincount(codes[part] + 1, minlength=len(individuals) + 1) for part in (learned, ~learned))
         both = (seen > 0) & (asked > 0)
-        both[0] = False
         split[BOTH] = names.where(both[codes + 1]).array
     return split
 
