@@ -1,6 +1,7 @@
 """The same pipeline behind LitServe; PEER_BATCH rows at most are batched."""
 
 import os
+from itertools import islice
 from typing import Any
 
 import joblib
@@ -18,10 +19,12 @@ class Api(litserve.LitAPI):
         return request["rows"]
 
     def batch(self, inputs: list[list[dict[str, Any]]]) -> Any:
+        self.sizes = [len(rows) for rows in inputs]
         return [row for rows in inputs for row in rows]
 
     def unbatch(self, output: list[list[float]]) -> Any:
-        return [[row] for row in output]
+        rows = iter(output)
+        return [list(islice(rows, size)) for size in self.sizes]
 
     def predict(self, rows: list[dict[str, Any]]) -> list[list[float]]:
         return self.model.predict_proba(pd.DataFrame(rows)).tolist()

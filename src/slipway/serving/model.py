@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType, defstruct, to_builtins
 
 from slipway.contract import Array
 from slipway.predictor import Predictions, Predictor, label_name
@@ -32,6 +32,7 @@ class Served:
         self.predictor = predictor
         self.name, self.version = manifest.name, predictor.version
         self.classes = [label_name(label) for label in predictor.classes]
+        self._answer, self._chances = _answer(self.classes)
         self.rows = Rows(predictor.contract, most=settings.max_rows)
         self.card = Card.read(settings.bundle.parent, predictor)
         self.counters = telemetry.attach(predictor, self.card.lineage)
@@ -60,7 +61,7 @@ class Served:
         """Predict for checked arrays; gives columns: see `columns`. Few rows join the batches of others."""
         if len(next(iter(arrays.values()))) > SMALL_ROWS:
             return await self.lanes.many(lambda: self.columns(arrays))
-        answers: Any = await self.lanes.few(self.rows.split(arrays))
+        answers: Any = to_builtins(await self.lanes.few(self.rows.split(arrays)))
         if not self.predictor.classes:
             return {"value": np.array([a["value"] for a in answers]), "id": [a["id"] for a in answers]}
         made: dict[str, Any] = {"label": [label_name(a["label"]) for a in answers]}
@@ -88,15 +89,31 @@ class Served:
         answers = self._answers(self.rows.arrays(rows) if isinstance(rows, list) else rows)
         return self._body(answers), len(answers)
 
-    def _run(self, rows: list[Struct]) -> list[dict[str, Any]]:
+    def _run(self, rows: list[Struct]) -> list[Struct]:
         return self._answers(self.rows.arrays(rows))
 
-    def _answers(self, arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
+    def _answers(self, arrays: Mapping[str, Array]) -> list[Struct]:
         predictions = self.observed(arrays)
-        answers = predictions.as_json()
-        for answer, made in zip(answers, self.ids.make(predictions.values.tolist()), strict=True):
-            answer["id"] = made
-        return answers
+        ids = self.ids.make(predictions.values.tolist())
+        labels = predictions.labels
+        if not self.classes:
+            return [self._answer(value, made) for value, made in zip(labels, ids, strict=True)]
+        if predictions.probabilities is None:
+            return [self._answer(label, UNSET, made) for label, made in zip(labels, ids, strict=True)]
+        chances = predictions.probabilities.tolist()
+        parts = zip(labels, chances, ids, strict=True)
+        return [self._answer(label, self._chances(*chance), made) for label, chance, made in parts]
 
     def _body(self, answers: Any) -> bytes:
         return self._head + encode(answers) + b"}"
+
+
+def _answer(classes: list[str]) -> tuple[Any, Any]:
+    """Make the types of an answer and of its probabilities, which are written as `Predictions.as_json` has them."""
+    names = [f"c{n}" for n in range(len(classes))]
+    rename: Any = dict(zip(names, classes, strict=True))
+    chances = defstruct("Chances", [(name, float) for name in names], rename=rename, gc=False)
+    if not classes:
+        return defstruct("Answer", [("value", float), ("id", str)], gc=False), chances
+    fields: list[Any] = [("label", Any), ("probabilities", chances | UnsetType), ("id", str)]
+    return defstruct("Answer", fields, gc=False), chances
