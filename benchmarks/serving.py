@@ -182,11 +182,24 @@ def load(
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), float(number) * scale  # type: ignore[index]
 
 
+def cpu_seconds(group: int) -> float:
+    """The CPU time of a process group so far."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+            if int(fields[2]) == group:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def measure(served: models.Served, rows: int, connections: int, options: argparse.Namespace) -> None:
     """Measure all contestants in interleaved rounds and print the table."""
     bodies = served.bodies(rows)
     rates: dict[str, list[float]] = {}
     medians: dict[str, list[float]] = {}
+    costs: dict[str, list[float]] = {}
+    groups: dict[str, int] = {}
     with contextlib.ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         field_ = contestants(served, options.peers, options.only)
@@ -194,14 +207,19 @@ def measure(served: models.Served, rows: int, connections: int, options: argpars
             log = place / re.sub(r"\W", "_", one.name)
             process = stack.enter_context(one.running(log))
             wait(one, bodies[one.words], process, log)
+            groups[one.name] = process.pid
         for number in range(options.rounds + 1):
             for one in field_:
+                before = cpu_seconds(groups[one.name])
                 rate, median = load(one, bodies[one.words], connections, options.seconds, place)
+                cost = (cpu_seconds(groups[one.name]) - before) / (rate * options.seconds) * 1e6
                 if number:  # the first round warms up
                     rates.setdefault(one.name, []).append(rate)
                     medians.setdefault(one.name, []).append(median)
+                    costs.setdefault(one.name, []).append(cost)
     print(f"\n### {served.folder.name}: {rows} row(s) a request, {connections} connection(s)\n")
-    print("| Server | Requests/s | p50 ms | Slipway is faster by (least to most) |\n| --- | ---: | ---: | ---: |")
+    print("| Server | Requests/s | p50 ms | CPU µs a request | Slipway is faster by (least to most) |")
+    print("| --- | ---: | ---: | ---: | ---: |")
     for name, found in sorted(rates.items(), key=lambda item: -statistics.median(item[1])):
         ratios = [ours / theirs for ours, theirs in zip(rates.get("Slipway", found), found, strict=True)]
         spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

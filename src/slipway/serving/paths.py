@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -10,9 +11,9 @@ from slipway.serving.app import Handler, Service
 from slipway.serving.exchange import JSON, Exchange, Reply, encode
 from slipway.serving.feedback import feedback
 from slipway.serving.model import Served
-from slipway.serving.openapi import document
 from slipway.serving.problems import wrong_type
 from slipway.serving.protocols import arrow, inference, mlflow
+from slipway.serving.settings import Settings
 
 PAGE = Path(__file__).parent / "page"
 TYPES = {".html": b"text/html; charset=utf-8", ".css": b"text/css", ".js": b"text/javascript", ".svg": b"image/svg+xml"}
@@ -34,7 +35,7 @@ def paths(service: Service, served: Served) -> None:
     service.add("POST", "/feedback", partial(feedback, served))
     service.add("POST", "/invocations", partial(mlflow.invocations, served))
     service.add("GET", "/model", _fixed(Reply(encode(served.card.content))))
-    service.add("GET", "/openapi.json", _fixed(Reply(encode(document(served, service.settings)))), public=True)
+    service.add("GET", "/openapi.json", _described(served, service.settings), public=True)
     _inference(service, served)
     for path in sorted(PAGE.iterdir()):
         url = {"index.html": "/", "docs.html": "/docs"}.get(path.name, f"/{path.name}")
@@ -66,6 +67,23 @@ def _inference(service: Service, served: Served) -> None:
         service.add("GET", path, _fixed(Reply(encode(inference.metadata(served)))), template=name)
         service.add("GET", f"{path}/ready", _fixed(Reply(ready)), template=f"{name}/ready", public=True)
         service.add("POST", f"{path}/infer", partial(inference.infer, served), template=f"{name}/infer")
+
+
+def _described(served: Served, settings: Settings) -> Handler:
+    """Make the OpenAPI document when it is first asked for: most processes never need FastAPI."""
+    made: list[Reply] = []
+
+    def make() -> None:
+        from slipway.serving.openapi import document
+
+        made.append(Reply(encode(document(served, settings))))
+
+    async def handler(_: Exchange) -> Reply:
+        if not made:
+            await asyncio.to_thread(make)
+        return made[0]
+
+    return handler
 
 
 def _fixed(reply: Reply) -> Handler:
