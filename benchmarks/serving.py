@@ -223,10 +223,8 @@ def measure(served: models.Served, rows: int, connections: int, options: argpars
     for name, found in sorted(rates.items(), key=lambda item: -statistics.median(item[1])):
         ratios = [ours / theirs for ours, theirs in zip(rates.get("Slipway", found), found, strict=True)]
         spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(
-            f"| {name} | {statistics.median(found):,.0f} | {statistics.median(medians[name]):.2f} | {spread} |",
-            flush=True,
-        )
+        middle, cost = statistics.median(medians[name]), statistics.median(costs[name])
+        print(f"| {name} | {statistics.median(found):,.0f} | {middle:.2f} | {cost:,.0f} | {spread} |", flush=True)
 
 
 def parts(served: models.Served, rows: int) -> None:
