@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ import yaml
 from pydantic import BaseModel
 
 from slipway.contract import Contract
-from slipway.drift import reference, shares
+from slipway.drift import bins_of, reference, shares
 from slipway.predictor import Predictions
 from slipway.serving.telemetry import Telemetry
 
@@ -34,6 +34,7 @@ RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
 VERSION = "0123456789ab"
 CLASSES = ("X", "Y", "Z")
 WAIT_SECONDS = 60
+STREAMS = 4  # each of other sizes and shifts
 
 
 def tool(name: str) -> str:
@@ -216,3 +217,37 @@ def described(random: np.random.Generator, rows: int = 300) -> dict[str, Any]:
     confidence = {"labels": [], "edges": [], "shares": []}
     labels = {"labels": dict(zip(CLASSES, shares(counts), strict=True)), "confidence": confidence}
     return reference(Contract.from_model(Row), arrays(random, rows), labels)
+
+
+class Seen(NamedTuple):
+    """A Prometheus after traffic: the reference, the counts of both replicas by feature, and the last scrape's time."""
+
+    server: Prometheus
+    reference: dict[str, Any]
+    counts: dict[str, np.ndarray]
+    rest: float
+
+
+@contextlib.contextmanager
+def streams(folder: Path) -> Iterator[Seen]:
+    """Send random streams through two replicas, each drifting in another way, and wait until Prometheus knows all."""
+    random = np.random.default_rng(20261124)
+    about = described(random)
+    bins = bins_of(about)
+    counts = {name: np.zeros(len(bins[name].labels), np.int64) for name in bins}
+    replicas = [Replica(about), Replica(about)]
+    try:
+        with prometheus(folder, replicas) as server:
+            for stream in range(STREAMS):
+                for replica, shift in zip(replicas, random.permutation((0.1, 2.0)), strict=True):
+                    for name, values in replica.serve(random, int(random.integers(500, 900)), shift).items():
+                        counts[name] += bins[name].count(values)
+                total = 'sum(slipway_feature_values_total{feature="plain"}) == ' + str(counts["plain"].sum())
+                await_event(lambda total=total: server.query(total), f"stream {stream}")
+            rest = server.value("max(timestamp(slipway_ready))") or 0
+            last = "min(timestamp(job_version:slipway_predictions:psi_threshold24h))"
+            await_event(lambda: (server.value(last) or 0) > rest, "the rules to be evaluated")
+            yield Seen(server, about, counts, rest)
+    finally:
+        for replica in replicas:
+            replica.close()

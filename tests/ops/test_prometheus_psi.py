@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from slipway import monitor
-from slipway.drift import bins_of, population_stability_index
+from slipway.drift import population_stability_index
 from slipway.monitor import psi_limit
-from watched import (
-    CLASSES,
-    VERSION,
-    Replica,
-    await_event,
-    described,
-    expanded,
-    prometheus,
-    recorded,
-)  # fmt: skip
+from watched import CLASSES, VERSION, expanded, recorded, streams
 
 FEATURE, PREDICTION = "job_version_feature:slipway_feature_values", "job_version:slipway_predictions"
-STREAMS = 4  # each of other sizes and shifts
 CLOSE = 0.02  # `increase` extrapolates: a replica with one scrape less in this short run weighs up to 1 % more
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
     """Prometheus after random streams through two replicas, and what they counted."""
-    random = np.random.default_rng(20261124)
-    reference = described(random)
-    replicas = [Replica(reference) for _ in range(2)]
-    bins = bins_of(reference)
-    counts: dict[str, Any] = {name: np.zeros(len(bins[name].labels), np.int64) for name in bins}
-    try:
-        with prometheus(tmp_path_factory.mktemp("prometheus"), replicas) as server:
-            start = server.value("min(timestamp(slipway_ready))")
-            await_event(lambda: server.value("min(timestamp(slipway_ready))") > start, "a scrape of zeros")
-            for stream in range(STREAMS):
-                for replica, shift in zip(replicas, random.permutation((0.1, 2.0)), strict=True):
-                    drawn = replica.serve(random, int(random.integers(50, 900)), shift)
-                    for name, values in drawn.items():
-                        counts[name] += bins[name].count(values)
-                total = counts["plain"].sum()
-                scraped = 'sum(slipway_feature_values_total{feature="plain"})'
-                await_event(lambda scraped=scraped, total=total: server.value(scraped) == total, f"stream {stream}")
-            rest = server.value("max(timestamp(slipway_ready))")
-            recording = f"min(timestamp({FEATURE}:psi24h))"
-            await_event(lambda: (server.value(recording) or 0) > rest, "the rules to be evaluated")
-            yield server, reference, counts, rest
-    finally:
-        for replica in replicas:
-            replica.close()
+    with streams(tmp_path_factory.mktemp("prometheus")) as seen:
+        yield seen
 
 
 def psi(reference, counts, name) -> float:

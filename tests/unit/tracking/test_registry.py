@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from plants import client_of, retrain, write_verdict
 from slipway.bundle import BundleError, read_bundle
 from slipway.errors import SlipwayError
-from slipway.tracking import set_alias, track
+from slipway.tracking import set_alias, set_tags, track
 from slipway.workspace import Workspace
 
 TESTS = Path(__file__).parents[2]
@@ -269,3 +269,11 @@ def test_the_command_prints_one_line(workspace):
     )
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1), done
     assert "plants version 1" in done.stdout
+
+
+def test_tags_are_set_on_the_version_that_is_that_bundle(workspace):
+    done = track(workspace)
+    digest = read_bundle(workspace.bundle).digest
+    assert set_tags(workspace, digest, {"slipway.live.retrain": "true"}) == done.model_version
+    assert client_of(workspace).get_model_version("plants", "1").tags["slipway.live.retrain"] == "true"
+    assert set_tags(workspace, "f" * 64, {"slipway.live.retrain": "true"}) is None
