@@ -13,7 +13,7 @@ import pytest
 from serving.running import Direct, Process, client, quiet
 
 
-@pytest.mark.parametrize("fault", ["missing", "changed", "wrong golden row", "another version"])
+@pytest.mark.parametrize("fault", ["missing", "changed", "no model", "wrong golden row", "another version"])
 def test_a_refused_bundle_gives_a_live_process_that_says_why(
     fault: str, bundle: Path, tmp_path: Path, row: dict[str, Any]
 ) -> None:
@@ -23,20 +23,23 @@ def test_a_refused_bundle_gives_a_live_process_that_says_why(
         shutil.copytree(bundle, folder)
     if fault == "changed":
         (folder / "model.onnx").write_bytes(b"\0")
-    if fault == "wrong golden row":
+    if fault in ("no model", "wrong golden row"):
         from slipway.bundle import read_bundle, write_bundle
 
         whole = read_bundle(bundle)
         examples = whole.examples
         examples["predictions"][1]["label"] = "oak"
-        files = {**whole.files, "examples.json": json.dumps(examples).encode()}
+        change = (
+            {"examples.json": json.dumps(examples).encode()} if fault != "no model" else {"model.onnx": b"no model"}
+        )
         manifest = whole.manifest.model_dump(exclude={"files", "format"})
-        write_bundle(folder, manifest, files)
+        write_bundle(folder, manifest, {**whole.files, **change})
     if fault == "another version":
         settings["expected"] = "0" * 12
     expected = {
         "missing": "no bundle is here",
         "changed": "SHA-256",
+        "no model": "cannot be loaded",
         "wrong golden row": "golden row 1",
         "another version": "000000000000",
     }

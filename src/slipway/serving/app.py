@@ -74,10 +74,13 @@ class Service:
             from slipway.serving.paths import paths
 
             paths(self, served)
-        except errors.SlipwayError as error:
-            self.reason = str(error)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the process lives and says why it does not serve)
+            known = isinstance(error, errors.SlipwayError)
+            self.reason = str(error) if known else f"the model cannot be loaded: {type(error).__name__}: {error}"
             self.log.line("refused", level="error", reason=self.reason)
             return
+        if self.settings.feedback_key is None:
+            self.log.line("feedback is taken by this process only; set SLIPWAY_FEEDBACK_KEY", level="warning")
         self.served = served
         self.ready("")
         self.log.line("ready", model=served.name, version=served.version)
@@ -108,6 +111,7 @@ class Service:
             await exchange.refuse(Problem(500, "failed", "the model or the server failed on this request"))
         finally:
             self._deadlines.forget(exchange)
+            self._bodies.release(exchange)
             self._account(exchange)
 
     async def _dispatch(self, exchange: Exchange) -> None:

@@ -39,6 +39,7 @@ class Exchange:
         "body",
         "ends",
         "headers",
+        "held",
         "id",
         "late",
         "outcome",
@@ -62,6 +63,7 @@ class Exchange:
         self.status = 0
         self.outcome = "ok"
         self.ends = 0.0
+        self.held = 0
         self.late: Problem | None = None
 
     @property
@@ -111,23 +113,24 @@ class Bodies:
 
     async def _parts(self, exchange: Exchange, message: Message) -> bytes:
         parts = bytearray()
-        held = 0
-        try:
-            while True:
-                if message["type"] != "http.request":
-                    raise Gone
-                parts += message["body"]
-                if len(parts) > self._largest:
-                    raise self._too_large()
-                self._held += len(message["body"])
-                held += len(message["body"])
-                if self._held > self._at_once:
-                    raise overloaded("too many large bodies are being read")
-                if not message["more_body"]:
-                    return bytes(parts)
-                message = await exchange.receive()
-        finally:
-            self._held -= held
+        while True:
+            if message["type"] != "http.request":
+                raise Gone
+            parts += message["body"]
+            if len(parts) > self._largest:
+                raise self._too_large()
+            self._held += len(message["body"])
+            exchange.held += len(message["body"])
+            if self._held > self._at_once:
+                raise overloaded("too many large bodies are at hand")
+            if not message["more_body"]:
+                return bytes(parts)
+            message = await exchange.receive()
+
+    def release(self, exchange: Exchange) -> None:
+        """Forget a body that came in parts, when its request is done with."""
+        self._held -= exchange.held
+        exchange.held = 0
 
     def _too_large(self) -> Problem:
         return too_large(f"the body is larger than {self._largest} bytes")

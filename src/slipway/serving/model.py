@@ -53,6 +53,8 @@ class Served:
         if len(body) > SMALL_BYTES:
             return await self.lanes.many(lambda: self._whole(self.rows.decode(body)))
         rows = self.rows.decode(body)
+        if isinstance(rows, dict) and len(next(iter(rows.values()))) <= SMALL_ROWS:
+            rows = self.rows.split(rows)
         if isinstance(rows, list) and len(rows) <= SMALL_ROWS:
             return self._body(await self.lanes.few(rows)), len(rows)
         return await self.lanes.many(lambda: self._whole(rows))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -146,6 +147,8 @@ def run(settings: Settings) -> None:
     import uvloop
 
     service = Service(settings)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # silent connections must not use up what there is
     root = logging.getLogger()
     root.handlers, root.level = [service.log], logging.WARNING
     sys.setswitchinterval(SWITCH_SECONDS)
