@@ -16,9 +16,9 @@ BUNDLE, EVALUATION, DECISION = "bundle", "evaluation", "decision.json"  # in cha
 class Decision(BaseModel):
     """Why a bundle serves.
 
-    digest: of the bundle. action: promote or rollback. previous: the version that served before.
-    scores: point estimates on the held-out rows. withdrawn: versions that were rolled back, never to be
-    promoted again unless asked.
+    digest: of the bundle. action: promote or rollback. previous: the version that served before. commit: that the
+    candidate was built from. when: in UTC, ISO 8601. run: in MLflow. scores: point estimates on the
+    held-out rows. withdrawn: versions that were rolled back, never to be promoted again unless asked.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -32,6 +32,8 @@ class Decision(BaseModel):
     commit: str | None = None
     scores: dict[str, float] = {}
     withdrawn: list[str] = []
+    when: str | None = None
+    run: str | None = None
 
     @property
     def version(self) -> str:

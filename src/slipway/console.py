@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from slipway.gate import Verdict
     from slipway.release import Release
 
+EXIT_REFUSED = 1
+EXIT_RETRAIN = 3
 COLOURS = {"PROMOTE": "green", "HOLD": "yellow", "REJECT": "red", "pass": "green", "hold": "yellow", "fail": "red"}
 
 

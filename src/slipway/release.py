@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def promote(workspace: Workspace, *, force_reason: str | None = None) -> Decisio
             commit=git(root, "rev-parse", "HEAD").strip(),
             scores=verdict["metrics"],
             withdrawn=[v for v in (now.withdrawn if now else []) if v != bundle.version],
+            when=_now(),
+            run=_run(workspace, bundle.digest),
         )
         _place(workspace, decision, verdict)
         repository.add([str(workspace.champion)])
@@ -100,6 +103,7 @@ def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -
                 "reason": reason,
                 "who": author(root),
                 "withdrawn": [v for v in withdrawn if v != earlier.decision.version],
+                "when": _now(),
             }
         )
         _write_pointer(root, _parse(text)["outs"], decision)
@@ -144,6 +148,19 @@ def _read_verdict(workspace: Workspace) -> dict[str, Any]:
         raise SlipwayError(f"{workspace.verdict}: no verdict; `slipway gate` makes one") from None
     except (ValueError, KeyError, TypeError) as error:
         raise SlipwayError(f"{workspace.verdict}: not a verdict ({error}); `slipway gate` makes it anew") from None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _run(workspace: Workspace, candidate: str) -> str | None:
+    """Give the candidate's run in MLflow, if it was recorded."""
+    try:
+        tracked = json.loads(workspace.tracked.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return str(tracked["run"]) if tracked["candidate"] == candidate else None
 
 
 def _require_current(workspace: Workspace, verdict: dict[str, Any], candidate: str, now: Decision | None) -> None:

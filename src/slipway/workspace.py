@@ -51,6 +51,11 @@ class Workspace:
         return self.root / "build" / "verdict.json"
 
     @property
+    def tracked(self) -> Path:
+        """Where the candidate's run is recorded."""
+        return self.root / "build" / "tracked.json"
+
+    @property
     def champion(self) -> Path:
         """What serves: its bundle, evaluation and the decision that released it."""
         return self.root / "champion"

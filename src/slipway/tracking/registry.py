@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slipway.bundle import read_bundle
+from slipway.contract import canonical_json
 from slipway.tracking import run as runs
 from slipway.tracking import weights_and_biases
 from slipway.tracking.connection import connect, tracking_uri, without_password
@@ -63,7 +64,9 @@ def track(workspace: Workspace, released: str | None = None) -> Tracked:
             weights_and_biases.mirror(record)
             client.set_tag(str(version.run_id), MIRRORED, record.digest)
     uri = without_password(tracking_uri(workspace.root))
-    return Tracked(str(version.run_id), str(version.version), found is None, uri)
+    where = {"candidate": record.bundle.digest, "run": str(version.run_id), "version": str(version.version)}
+    workspace.tracked.write_bytes(canonical_json(where))  # for the decision, should the candidate be promoted
+    return Tracked(where["run"], where["version"], found is None, uri)
 
 
 def set_alias(workspace: Workspace, digest: str, alias: str) -> str | None:

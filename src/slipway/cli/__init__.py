@@ -1,0 +1,54 @@
+"""The `slipway` command. What a command needs is imported when it is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from slipway.cli import learn, release, serve
+from slipway.console import EXIT_REFUSED
+from slipway.errors import SlipwayError
+
+
+class _Group(click.Group):
+    """Lists commands in the order in which they are used, and shows errors meant for a person without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SlipwayError as error:
+            click.secho(f"slipway {ctx.invoked_subcommand}: {error}", fg="red", err=True)
+            ctx.exit(EXIT_REFUSED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="slipway")
+@click.option("--root", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="The project's folder.")
+@click.pass_context
+def main(ctx: click.Context, root: Path) -> None:
+    """Push code or data; a tested model goes out.
+
+    \b
+    Every day:
+      slipway run       runs the pipeline where something changed, judges the candidate, records the run
+      slipway report    shows the run on one page
+      slipway promote   makes the candidate the champion: what serves
+      slipway serve     serves the champion over HTTP
+
+    Your problem is declared in src/project, its numbers in params.yaml.
+    """
+    ctx.obj = root
+
+
+COMMANDS = (
+    *(learn.run, learn.prepare, learn.validate, learn.train, learn.evaluate, learn.gate, learn.track),
+    *(release.promote, release.rollback, release.history),
+    *(learn.report, serve.serve, serve.smoke, serve.monitor, serve.doctor),
+)
+for command in COMMANDS:
+    main.add_command(command)

@@ -1,0 +1,141 @@
+"""Commands around a service: serve, ask it, watch it; and what is there at all."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from slipway.console import EXIT_REFUSED, EXIT_RETRAIN, table
+from slipway.errors import SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.serving.settings import Settings
+    from slipway.workspace import Workspace
+
+
+@click.command()
+@click.option("--bundle", type=click.Path(file_okay=False, path_type=Path), help="By default the champion's.")
+@click.option("--host", help="By default 127.0.0.1.")
+@click.option("--port", type=int, help="By default 8000.")
+@click.pass_obj
+def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -> None:
+    """Serve the champion over HTTP: POST /predict, and a page at /.
+
+    Settings are environment variables SLIPWAY_*; docs/serving.md lists them.
+    """
+    from slipway.champion import BUNDLE, POINTER
+    from slipway.serving import run as run_server
+    from slipway.serving.settings import Settings
+    from slipway.workspace import Workspace
+
+    settings = Settings.from_environment(host=host, port=port, bundle=bundle)
+    if "bundle" not in settings.model_fields_set:
+        at = Workspace(root)
+        bundle = at.champion / BUNDLE
+        if not (root / POINTER).exists() and not bundle.exists() and at.bundle.exists():
+            bundle = at.bundle
+            click.secho("No champion yet: this serves the candidate. `slipway promote` releases it.", fg="yellow")
+    _invite(bundle or settings.bundle, settings)
+    run_server(bundle or settings.bundle, settings)
+
+
+def _invite(bundle: Path, settings: Settings) -> None:
+    """Print where the page is and a request that works; a bundle that cannot be read is told by the server itself."""
+    from slipway.bundle import BundleError, read_bundle
+
+    try:
+        example = read_bundle(bundle).contract.example
+    except BundleError:
+        return
+    url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}"  # noqa: S104
+    click.echo(f"The page: {url}/   the interface: {url}/docs   a prediction:\n")
+    click.echo(f"  curl {url}/predict -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(example))}\n")
+
+
+@click.command()
+@click.argument("url", default="http://127.0.0.1:8000")
+@click.option("--bundle", type=click.Path(file_okay=False, path_type=Path), help="By default the champion's.")
+@click.option("--wait", type=float, default=30.0, show_default=True, help="Seconds to wait for it to be ready.")
+@click.option("--ops-url", help="Where /readyz is, if on a port of its own.")
+@click.option("--key", envvar="API_KEY", help="An API key, if the service asks for one; or $API_KEY.")
+@click.pass_obj
+def smoke(root: Path, url: str, bundle: Path | None, wait: float, ops_url: str | None, key: str | None) -> None:
+    """Ask a running service whether it is ready, of the right version, and right about the golden rows.
+
+    After a build, a deploy, a rollback: anywhere a service of the bundle should be running.
+    """
+    from slipway.bundle import read_bundle
+    from slipway.champion import BUNDLE
+    from slipway.smoke import Service
+    from slipway.smoke import smoke as check
+    from slipway.workspace import Workspace
+
+    asked = read_bundle(bundle or Workspace(root).champion / BUNDLE)
+    rows = check(Service(url, key=key), asked, wait=wait, ops=Service(ops_url) if ops_url else None)
+    click.echo(f"{url} serves {asked.manifest.name} {asked.version} and gives all {rows} golden rows their predictions")
+
+
+@click.command()
+@click.option(
+    "--prometheus", default="http://127.0.0.1:9090", show_default=True, help="URL; a token: $PROMETHEUS_TOKEN."
+)
+@click.option("--window", default="24h", show_default=True, help="How far to look back.")
+@click.option("--match", default='job="slipway"', show_default=True, help="Label matchers of the service's series.")
+@click.option("--track/--no-track", default=True, help="Write the findings to the champion's version in MLflow.")
+@click.pass_obj
+def monitor(root: Path, prometheus: str, window: str, match: str, track: bool) -> None:
+    """Read drift and live accuracy of the champion from Prometheus, and say whether retraining is due.
+
+    The exit status is 3 if it is due, 0 if not, 1 if that could not be found out. A scheduled workflow asks this.
+    """
+    from slipway import monitor as monitoring
+    from slipway.champion import read_decision
+    from slipway.workspace import Workspace
+
+    champion = read_decision(root)
+    if champion is None:
+        raise SlipwayError("no champion yet; `slipway promote` makes one")
+    workspace = Workspace(root)
+    server = monitoring.Prometheus(prometheus, match, champion.version)
+    floor = workspace.params.gate.floors.get("accuracy")
+    findings = monitoring.observe(server, champion.version, window, floor)
+    rows = [(f.outcome, f.what, f"{f.value:.3f}", f"{f.limit:.3f}", f.rows) for f in findings]
+    table(f"Champion {champion.version}, the last {window}", ("", "what", "found", "limit", "rows"), rows)
+    if track:
+        _record_findings(workspace, champion.digest, monitoring.tags(findings, window))
+    if monitoring.retraining_due(findings):
+        click.secho("Retraining is due.", fg="yellow", bold=True)
+        sys.exit(EXIT_RETRAIN)
+    click.echo("Retraining is not due.")
+
+
+def _record_findings(workspace: Workspace, digest: str, tags: dict[str, str]) -> None:
+    from slipway.tracking import set_tags
+
+    try:
+        version = set_tags(workspace, digest, tags)
+    except SlipwayError as error:
+        click.secho(f"not recorded: {error}", fg="yellow", err=True)
+        return
+    if version is None:
+        click.secho("MLflow does not know the champion; `slipway track` records a candidate.", fg="yellow", err=True)
+    else:
+        click.echo(f"Written to {workspace.problem.name} version {version} in MLflow.")
+
+
+@click.command()
+@click.pass_obj
+def doctor(root: Path) -> None:
+    """Say what is installed, which remotes and servers are configured, and whether they answer."""
+    from slipway.doctor import examine
+    from slipway.workspace import Workspace
+
+    findings = examine(Workspace(root))
+    table("This project on this machine", ("", "what", "found"), findings)
+    if any(outcome == "fail" for outcome, *_ in findings):
+        sys.exit(EXIT_REFUSED)
