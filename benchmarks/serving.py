@@ -224,7 +224,11 @@ def measure(served: models.Served, rows: int, connections: int, options: argpars
         ratios = [ours / theirs for ours, theirs in zip(rates.get("Slipway", found), found, strict=True)]
         spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         middle, cost = statistics.median(medians[name]), statistics.median(costs[name])
-        print(f"| {name} | {statistics.median(found):,.0f} | {middle:.2f} | {cost:,.0f} | {spread} |", flush=True)
+        cost_shown = f"{cost:,.0f}" if cost >= 1 else "?"  # "?": it works outside of the process that was started
+        print(
+            f"| {name} | {statistics.median(found):,.0f} | {middle:.2f} | {f'{cost:,.0f}' if cost >= 1 else '?'} | {spread} |",
+            flush=True,
+        )
 
 
 def parts(served: models.Served, rows: int) -> None:

@@ -190,3 +190,24 @@ def test_single_rows_pass_large_batches_by(bundle: Path, row: dict[str, Any]) ->
                 return [*singles, answer.status_code, len(answer.json()["predictions"])]
 
         assert asyncio.run(ask()) == [200] * 21 + [10_000]
+
+
+def test_a_model_that_turns_slow_leaves_the_event_loop(bundle: Path, row: dict[str, Any]) -> None:
+    service = quiet(bundle)
+    with threaded(service) as url, client(url) as http:
+        served = service.served
+        assert served
+        where: list[str] = []
+        inner = served.predictor.predict_arrays
+
+        def slowly(arrays: Any) -> Any:
+            where.append(threading.current_thread().name)
+            threading.Event().wait(0.01)
+            return inner(arrays)
+
+        for _ in range(20):
+            http.post("/predict", json=row)
+        served.predictor.predict_arrays = slowly  # type: ignore[method-assign]
+        for _ in range(10):
+            assert http.post("/predict", json=row).status_code == 200
+        assert all(name.startswith("inference") for name in where[-5:])
