@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run pipeline serve test lint ui lock clean image image-test sbom up down demo
+.PHONY: help setup run pipeline serve test lint current ui lock clean image image-test sbom up down demo
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,14 +24,14 @@ $(VENV)/.done: requirements-dev.txt pyproject.toml
 
 run: pipeline serve ## From a clone to a served model: data, pipeline, verdict, champion at port 8000
 
-pipeline: setup ## Pull the data, run what changed, judge the candidate, record the run
-	dvc pull --quiet data.dvc champion.dvc
+pipeline: setup ## Fetch the data, run what changed, judge the candidate, record the run
 	slipway run
 
 serve: setup ## Serve the champion at port 8000 (PORT=...)
 	slipway serve --port $(PORT)
 
-test: setup ## Run the tests
+test: setup ## Run the tests; those of the data and the model at hand need a candidate, which is made first
+	slipway run --no-track
 	pytest -n auto
 
 lint: setup ## Check style, types and the design's rules of import
@@ -39,6 +39,11 @@ lint: setup ## Check style, types and the design's rules of import
 	ruff format --check .
 	mypy
 	lint-imports
+
+current: setup ## See that dvc.lock and requirements*.txt are current (neither data nor credentials are needed)
+	dvc repro --dry --allow-missing
+	$(MAKE) lock
+	git diff --exit-code --stat -- 'requirements*.txt' stack/mlflow/requirements.txt
 
 ui: setup ## Open MLflow's page over the recorded runs, at port 5000
 	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --port 5000
@@ -107,6 +112,69 @@ demo: setup ## Send the service everyday traffic, then drifted traffic, for the 
 .env:
 	@umask 077 && for name in POSTGRES_PASSWORD S3_SECRET_KEY SLIPWAY_FEEDBACK_KEY; do \
 		echo "$$name=$$(python3 -c 'import secrets; print(secrets.token_hex(24))')"; done >$@
+
+# --- Kubernetes (docs/kubernetes.md) ---
+# Whatever cluster kubectl's current context names. PIN_IMAGE is name@sha256:..., as the registry knows it.
+OVERLAY ?= local
+CHECKOV ?= checkov==3.3.30
+OVERLAYS := $(notdir $(wildcard k8s/overlays/*))
+RULES := $(sort $(wildcard monitoring/prometheus/rules/*.yml))
+OPERATOR_RULES := k8s/components/monitoring-operator/rules.yaml
+.PHONY: k8s-render k8s-rules k8s-lint k8s-diff k8s-pinned k8s-deploy k8s-pin k8s-test kind
+
+k8s-render: k8s-rules ## Render each overlay to build/k8s/
+	@mkdir -p build/k8s
+	@for overlay in $(OVERLAYS); do \
+		kubectl kustomize k8s/overlays/$$overlay >build/k8s/$$overlay.yaml && echo build/k8s/$$overlay.yaml || exit 1; done
+
+k8s-rules: $(OPERATOR_RULES) ## Write the rules of monitoring/ as the Prometheus Operator wants them
+
+# A PrometheusRule holds a rule file as it is, two columns to the right.
+$(OPERATOR_RULES): $(RULES)
+	@echo "# Made by make k8s-rules of monitoring/prometheus/rules; change it there." >$@
+	@for rules in $(RULES); do \
+		printf -- '---\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: slipway-%s\n' \
+			$$(basename $$rules .yml); \
+		printf '  labels:\n    release: kube-prometheus-stack\nspec:\n'; \
+		sed 's/^\(.\)/  \1/' $$rules; done >>$@
+
+k8s-lint: setup k8s-render ## Check each overlay, and production with all components, with checkov
+	@mkdir -p build/k8s/all
+	@sed -e 's/^components: .*/components:/' -e 's/^#  - /  - /' -e 's|\.\./\.\./|../../../k8s/|' \
+		k8s/overlays/production/kustomization.yaml >build/k8s/all/kustomization.yaml
+	@kubectl kustomize build/k8s/all >build/k8s/all.yaml && rm -r build/k8s/all
+	uv tool run --quiet --python $(PYTHON) --from $(CHECKOV) checkov --quiet --compact --skip-download \
+		--framework kubernetes --directory build/k8s
+
+k8s-diff: k8s-rules k8s-pinned ## Show what a deploy would change in the cluster (OVERLAY=local, staging, production)
+	kubectl diff --server-side -k k8s/overlays/$(OVERLAY)
+
+k8s-pinned:
+	@! grep -q 'sha256:0000000000' k8s/overlays/$(OVERLAY)/kustomization.yaml || \
+		{ echo "k8s/overlays/$(OVERLAY) names no image yet: a release does, or make k8s-pin" >&2; exit 1; }
+
+k8s-deploy: k8s-rules k8s-pinned ## Apply an overlay, and wait until it serves (OVERLAY=...)
+	kubectl apply --server-side -k k8s/overlays/$(OVERLAY)
+	kubectl rollout status --timeout 5m -n $$(kubectl kustomize k8s/overlays/$(OVERLAY) | \
+		awk '/^kind: Namespace/{n=1} n&&/^  name:/{print $$2; exit}') deployment/slipway
+
+k8s-pin: ## Say what an overlay deploys (OVERLAY=... PIN_IMAGE=...@sha256:... MODEL_VERSION=... COMMIT=...)
+	@echo '$(PIN_IMAGE) $(MODEL_VERSION) $(COMMIT)' | grep -Eq '^[^ @]+@sha256:[0-9a-f]{64} [0-9a-f]{12} [0-9a-f]{40}$$' || \
+		{ echo "PIN_IMAGE=name@sha256:..., MODEL_VERSION=12 hex digits and COMMIT=40 are needed" >&2; exit 1; }
+	@sed -i.before -E \
+		-e 's|^(    newName: ).*|\1$(firstword $(subst @, ,$(PIN_IMAGE)))|' \
+		-e 's|^(    digest: ).*|\1$(lastword $(subst @, ,$(PIN_IMAGE)))|' \
+		-e 's|^(  slipway/model-version: ).*|\1"$(MODEL_VERSION)"|' \
+		-e 's|^(  slipway/commit: ).*|\1"$(COMMIT)"|' \
+		-e 's|(SLIPWAY_EXPECTED=)[0-9a-f]*|\1$(MODEL_VERSION)|' \
+		k8s/overlays/$(OVERLAY)/kustomization.yaml && rm k8s/overlays/$(OVERLAY)/kustomization.yaml.before
+
+k8s-test: setup ## See the cluster roll out, replace, hold back, roll back and scale (IMAGE=..., as the cluster pulls it)
+	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/cluster/rollout.py
+
+kind: ## Make a cluster in Docker, with kind, and put the image into it
+	kind get clusters | grep -qx slipway || kind create cluster --name slipway --wait 2m
+	kind load docker-image --name slipway $(IMAGE)
 
 clean: ## Remove what was built (not the data, not the environment)
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
