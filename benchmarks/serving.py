@@ -226,7 +226,7 @@ def measure(served: models.Served, rows: int, connections: int, options: argpars
         middle, cost = statistics.median(medians[name]), statistics.median(costs[name])
         cost_shown = f"{cost:,.0f}" if cost >= 1 else "?"  # "?": it works outside of the process that was started
         print(
-            f"| {name} | {statistics.median(found):,.0f} | {middle:.2f} | {f'{cost:,.0f}' if cost >= 1 else '?'} | {spread} |",
+            f"| {name} | {statistics.median(found):,.0f} | {middle:.2f} | {cost_shown} | {spread} |",
             flush=True,
         )
 
