@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -94,6 +95,16 @@ def test_a_changed_verdict_replaces_the_old_one_in_the_same_run_and_version(work
     stored = client.download_artifacts(done.run_id, "verdict.json")
     assert Path(stored).read_bytes() == workspace.verdict.read_bytes()
     assert (len(runs(workspace)), versions(workspace)) == (1, [1])
+
+
+def test_where_it_was_recorded_is_left_for_the_decision(tracked):
+    workspace, done, _ = tracked
+    left = json.loads(workspace.tracked.read_bytes())
+    assert left == {
+        "candidate": read_bundle(workspace.bundle).digest,
+        "run": done.run_id,
+        "version": done.model_version,
+    }
 
 
 def test_a_new_candidate_is_a_new_version_and_takes_the_alias(workspace):
