@@ -98,6 +98,21 @@ def inspect(what: str) -> dict[str, Any]:
     return found
 
 
+def health(container: str, *, seconds: float = 60) -> str:
+    """Wait for the first verdict of a container's health check."""
+    command = ["docker", "events", "--since", "1", "--filter", f"container={container}"]
+    command += ["--filter", "event=health_status", "--format", "{{.Status}}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as events:
+        timer = threading.Timer(seconds, events.kill)
+        timer.start()
+        assert events.stdout
+        line = events.stdout.readline()
+        timer.cancel()
+        events.kill()
+    assert line, f"no verdict in {seconds} s:\n{run('docker', 'logs', '--tail', '30', container).stderr}"
+    return line.removeprefix("health_status:").strip()
+
+
 class Container:
     """A running container, removed at the end of the `with` block."""
 
@@ -122,19 +137,9 @@ class Container:
         done = run("docker", "logs", self.id)
         return done.stdout + done.stderr
 
-    def health(self, *, seconds: float = 60) -> str:
+    def health(self) -> str:
         """Wait for the first verdict of its health check."""
-        command = ["docker", "events", "--since", "1", "--filter", f"container={self.id}", "--filter",
-                   "event=health_status", "--format", "{{.Status}}"]  # fmt: skip
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as events:
-            timer = threading.Timer(seconds, events.kill)
-            timer.start()
-            assert events.stdout
-            line = events.stdout.readline()
-            timer.cancel()
-            events.kill()
-        assert line, f"no verdict of the health check in {seconds} s"
-        return line.removeprefix("health_status:").strip()
+        return health(self.id)
 
     def stop(self) -> int:
         """Send SIGTERM, wait, and give the exit status."""
