@@ -51,20 +51,24 @@ def compile_estimator(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of converters, and of encoders that meet an unknown category
         probes = _probes(estimator, contract, arrays, target, seed)
-        note = _own_labels(estimator, probes[0], tolerance)
-        agreement = partial(_agreement, contract=contract, target=target, probes=probes, tolerance=tolerance)
+        own_labels = _own_labels(estimator, probes[0], tolerance)
+
+        def agreement(runtime: str, model: bytes) -> str:
+            loaded = load_runtime(runtime, model, contract, classes=len(target.classes), threads=1)
+            return _agreement(probes, largest_difference(probes, loaded.run, tolerance)) + own_labels
+
         reason = "train.compile in params.yaml is false"
         if allow_onnx:
             try:
                 model = _onnx(estimator, contract)
-                return Compiled("onnx", f"compiled; {agreement('onnx', model)}{note}", model)
+                return Compiled("onnx", f"compiled; {agreement('onnx', model)}", model)
             except DisagreementError as error:
                 reason = f"as ONNX it would answer otherwise: {error}"
             except Exception as error:  # noqa: BLE001  converters raise anything
                 reason = _first_line(error)
         try:
             model = skops.store(estimator)
-            return Compiled("skops", f"not compiled to ONNX: {reason}; {agreement('skops', model)}{note}", model)
+            return Compiled("skops", f"not compiled to ONNX: {reason}; {agreement('skops', model)}", model)
         except Exception as error:
             raise SlipwayError(
                 f"the estimator was not compiled to ONNX: {reason}\nIt cannot be stored with skops either: {error}\n"
@@ -115,14 +119,10 @@ def _onnx(estimator: Any, contract: Contract) -> bytes:
     return bytes(convert(estimator, contract).SerializeToString(deterministic=True))
 
 
-def _agreement(
-    runtime: str, model: bytes, *, contract: Contract, target: Target, probes: Sequence[Probe], tolerance: float
-) -> str:
-    """Load the model file, as the server will, and say how well it agrees. Raises DisagreementError."""
-    loaded = load_runtime(runtime, model, contract, classes=len(target.classes), threads=1)
-    difference = largest_difference(probes, loaded.run, tolerance)
+def _agreement(probes: Sequence[Probe], difference: float) -> str:
     rows = sum(len(item.expected.values) for item in probes)
-    if target.classes and probes[0].expected.probabilities is None:
+    first = probes[0].expected
+    if first.values.dtype == np.int64 and first.probabilities is None:
         return f"the labels of {rows:,} rows are the same"
     return f"the largest difference on {rows:,} rows is {difference:.1e}"
 

@@ -27,7 +27,8 @@ from slipway.contract import Contract
 
 # Fixed, so that equal models give equal bytes whatever onnx is installed; every ONNX Runtime that is allowed runs them.
 OPSETS = {"": 18, "ai.onnx.ml": 3}
-MATRIX, CLASS = "_columns", "_class"  # no field of a Pydantic model may begin with an underscore
+# Every name in the graph but the columns' begins with an underscore, which no field of a Pydantic model does.
+MATRIX, CLASS = "_columns", "_class"
 NEIGHBOURS = (KNeighborsClassifier, KNeighborsRegressor)
 MOST_NEIGHBOURS = 10_000  # ONNX has no search tree
 ENCODERS = (ColumnTransformer, OneHotEncoder, OrdinalEncoder)  # may make numbers of strings
@@ -49,6 +50,7 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
     # A ColumnTransformer picks columns by name. Anything else takes all of them as one matrix, which skl2onnx would
     # put together in float32.
     matrix = all(column.numeric for column in contract.columns) and not isinstance(first, ColumnTransformer)
+    outputs = ("_label", "_scores") if hasattr(estimator, "classes_") else ("_value",)
     model: onnx.ModelProto = skl2onnx.convert_sklearn(
         estimator,
         "model",
@@ -58,12 +60,20 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
         custom_conversion_functions={**dict.fromkeys(TREES, convert_trees), SimpleImputer: _convert_imputer},
         custom_shape_calculators=dict.fromkeys(TREES, tree_shapes),
         custom_parsers=dict.fromkeys(ENCODERS, _parse_as_double),
+        naming=lambda name, _: name if name.startswith("_") else f"_{name}",
+        final_types=[(name, None) for name in outputs],
     )
     if any(node.op_type == "StringNormalizer" for node in model.graph.node):
         raise NotImplementedError("text would be put into lower case by the machine's locale, which an image may lack")
     if matrix:
         _split_matrix(model.graph, contract)
-    if hasattr(estimator, "predict_proba"):
+    _settle(model, probable=hasattr(estimator, "predict_proba"))
+    return model
+
+
+def _settle(model: onnx.ModelProto, *, probable: bool) -> None:
+    """Leave the outputs that a runtime expects, what they need, and the operator sets in a fixed order."""
+    if probable:
         _answer_most_probable(model.graph)
     elif len(model.graph.output) > 1:
         del model.graph.output[1:]  # scores, which are not probabilities
@@ -71,7 +81,6 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
     versions = sorted((item.domain, item.version) for item in model.opset_import)  # they come out of a set
     del model.opset_import[:]
     model.opset_import.extend(make_opsetid(*version) for version in versions)
-    return model
 
 
 def _ends(estimator: Any) -> tuple[Any, Any]:

@@ -99,7 +99,7 @@ def _labels(expected: Output, answered: Output, tolerance: float, rows: str) -> 
         )
     difference = np.abs(answered.probabilities - expected.probabilities).max(axis=1)
     largest = _beyond(difference, tolerance, "the probabilities", rows)
-    for by, probabilities in (("estimator's", expected.probabilities), ("its own", answered.probabilities)):
+    for by, probabilities in (("the estimator's", expected.probabilities), ("its own", answered.probabilities)):
         given = probabilities[np.arange(len(probabilities)), answered.values]
         _beyond(probabilities.max(axis=1) - given, tolerance, f"by {by} probabilities, the labels", rows)
     return largest
@@ -108,7 +108,7 @@ def _labels(expected: Output, answered: Output, tolerance: float, rows: str) -> 
 def _beyond(differences: Array, tolerance: float, what: str, rows: str) -> float:
     wrong = ~(differences <= tolerance)  # so that NaN is wrong
     if wrong.any():
-        by = f", by up to {np.nanmax(differences):.2g} where {tolerance:g} is allowed" if tolerance else ""
+        by = f", by up to {differences.max():.2g} where {tolerance:g} is allowed" if tolerance else ""
         raise DisagreementError(f"{what} of {wrong.sum():,} {rows} differ{by}")
     return float(differences.max(initial=0))
 

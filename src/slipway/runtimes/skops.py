@@ -36,7 +36,7 @@ TRUSTED = [
         "sklearn._loss.loss": "AbsoluteError ExponentialLoss HalfBinomialLoss HalfGammaLoss HalfMultinomialLoss "
         "HalfPoissonLoss HalfSquaredError HalfTweedieLoss HalfTweedieLossIdentity HuberLoss PinballLoss",
         "sklearn.calibration": "_CalibratedClassifier _SigmoidCalibration _TemperatureScaling",
-        "sklearn.compose._column_transformer": "_RemainderColsList make_column_selector",
+        "sklearn.compose._column_transformer": "make_column_selector",
         "sklearn.ensemble._hist_gradient_boosting.binning": "_BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.predictor": "TreePredictor",
         "sklearn.feature_selection._mutual_info": "mutual_info_classif mutual_info_regression",
@@ -95,26 +95,17 @@ def store(estimator: Any) -> bytes:
     skops names things by their address in memory, and dates them. Here they are named by their content, not dated,
     and sets are sorted. Raises whatever skops raises for what it cannot store.
     """
-    members = _unzip(skops.io.dumps(estimator))
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator))) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
     schema = json.loads(members.pop(SCHEMA))
     names = {name: hashlib.sha256(content).hexdigest() + PurePath(name).suffix for name, content in members.items()}
-    named = {names[name]: content for name, content in members.items()}
-    return _zip({**named, SCHEMA: json.dumps(_canonical(schema, names), separators=(",", ":")).encode()})
-
-
-def _unzip(archive: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        members = {name: opened.read(name) for name in opened.namelist()}
-    # A sparse matrix is an archive in the archive.
-    return {name: _zip(_unzip(data)) if name.endswith(".npz") else data for name, data in members.items()}
-
-
-def _zip(members: Mapping[str, bytes]) -> bytes:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as opened:
-        for name in sorted(members):
-            opened.writestr(zipfile.ZipInfo(name), members[name])
-    return archive.getvalue()
+    stored = {names[name]: content for name, content in members.items()}
+    stored[SCHEMA] = json.dumps(_canonical(schema, names), separators=(",", ":")).encode()
+    canonical = io.BytesIO()
+    with zipfile.ZipFile(canonical, "w") as archive:
+        for name in sorted(stored):
+            archive.writestr(zipfile.ZipInfo(name), stored[name])  # dated 1980
+    return canonical.getvalue()
 
 
 def _canonical(state: Any, names: Mapping[str, str]) -> Any:
