@@ -186,7 +186,8 @@ def test_arrow_in_and_out(kind: str, made: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "status"),
     [
-        ("height", pa.array([float("nan")] * 3), 400),
+        ("height", pa.array([float("nan")] * 3), 422),
+        ("acidity", pa.array([float("nan"), None, 7.0]), 400),
         ("height", pa.array([1.0, None, 2.0]), 422),
         ("height", pa.array([1.0, float("inf"), 2.0]), 422),
         ("height", pa.array([1.0, 11.0, 2.0]), 422),

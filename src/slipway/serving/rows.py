@@ -228,15 +228,17 @@ def _numbers(column: Column, given: Array) -> Array:
     """Check an array of numbers or booleans; float64. Raises ValueError."""
     if given.dtype.kind not in ("b" if column.kind == "boolean" else "fiu") or not column.numeric:
         raise ValueError(column.kind)
-    values = given.astype(np.float64)
+    values = given.astype(np.float64, copy=False)
     present = values[~np.isnan(values)] if column.optional else values
     limits = column.limits
-    held = (
-        np.isfinite(present).all()
-        and (present >= limits.get("ge", -np.inf)).all()
-        and (present <= limits.get("le", np.inf)).all()
-        and (present > limits.get("gt", -np.inf)).all()
-        and (present < limits.get("lt", np.inf)).all()
+    least, most = (present.min(), present.max()) if len(present) else (0.0, 0.0)  # NaN, if there is one
+    held = not len(present) or (
+        np.isfinite(least)
+        and np.isfinite(most)
+        and limits.get("ge", least) <= least
+        and limits.get("le", most) >= most
+        and limits.get("gt", -np.inf) < least
+        and limits.get("lt", np.inf) > most
         and (column.kind != "integer" or (present == np.floor(present)).all())
     )
     if not held:

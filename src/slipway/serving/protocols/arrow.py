@@ -26,7 +26,8 @@ def answer(served: Served, body: bytes) -> tuple[bytes, int]:
         with pa.ipc.open_stream(pa.BufferReader(body)) as stream:
             table = stream.read_all()
         table.validate(full=True)
-        columns = {name: _values(pa, table.column(name)) for name in table.column_names}
+        optional = {column.name for column in served.predictor.contract.columns if column.optional}
+        columns = {name: _values(pa, table.column(name), name in optional) for name in table.column_names}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise malformed(f"not an Arrow stream: {error}"[:300]) from None
     if len(columns) != table.num_columns:
@@ -45,15 +46,15 @@ def answer(served: Served, body: bytes) -> tuple[bytes, int]:
     return sink.getvalue().to_pybytes(), table.num_rows
 
 
-def _values(pa: Any, column: Any) -> Array:
+def _values(pa: Any, column: Any, optional: bool) -> Array:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return np.array([*column.to_pylist(), None], dtype=object)[:-1]
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        if pa.types.is_floating(kind) and column.null_count == 0 and bool(np.isnan(column.to_numpy()).any()):
-            raise ValueError("NaN; a missing value is null")
         values: Array = column.to_numpy()
+        if optional and pa.types.is_floating(kind) and np.count_nonzero(np.isnan(values)) > column.null_count:
+            raise ValueError("NaN; a missing value is null")
         return values
     raise ValueError(f"a column of {kind}; use numbers, booleans and strings")
