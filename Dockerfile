@@ -69,7 +69,6 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONSAFEPATH=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    ORT_DISABLE_TELEMETRY=1 \
     SLIPWAY_HOST=0.0.0.0 \
     SLIPWAY_PORT=8000
 # From what changes seldom to what changes with every release.

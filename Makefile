@@ -33,7 +33,7 @@ serve: setup ## Serve the champion at port 8000 (PORT=...)
 
 test: setup ## Run the tests; those of the data and the model at hand need a candidate, which is made first
 	slipway run --no-track
-	pytest -n auto
+	pytest -n auto --dist loadgroup
 
 lint: setup ## Check style, types and the design's rules of import
 	ruff check .

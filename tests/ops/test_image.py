@@ -70,6 +70,7 @@ def test_serves_its_golden_rows_as_a_cluster_runs_it_and_ends_when_told(image):
 def test_starts_and_is_healthy_with_no_network(image):
     with Container(image.name, *HARDENED, "--network", "none", "--health-interval", "1s") as container:
         assert container.health() == "healthy"
+        assert "telemetry" not in container.logs()  # of ONNX Runtime, which says so when it is on
 
 
 def test_is_unhealthy_while_it_refuses_its_bundle(image):

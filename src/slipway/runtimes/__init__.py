@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -31,6 +32,9 @@ class Runtime(Protocol):
     def run(self, arrays: Mapping[str, Array]) -> Output:
         """Predict from the contract's arrays, all of one length n > 0."""
 
+
+# ONNX Runtime reports its use to its maker unless this is set before it is imported. A server has no business to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 MODULES = {"onnx": "slipway.runtimes.onnx", "skops": "slipway.runtimes.skops"}
 
