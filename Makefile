@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run pipeline serve test lint current ui lock clean image image-test sbom up down demo
+.PHONY: help setup run pipeline serve test lint bench bench-serving current ui lock clean image image-test sbom up down demo
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,18 @@ lint: setup ## Check style, types and the design's rules of import
 	ruff format --check .
 	mypy
 	lint-imports
+
+bench: setup ## Measure the pipeline against a plain script, and as the rows grow (docs/performance.md)
+	python benchmarks/pipeline.py
+
+bench-serving: setup build/table ## Measure serving beside other servers, in environments of their own (needs wrk)
+	@while IFS=: read -r name packages; do test -d build/bench/$$name || { uv venv -q --python $(PYTHON) build/bench/$$name \
+		&& uv pip install -q --python build/bench/$$name/bin/python $$packages \
+		"scikit-learn==$$(python -c 'import sklearn; print(sklearn.__version__)')"; }; done < benchmarks/peers/environments.txt
+	python benchmarks/serving.py
+
+build/table:
+	slipway run --no-track
 
 current: setup ## See that dvc.lock and requirements*.txt are current (neither data nor credentials are needed)
 	dvc repro --dry --allow-missing
@@ -147,8 +159,12 @@ k8s-lint: setup k8s-render ## Check each overlay, and production with all compon
 	uv tool run --quiet --python $(PYTHON) --from $(CHECKOV) checkov --quiet --compact --skip-download \
 		--framework kubernetes --directory build/k8s
 
+namespace = $(shell kubectl kustomize k8s/overlays/$(OVERLAY) | awk '/^kind: Namespace/{n=1} n&&/^  name:/{print $$2; exit}')
+
 k8s-diff: k8s-rules k8s-pinned ## Show what a deploy would change in the cluster (OVERLAY=local, staging, production)
-	kubectl diff --server-side -k k8s/overlays/$(OVERLAY)
+	@if kubectl get namespace $(namespace) >/dev/null; then \
+		kubectl diff --server-side -k k8s/overlays/$(OVERLAY) || test $$? -eq 1; \
+	else echo "All of it is new: there is no namespace $(namespace)."; fi
 
 k8s-pinned:
 	@! grep -q 'sha256:0000000000' k8s/overlays/$(OVERLAY)/kustomization.yaml || \
@@ -156,8 +172,7 @@ k8s-pinned:
 
 k8s-deploy: k8s-rules k8s-pinned ## Apply an overlay, and wait until it serves (OVERLAY=...)
 	kubectl apply --server-side -k k8s/overlays/$(OVERLAY)
-	kubectl rollout status --timeout 5m -n $$(kubectl kustomize k8s/overlays/$(OVERLAY) | \
-		awk '/^kind: Namespace/{n=1} n&&/^  name:/{print $$2; exit}') deployment/slipway
+	kubectl rollout status --timeout 5m --namespace $(namespace) deployment/slipway
 
 k8s-pin: ## Say what an overlay deploys (OVERLAY=... PIN_IMAGE=...@sha256:... MODEL_VERSION=... COMMIT=...)
 	@echo '$(PIN_IMAGE) $(MODEL_VERSION) $(COMMIT)' | grep -Eq '^[^ @]+@sha256:[0-9a-f]{64} [0-9a-f]{12} [0-9a-f]{40}$$' || \
