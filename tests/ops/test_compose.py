@@ -139,7 +139,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     override = folder / "stand-ins.yml"
     override.write_text(yaml.safe_dump({"services": _stand_ins()}))
     ports = ("PORT", "MLFLOW_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT")
-    image = make_image(folder, "slipway-test:onnx")
+    image = make_image(folder, "slipway-test:stack")
     environment = ENVIRONMENT | {"IMAGE": image} | dict(zip(ports, _free(len(ports)), strict=True))
     files = ("--file", str(FILE.name), "--file", override.name, "--profile", "mlflow")
     running = Stack(folder, bundle, environment, (*compose, "--project-name", f"slipway-test-{os.getpid()}", *files))

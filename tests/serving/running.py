@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -152,3 +153,8 @@ class Direct:
 
 def client(url: str, **options: Any) -> httpx.Client:
     return httpx.Client(base_url=url, timeout=30, **options)
+
+
+def without_version(metrics: str) -> str:
+    """Leave the model's version, which each of its series names, out of an exposition."""
+    return re.sub(r',?version="[0-9a-f]{12}"', "", metrics).replace("{}", "")

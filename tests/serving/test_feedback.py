@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serving.running import Direct, quiet
+from serving.running import Direct, quiet, without_version
 from slipway.serving.ids import Ids
 
 KEY = "k" * 16
@@ -19,7 +19,7 @@ def predicted(direct: Direct, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def value(direct: Direct, metric: str) -> float:
-    lines = direct.ask("/metrics").body.decode().splitlines()
+    lines = without_version(direct.ask("/metrics").body.decode()).splitlines()
     return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(metric + " ")), float("nan"))
 
 

@@ -150,7 +150,7 @@ def test_dvcs_own_metrics_and_plots_work(folder):
     run(folder, "dvc", "plots", "show")
     page = (folder / "dvc_plots" / "index.html").read_text()
     for name in ("confusion", "calibration", "importance", "slices"):
-        assert f"{name}.csv" in page
+        assert f"build_evaluation_{name}_csv" in page
 
 
 def test_a_second_run_does_nothing_but_judge(folder):

@@ -126,9 +126,15 @@ class Model:
             self._counts[name] += [*found[:size], missing]
 
     def collect(self) -> Iterator[Metric]:
-        """Turn the counts into metrics."""
+        """Turn the counts into metrics, each with the model's version: another model has other bins."""
         with self._lock:
             self._fold()
+        for metric in self._metrics():
+            version = {"version": self._info["version"]}
+            metric.samples = [sample._replace(labels=sample.labels | version) for sample in metric.samples]
+            yield metric
+
+    def _metrics(self) -> Iterator[Metric]:
         info = GaugeMetricFamily("slipway_model_info", "The model that serves", labels=list(self._info))
         info.add_metric(list(self._info.values()), 1)
         yield info

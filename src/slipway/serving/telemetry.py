@@ -19,6 +19,7 @@ from slipway.predictor import Predictor
 from slipway.serving.counters import Histogram, Model, histogram_family
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+FAILED = (500, 503)
 
 
 class Telemetry(Collector):
@@ -47,6 +48,8 @@ class Telemetry(Collector):
         histogram = self._durations.get(route)
         if histogram is None:
             histogram = self._durations[route] = Histogram(SECONDS)
+            # Prometheus sees the increase of a series only from its first scrape on: begin before the first failure.
+            self._requests.update({(route, failed): 0 for failed in FAILED})
         histogram.add(seconds)
 
     def exposition(self, accept: str) -> tuple[bytes, bytes]:

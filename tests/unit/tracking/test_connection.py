@@ -21,6 +21,7 @@ def test_a_server_has_its_own_place_for_files(tmp_path, monkeypatch, uri):
 
 def test_the_clients_settings_hold_while_it_is_connected_but_not_over_the_users_own(template, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
     with connect(template.root):
         assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
         assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
