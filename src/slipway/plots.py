@@ -41,7 +41,8 @@ def confusion(path: Path, counts: Array, labels: list[str]) -> None:
         axes.set_yticks(ticks, labels)
         axes.set(xlabel="predicted", ylabel="true", title="Held-out rows by true and predicted class")
         for (row, column), count in np.ndenumerate(counts):
-            axes.text(column, row, str(count), ha="center", va="center")
+            dark = shares[row, column] > 0.6
+            axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
 
 
 def calibration(path: Path, curve: list[dict[str, Any]]) -> None:

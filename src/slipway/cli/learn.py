@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slipway.arithmetic import fix_arithmetic
 from slipway.console import EXIT_REFUSED, show, show_verdict, stage_line
 from slipway.errors import SlipwayError
 
@@ -30,6 +31,7 @@ def run(root: Path, track: bool) -> None:
 
     The exit status is 1 if a stage refuses or the verdict is REJECT. The champion is not touched.
     """
+    fix_arithmetic()
     from slipway.pipeline import fetch, reproduce
     from slipway.workspace import Workspace
 
@@ -56,6 +58,7 @@ def prepare(root: Path) -> None:
 
     Rows of one individual stay together, and a row never changes sides as the data grows.
     """
+    fix_arithmetic()
     from slipway.stages.prepare import prepare as stage
     from slipway.workspace import Workspace
 
@@ -72,6 +75,7 @@ def validate(root: Path) -> None:
 
     The report for people is build/validation/data-docs/index.html (Great Expectations' Data Docs).
     """
+    fix_arithmetic()
     from slipway.stages.validate import failures_table
     from slipway.stages.validate import validate as stage
     from slipway.workspace import Workspace
@@ -88,6 +92,7 @@ def validate(root: Path) -> None:
 @click.pass_obj
 def train(root: Path) -> None:
     """Stage 3: fit the estimator, compile it, write the bundle: the candidate."""
+    fix_arithmetic()
     from slipway.stages.train import train as stage
     from slipway.workspace import Workspace
 
@@ -103,6 +108,7 @@ def train(root: Path) -> None:
 @click.pass_obj
 def evaluate(root: Path) -> None:
     """Stage 4: score the candidate on the held-out rows, with intervals, slices and plots."""
+    fix_arithmetic()
     from slipway import metrics
     from slipway.stages.evaluate import evaluate as stage
     from slipway.workspace import Workspace
@@ -122,6 +128,7 @@ def gate(root: Path) -> None:
     Floors, slices, size, the tests in tests/model, and the champion on the same held-out rows.
     The exit status is 1 for REJECT.
     """
+    fix_arithmetic()
     from slipway.workspace import Workspace
 
     if _judge(Workspace(root)) == "REJECT":

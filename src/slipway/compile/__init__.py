@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from slipway.errors import SlipwayError
 from slipway.runtimes import load_runtime
 
 LONGEST_REASON = 200
+LEAST_EXPONENT = -9  # a smaller difference is none worth telling
 ONNX_RUNTIME_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
@@ -124,7 +126,9 @@ def _agreement(probes: Sequence[Probe], difference: float) -> str:
     first = probes[0].expected
     if first.values.dtype == np.int64 and first.probabilities is None:
         return f"the labels of {rows:,} rows are the same"
-    return f"the largest difference on {rows:,} rows is {difference:.1e}"
+    # No more digits than are the same on every processor: the sentence becomes part of the bundle.
+    bound = 10.0 ** max(LEAST_EXPONENT, math.floor(math.log10(max(difference, 1e-300))) + 1)
+    return f"the largest difference on {rows:,} rows is below {bound:.0e}"
 
 
 def _first_line(error: Exception) -> str:

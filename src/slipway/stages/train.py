@@ -23,6 +23,7 @@ from slipway.problem import Problem
 from slipway.runtimes import load_runtime
 
 GOLDEN_ROWS = 16
+GOLDEN_DIGITS = 9
 LIBRARIES = {"onnx": ("onnxruntime", "skl2onnx"), "skops": ("skops",)}
 
 
@@ -73,7 +74,7 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
         {
             MODELS[compiled.runtime]: compiled.model,
             REFERENCE: canonical_json(drift.reference(contract, arrays, predicted_shares(goal, predicted))),
-            EXAMPLES: canonical_json({"rows": golden, "predictions": answers}),
+            EXAMPLES: canonical_json({"rows": golden, "predictions": rounded(answers)}),
         },
     )
     Predictor.load(out)  # a bundle that cannot reproduce its golden rows is no candidate
@@ -127,6 +128,15 @@ def golden_rows(contract: Contract, arrays: Mapping[str, Array], seed: int) -> l
     rng = np.random.default_rng(seed)
     drawn = {name: rng.choice(values, GOLDEN_ROWS - 1) for name, values in arrays.items()}
     return [contract.example, *contract.rows(drawn)]
+
+
+def rounded(answers: Any) -> Any:
+    """Round the numbers in answers to digits that are the same on every processor; golden rows allow for that."""
+    if isinstance(answers, list):
+        return [rounded(answer) for answer in answers]
+    if isinstance(answers, dict):
+        return {name: rounded(answer) for name, answer in answers.items()}
+    return float(f"{answers:.{GOLDEN_DIGITS}g}") if isinstance(answers, float) else answers
 
 
 def predicted_shares(goal: Target, predicted: Predictions) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from slipway.errors import SlipwayError
 from slipway.params import Params
 from slipway.predictor import Predictor
 from slipway.stages.prepare import prepare
-from slipway.stages.train import describe, fit, golden_rows, train
+from slipway.stages.train import describe, fit, golden_rows, rounded, train
 
 PARAMS = Params.model_validate({"gate": {"floors": {"accuracy": 0.5}, "champion": {"metric": "accuracy"}}})
 
@@ -122,3 +122,11 @@ def test_without_the_stages_before_it_says_what_to_run(problem, passed, name):
 
 def test_a_pipeline_is_described_by_its_last_step():
     assert describe(make_pipeline(make_pipeline(LogisticRegression()))) == "LogisticRegression"
+
+
+def test_golden_answers_have_no_more_digits_than_every_processor_gives():
+    answers = [{"label": "rose", "probabilities": {"iris": 1 / 3, "rose": 2 / 3}}, {"value": 12345.678901234}]
+    assert rounded(answers) == [
+        {"label": "rose", "probabilities": {"iris": 0.333333333, "rose": 0.666666667}},
+        {"value": 12345.6789},
+    ]

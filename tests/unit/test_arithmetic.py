@@ -1,0 +1,49 @@
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from slipway import arithmetic
+
+SHOW = """
+from slipway.arithmetic import fix_arithmetic
+fix_arithmetic()
+import numpy, scipy.linalg, threadpoolctl
+print({lib["architecture"] for lib in threadpoolctl.threadpool_info() if lib["internal_api"] == "openblas"})
+"""
+
+
+def shown(**changes: str) -> str:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS", "NPY"))}
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW], env=environment | changes, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_numpy_and_scipy_use_kernels_that_every_processor_has():
+    assert shown() == str({arithmetic.KERNELS[platform.machine().lower()]})
+
+
+def test_what_the_environment_chooses_is_left_alone():
+    assert shown(OPENBLAS_CORETYPE="Nehalem") == "{'Nehalem'}"
+
+
+@pytest.mark.parametrize("command", ["run", "prepare", "validate", "train", "evaluate", "gate"])
+def test_every_command_that_computes_chooses_before_numpy_is_imported(command, tmp_path):
+    code = (
+        "import sys, slipway.cli.learn as learn\n"
+        "learn.fix_arithmetic = lambda: sys.exit(5 if 'numpy' not in sys.modules else 6)\n"
+        "from slipway.cli import main\n"
+        f"main(['--root', {str(tmp_path)!r}, {command!r}])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 5
+
+
+def test_an_older_processor_keeps_its_own(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    monkeypatch.setattr(arithmetic, "_has_them", lambda machine: False)
+    arithmetic.fix_arithmetic()
+    assert "OPENBLAS_CORETYPE" not in os.environ
