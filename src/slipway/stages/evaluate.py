@@ -37,7 +37,7 @@ def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out:
     (out / SLICES).write_bytes(canonical_json(slices))
     _write_csv(out / "importance.csv", importance)
     headline = metrics.headlines(held_out.target)[0]
-    _write_csv(out / "slices.csv", [{"slice": s["slice"], headline: s["scores"][headline]["value"]} for s in slices])
+    _write_csv(out / "slices.csv", [{"slice": s["slice"], "score": s["scores"][headline]["value"]} for s in slices])
     plots.importance(out / "importance.svg", importance, headline)
     plots.slices(out / "slices.svg", slices, headline, scores[headline].value)
     if held_out.target.classes:
