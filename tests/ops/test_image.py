@@ -45,9 +45,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     need_engine()
     if named := os.environ.get("IMAGE"):
         return Image(named, read_bundle(ROOT / os.environ.get("RELEASE", "champion") / "bundle"))
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # each makes a bundle of its own
     made = tmp_path_factory.mktemp("made") / "bundle"
     bundle = bundles.write(made)
-    return Image(make_image(context(tmp_path_factory.mktemp("context"), made), "slipway-test:onnx"), bundle)
+    return Image(make_image(context(tmp_path_factory.mktemp("context"), made), f"slipway-test:{worker}"), bundle)
 
 
 @pytest.fixture(scope="module")
