@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 import tempfile
@@ -82,7 +81,7 @@ def judge(workspace: Workspace) -> Verdict:
         conclude(reasons),
         candidate.bundle.digest,
         champion.bundle.digest if champion else None,
-        hashlib.sha256((workspace.table / TEST).read_bytes()).hexdigest(),
+        workspace.held_out_digest(),
         {name: score.value for name, score in scores.items()},
         {name: score.as_json() for name, score in comparison.items()},
         reasons,

@@ -6,7 +6,6 @@ comes last. Killed before it, nothing was released, and the same call does it al
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass, fields
@@ -14,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from slipway.artifacts import TEST
 from slipway.bundle import read_bundle
 from slipway.champion import BUNDLE, DECISION, EVALUATION, POINTER, Decision, parse_decision
 from slipway.contract import canonical_json
@@ -165,11 +163,10 @@ def _run(workspace: Workspace, candidate: str) -> str | None:
 
 def _require_current(workspace: Workspace, verdict: dict[str, Any], candidate: str, now: Decision | None) -> None:
     """See that the verdict was given of this candidate, this champion and these held-out rows."""
-    table = hashlib.sha256((workspace.table / TEST).read_bytes()).hexdigest()
     for what, judged, found in (
         ("candidate", verdict["candidate"], candidate),
         ("champion", verdict["champion"], now.digest if now else None),
-        ("table of held-out rows", verdict["table"], table),
+        ("table of held-out rows", verdict["table"], workspace.held_out_digest()),
     ):
         if judged != found:
             raise SlipwayError(

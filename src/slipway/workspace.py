@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from slipway import contract, metrics
+from slipway.artifacts import TEST
 from slipway.contract import Contract, Target
 from slipway.errors import SlipwayError
 from slipway.params import Params, check_arguments, close_names, load_params
@@ -54,6 +56,10 @@ class Workspace:
     def tracked(self) -> Path:
         """Where the candidate's run is recorded."""
         return self.root / "build" / "tracked.json"
+
+    def held_out_digest(self) -> str:
+        """Compute the digest of the table of held-out rows, by which a verdict names what it was given on."""
+        return hashlib.sha256((self.table / TEST).read_bytes()).hexdigest()
 
     @property
     def champion(self) -> Path:
