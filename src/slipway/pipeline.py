@@ -19,12 +19,13 @@ def fetch(root: Path) -> list[str]:
     return absent
 
 
-def reproduce(root: Path) -> dict[str, bool]:
+def reproduce(root: Path, *, pull: bool = False) -> dict[str, bool]:
     """Run the stages that are out of date, in order; say of each stage whether it was run.
 
-    The stages print their own line. Raises SlipwayError if one fails; the stages before it stay done.
+    pull: take from the DVC remote what `dvc.lock` says of an unchanged stage, where it is not here, instead of running
+    the stage; what the remote does not have is made. The stages print their own line. Raises SlipwayError if one fails; the stages before it stay done.
     """
     with dvc_repository(root) as repository:
         stages = [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
-        ran = {stage.addressing for stage in repository.reproduce()}
+        ran = {stage.addressing for stage in repository.reproduce(pull=pull)}
     return {name: name in ran for name in stages}

@@ -25,8 +25,9 @@ def _seconds() -> float:
 
 @click.command()
 @click.option("--track/--no-track", default=True, help="Record the run in MLflow.")
+@click.option("--pull", is_flag=True, help="Fetch what was made of the same inputs before, instead of making it again.")
 @click.pass_obj
-def run(root: Path, track: bool) -> None:
+def run(root: Path, track: bool, pull: bool) -> None:
     """Run the pipeline where something changed, judge the candidate, record the run.
 
     The exit status is 1 if a stage refuses or the verdict is REJECT. The champion is not touched.
@@ -39,7 +40,7 @@ def run(root: Path, track: bool) -> None:
     _ = workspace.params  # a typo is told before anything is run
     for pointer in fetch(root):
         stage_line("pull", f"fetched what {pointer} names")
-    for name, ran in reproduce(root).items():
+    for name, ran in reproduce(root, pull=pull).items():
         if not ran:
             stage_line(name, "unchanged")
     verdict = _judge(workspace)
