@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run pipeline serve test lint bench bench-serving current ui lock clean image image-test sbom up down demo
+.PHONY: help setup run data pipeline reproduce serve test lint bench bench-serving current ui lock clean image image-test sbom up down demo
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +25,18 @@ $(VENV)/.done: requirements-dev.txt pyproject.toml
 
 run: pipeline serve ## From a clone to a served model: data, pipeline, verdict, champion at port 8000
 
-pipeline: setup ## Fetch the data, run what changed, judge the candidate, record the run
-	slipway run
+data: setup ## Fetch the data, and see that it is what the schema and the expectations say
+	dvc pull --quiet data.dvc
+	dvc repro --quiet validate
+
+pipeline: setup ## Fetch the data, run what changed, judge the candidate, record the run (RUN=--pull)
+	slipway run $(RUN)
+
+reproduce: setup ## Make everything again from the data: each byte must be what dvc.lock says
+	@cp dvc.lock build/dvc.lock
+	dvc repro --quiet --force
+	@diff build/dvc.lock dvc.lock || { echo "Not reproduced: the same code, data and parameters gave other bytes (<, >)." >&2; exit 1; }
+	@echo "Reproduced, byte for byte."
 
 serve: setup ## Serve the champion at port 8000 (PORT=...)
 	slipway serve --port $(PORT)
