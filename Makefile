@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run data pipeline reproduce serve test lint bench bench-serving current ui lock clean image image-test sbom up down demo
+.PHONY: help setup run data pipeline reproduce report serve test lint bench bench-serving current ui lock clean image image-test sbom up down demo release rollback retrain
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ reproduce: setup ## Make everything again from the data: each byte must be what 
 	dvc repro --quiet --force
 	@diff build/dvc.lock dvc.lock || { echo "Not reproduced: the same code, data and parameters gave other bytes (<, >)." >&2; exit 1; }
 	@echo "Reproduced, byte for byte."
+
+report: setup ## Show the run: build/report.html for a browser, build/report.md for a pull request
+	.ci/summary
 
 serve: setup ## Serve the champion at port 8000 (PORT=...)
 	slipway serve --port $(PORT)
@@ -67,6 +70,16 @@ current: setup ## See that dvc.lock and requirements*.txt are current (neither d
 	dvc repro --dry --allow-missing
 	$(MAKE) lock
 	git diff --exit-code --stat -- 'requirements*.txt' stack/mlflow/requirements.txt
+
+# --- What a release changes in Git, and on its remote (docs/pipeline.md) ---
+release: setup ## Release what was judged: champion, image, tag, in one push (PIN_IMAGE=name@sha256:... BRANCH=main)
+	.ci/release
+
+rollback: setup ## Make an earlier champion serve again, and push that (VERSION=... REASON="...")
+	.ci/rollback
+
+retrain: setup ## Learn from the data as it is now, and propose the candidate (PROMETHEUS_URL=...: if that is due)
+	.ci/retrain
 
 ui: setup ## Open MLflow's page over the recorded runs, at port 5000
 	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --port 5000
