@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run data pipeline reproduce report serve test lint bench bench-serving current ui lock clean image image-test sbom up down demo release rollback retrain
+.PHONY: help setup run data pipeline reproduce candidate report serve test lint bench bench-serving current ui lock clean image image-test image-archive sbom up down demo release rollback retrain
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ reproduce: setup ## Make everything again from the data: each byte must be what 
 	@diff build/dvc.lock dvc.lock || { echo "Not reproduced: the same code, data and parameters gave other bytes (<, >)." >&2; exit 1; }
 	@echo "Reproduced, byte for byte."
 
+candidate: setup ## Put what DVC knows of the candidate into build/store, for make release to take on another machine
+	dvc remote add --quiet --local --force handed-on ../build/store
+	dvc push --quiet --remote handed-on dvc.yaml
+
 report: setup ## Show the run: build/report.html for a browser, build/report.md for a pull request
 	.ci/summary
 
@@ -48,11 +52,20 @@ test: setup ## Run the tests; those of the data and the model at hand need a can
 	slipway run --no-track
 	pytest -n auto --dist loadgroup
 
-lint: setup ## Check style, types and the design's rules of import
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
+schema = $(if $(2),check-jsonschema --builtin-schema vendor.$(1) $(2))
+
+lint: setup ## Check style, types, the design's rules of import, scripts and workflows
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
+	shellcheck --exclude=SC2016 .ci/* # backticks within single quotes are Markdown's here
+	$(if $(WORKFLOWS),zizmor --quiet --offline --pedantic .github)
+	$(call schema,github-workflows,$(WORKFLOWS))
+	$(call schema,github-actions,$(wildcard .github/actions/*/action.yml))
+	$(call schema,dependabot,$(wildcard .github/dependabot.yml))
+	$(call schema,gitlab-ci --data-transform gitlab-ci,$(wildcard .gitlab-ci.yml))
 
 bench: setup ## Measure the pipeline against a plain script, and as the rows grow (docs/performance.md)
 	python benchmarks/pipeline.py
@@ -66,8 +79,7 @@ bench-serving: setup build/table ## Measure serving beside other servers, in env
 build/table:
 	slipway run --no-track
 
-current: setup ## See that dvc.lock and requirements*.txt are current (neither data nor credentials are needed)
-	dvc repro --dry --allow-missing
+current: setup ## See that requirements*.txt are what pyproject.toml asks for
 	$(MAKE) lock
 	git diff --exit-code --stat -- 'requirements*.txt' stack/mlflow/requirements.txt
 
@@ -124,6 +136,11 @@ release-here: setup
 
 image-test: image ## Run the image as a cluster does, and ask it for its golden rows
 	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/ops/test_image.py
+
+image-archive: ## Save the image to build/image.tar.gz, and its size to build/image-size.txt
+	docker save --output build/image.tar $(IMAGE)
+	gzip --force build/image.tar
+	docker image inspect --format '{{.Size}}' $(IMAGE) | awk '{printf "%.0f MB\n", $$1 / 1e6}' >build/image-size.txt
 
 sbom: setup ## List the Python packages in the image: build/sbom.cdx.json (CycloneDX)
 	rm -rf build/sbom
