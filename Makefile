@@ -210,9 +210,8 @@ k8s-pinned:
 	@! grep -q 'sha256:0000000000' k8s/overlays/$(OVERLAY)/kustomization.yaml || \
 		{ echo "k8s/overlays/$(OVERLAY) names no image yet: a release does, or make k8s-pin" >&2; exit 1; }
 
-k8s-deploy: k8s-rules k8s-pinned ## Apply an overlay, and wait until it serves (OVERLAY=...)
-	kubectl apply --server-side -k k8s/overlays/$(OVERLAY)
-	kubectl rollout status --timeout 5m --namespace $(namespace) deployment/slipway
+k8s-deploy: k8s-rules k8s-pinned release-here ## Apply an overlay, wait, ask for the golden rows; roll back if it fails (OVERLAY=...)
+	@.ci/deploy $(OVERLAY)
 
 k8s-pin: ## Say what an overlay deploys (OVERLAY=... PIN_IMAGE=...@sha256:... MODEL_VERSION=... COMMIT=...)
 	@echo '$(PIN_IMAGE) $(MODEL_VERSION) $(COMMIT)' | grep -Eq '^[^ @]+@sha256:[0-9a-f]{64} [0-9a-f]{12} [0-9a-f]{40}$$' || \
