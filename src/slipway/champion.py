@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway.bundle import VERSION_DIGITS
 from slipway.errors import SlipwayError
+from slipway.versioning import file_at, file_history
 
 POINTER = "champion.dvc"
 BUNDLE, EVALUATION, DECISION = "bundle", "evaluation", "decision.json"  # in champion/
@@ -16,20 +19,23 @@ BUNDLE, EVALUATION, DECISION = "bundle", "evaluation", "decision.json"  # in cha
 class Decision(BaseModel):
     """Why a bundle serves.
 
-    digest: of the bundle. action: promote or rollback. previous: the version that served before. commit: that the
-    candidate was built from. when: in UTC, ISO 8601. run: in MLflow. scores: point estimates on the
-    held-out rows. withdrawn: versions that were rolled back, never to be promoted again unless asked.
+    digest: of the bundle. name: of the model. action: promote or rollback. previous: the version that served before.
+    commit: that the candidate was built from. data: DVC's digest of what it learned from. when: in UTC, ISO 8601.
+    run: in MLflow. scores: point estimates on the held-out rows. withdrawn: versions that were rolled back, never to be
+    promoted again unless asked.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     digest: str
+    name: str | None = None
     action: str
     previous: str | None = None
     verdict: str
     reason: str
     who: str
     commit: str | None = None
+    data: str | None = None
     scores: dict[str, float] = {}
     withdrawn: list[str] = []
     when: str | None = None
@@ -39,6 +45,15 @@ class Decision(BaseModel):
     def version(self) -> str:
         """The bundle's version."""
         return self.digest[:VERSION_DIGITS]
+
+
+@dataclass(frozen=True)
+class Release:
+    """One line of the history: a decision, and the commit that made it."""
+
+    decision: Decision
+    commit: str
+    when: str
 
 
 def read_decision(root: Path) -> Decision | None:
@@ -57,3 +72,34 @@ def parse_decision(text: str, place: str) -> Decision:
         return Decision.model_validate(yaml.safe_load(text)["meta"])
     except (yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
         raise SlipwayError(f"{place}: does not say what was released: {error}") from None
+
+
+def serving_now(root: Path, revision: str = "HEAD") -> Decision | None:
+    """Read from a commit, by default the last one, what serves; None if nothing was released yet."""
+    text = file_at(root, revision, POINTER)
+    return parse_decision(text, f"{revision}:{POINTER}") if text else None
+
+
+def history(root: Path, *, revisions: Sequence[str] = ("HEAD",), unreadable: list[str] | None = None) -> list[Release]:
+    """List what was released, newest first, as Git recorded it.
+
+    revisions: whose history. unreadable: takes one line for each commit whose record cannot be read; without it, such a
+    commit raises SlipwayError.
+    """
+    try:
+        versions = file_history(root, POINTER, revisions=revisions)
+    except SlipwayError:
+        return []  # no commit yet
+    releases = []
+    for version in versions:
+        if not version.text:  # a commit may also have removed the file
+            continue
+        try:
+            decision = parse_decision(version.text, f"{version.commit[:8]}:{POINTER}")
+        except SlipwayError as error:
+            if unreadable is None:
+                raise
+            unreadable.append(str(error))
+        else:
+            releases.append(Release(decision, version.commit, version.when))
+    return releases

@@ -11,8 +11,8 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from slipway.champion import Release
     from slipway.gate import Verdict
-    from slipway.release import Release
 
 EXIT_REFUSED = 1
 EXIT_RETRAIN = 3

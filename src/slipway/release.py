@@ -1,4 +1,4 @@
-"""What serves is decided here: promote, rollback, history. Git is the record, `champion.dvc` the pointer.
+"""What serves is decided here: promote and rollback. Git is the record, `champion.dvc` the pointer.
 
 Every step can be repeated: what serves *now* is read from the last commit, never from the work tree, and the commit
 comes last. Killed before it, nothing was released, and the same call does it all again.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from slipway.bundle import read_bundle
-from slipway.champion import BUNDLE, DECISION, EVALUATION, POINTER, Decision, parse_decision
+from slipway.champion import BUNDLE, DECISION, EVALUATION, POINTER, Decision, Release, history, serving_now
 from slipway.contract import canonical_json
 from slipway.errors import SlipwayError
 from slipway.gate import Verdict
@@ -23,21 +23,6 @@ from slipway.workspace import Workspace
 
 # What a promotion commits: what was learned, from what, and what serves.
 RECORD = ("data.dvc", "dvc.lock", POINTER)
-
-
-@dataclass(frozen=True)
-class Release:
-    """One line of the history: a decision, and the commit that made it."""
-
-    decision: Decision
-    commit: str
-    when: str
-
-
-def serving_now(root: Path) -> Decision | None:
-    """Read from the last commit what serves; None if nothing was released yet."""
-    text = file_at(root, "HEAD", POINTER)
-    return parse_decision(text, f"HEAD:{POINTER}") if text else None
 
 
 def promote(workspace: Workspace, *, force_reason: str | None = None) -> Decision | None:
@@ -60,12 +45,14 @@ def promote(workspace: Workspace, *, force_reason: str | None = None) -> Decisio
         _require_committed(root, repository)
         decision = Decision(
             digest=bundle.digest,
+            name=bundle.manifest.name,
             action="promote",
             previous=now.version if now else None,
             verdict=verdict["verdict"],
             reason=force_reason or "the gate's verdict",
             who=author(root),
             commit=git(root, "rev-parse", "HEAD").strip(),
+            data=bundle.manifest.data,
             scores=verdict["metrics"],
             withdrawn=[v for v in (now.withdrawn if now else []) if v != bundle.version],
             when=_now(),
@@ -108,20 +95,6 @@ def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -
         _restore(workspace, repository, decision)
         _commit(root, repository, decision)
     return decision
-
-
-def history(root: Path) -> list[Release]:
-    """List what was released, newest first, as Git recorded it."""
-    try:
-        lines = git(root, "log", "--format=%H %cI", "--", POINTER).splitlines()
-    except SlipwayError:
-        return []  # no commit yet
-    releases = []
-    for line in lines:
-        commit, when = line.split(" ", 1)
-        if text := file_at(root, commit, POINTER):  # a commit may also have removed the file
-            releases.append(Release(parse_decision(text, f"{commit[:8]}:{POINTER}"), commit, when))
-    return releases
 
 
 def _earlier(releases: list[Release], version: str | None) -> Release:

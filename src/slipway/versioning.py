@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slipway.errors import SlipwayError
 
 
+@dataclass(frozen=True)
+class FileVersion:
+    """A file as a commit left it. when: of the commit, ISO 8601. text: None if the commit removed the file."""
+
+    commit: str
+    when: str
+    path: str
+    text: str | None
+
+
 def git(root: Path, *arguments: str) -> str:
     """Run git in `root` and give what it prints. Raises SlipwayError with git's own words if it fails."""
+    return _git(root, arguments).decode(errors="replace")
+
+
+def _git(root: Path, arguments: Sequence[str], asked: bytes = b"") -> bytes:
+    if not root.is_dir():
+        raise SlipwayError(f"{root}: no such folder")
     try:
-        run = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603, S607
+        run = subprocess.run(["git", *arguments], cwd=root, input=asked, capture_output=True, check=False)  # noqa: S603, S607
     except FileNotFoundError:
         raise SlipwayError("git is not installed, or not on PATH") from None
     if run.returncode:
-        words = (run.stderr or run.stdout).strip()
+        words = (run.stderr or run.stdout).decode(errors="replace").strip()
         raise SlipwayError(f"git {arguments[0]} failed in {root.resolve()}: {words}")
     return run.stdout
 
@@ -32,6 +50,48 @@ def file_at(root: Path, revision: str, path: str) -> str | None:
         return git(root, "show", f"{revision}:./{path}")
     except SlipwayError:
         return None
+
+
+def file_history(root: Path, *paths: str, revisions: Sequence[str] = ("HEAD",)) -> list[FileVersion]:
+    """List every version of some files below `root`, newest first. paths: as Git's pathspecs, so `:(glob)...` works.
+
+    revisions: whose ancestors are searched; `--all` is every branch and tag. Raises SlipwayError if nothing was
+    committed yet. Two processes do it, however long the history is.
+    """
+    # -c: of a merge, only what differs from each of its parents; anything else came from one of them.
+    log = git(root, "log", "-z", "-c", "--name-only", "--relative", "--format=%x01%H %cI", *revisions, "--", *paths)
+    found: list[tuple[str, str, str]] = []
+    for entry in log.split("\x01")[1:]:
+        header, *names = (part.strip() for part in entry.split("\0"))
+        commit, when = header.split()
+        found += [(commit, when, name) for name in names if name]
+    texts = _texts(root, [f"{commit}:./{path}" for commit, _, path in found])
+    return [FileVersion(*place, text) for place, text in zip(found, texts, strict=True)]
+
+
+def _texts(root: Path, places: Sequence[str]) -> Iterator[str | None]:
+    answer = io.BytesIO(_git(root, ("cat-file", "--batch"), "".join(f"{place}\n" for place in places).encode()))
+    for _ in places:
+        header = answer.readline()
+        if header.endswith(b" missing\n"):
+            yield None
+        else:
+            yield answer.read(int(header.rsplit(b" ", 1)[1])).decode(errors="replace")
+            answer.read(1)
+
+
+def find_commit(root: Path, revision: str) -> str | None:
+    """Give the hash of the commit that a revision names; None if it names none that is here."""
+    try:
+        return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
+    except SlipwayError:
+        return None
+
+
+def shallow_edge(root: Path) -> frozenset[str]:
+    """Give the commits at which a shallow clone's history is cut off; none in a full clone."""
+    path = root / git(root, "rev-parse", "--git-path", "shallow").strip()
+    return frozenset(path.read_text("utf-8").split() if path.exists() else ())
 
 
 def changed_files(root: Path) -> list[str]:

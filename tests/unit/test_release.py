@@ -9,10 +9,10 @@ import pytest
 from checkouts import commit_params, copy_checkout, retrain, run
 from slipway import release
 from slipway.bundle import read_bundle
-from slipway.champion import parse_decision, read_decision
+from slipway.champion import history, parse_decision, read_decision
 from slipway.errors import SlipwayError
 from slipway.gate import judge
-from slipway.release import history, promote, rollback
+from slipway.release import promote, rollback
 from slipway.workspace import Workspace
 
 

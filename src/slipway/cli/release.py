@@ -75,7 +75,7 @@ def _point_alias(workspace: Workspace, digest: str) -> None:
 @click.pass_obj
 def history(root: Path) -> None:
     """List what was released, as Git recorded it: when, from, to, score, reason, who."""
-    from slipway.release import history as releases
+    from slipway.champion import history as releases
 
     found = releases(root)
     if found:
