@@ -102,6 +102,7 @@ lock: setup ## Lock the dependencies of pyproject.toml, with hashes
 	$(UV_COMPILE) --output-file requirements.txt
 	$(UV_COMPILE) --extra skops --output-file requirements-skops.txt
 	$(UV_COMPILE) --extra dev --output-file requirements-dev.txt
+	$(UV_COMPILE) --extra signing --constraint requirements-dev.txt --output-file requirements-signing.txt
 	$(subst pyproject.toml,stack/mlflow/requirements.in,$(UV_COMPILE)) --constraint requirements-dev.txt \
 		--output-file stack/mlflow/requirements.txt
 
