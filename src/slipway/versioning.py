@@ -65,12 +65,14 @@ def file_history(root: Path, *paths: str, revisions: Sequence[str] = ("HEAD",)) 
         header, *names = (part.strip() for part in entry.split("\0"))
         commit, when = header.split()
         found += [(commit, when, name) for name in names if name]
-    texts = _texts(root, [f"{commit}:./{path}" for commit, _, path in found])
+    texts = files_at(root, [(commit, path) for commit, _, path in found])
     return [FileVersion(*place, text) for place, text in zip(found, texts, strict=True)]
 
 
-def _texts(root: Path, places: Sequence[str]) -> Iterator[str | None]:
-    answer = io.BytesIO(_git(root, ("cat-file", "--batch"), "".join(f"{place}\n" for place in places).encode()))
+def files_at(root: Path, places: Sequence[tuple[str, str]]) -> Iterator[str | None]:
+    """Give the text of each file, named by revision and path; None for one that does not exist. One process."""
+    asked = "".join(f"{revision}:./{path}\n" for revision, path in places)
+    answer = io.BytesIO(_git(root, ("cat-file", "--batch"), asked.encode()))
     for _ in places:
         header = answer.readline()
         if header.endswith(b" missing\n"):
