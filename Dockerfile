@@ -8,11 +8,15 @@ ARG BASE=python:3.11-slim-bookworm
 # kind finds the dependencies in the cache.
 FROM ${BASE} AS requirements
 ARG RELEASE=champion
+# SIGNING=1 adds what verifies a signature.
+ARG SIGNING=""
 WORKDIR /requirements
-COPY ${RELEASE}/bundle/manifest.json requirements.txt requirements-skops.txt ./
-RUN ["python", "-c", "import json, shutil; \
+COPY ${RELEASE}/bundle/manifest.json requirements*.txt ./
+RUN ["python", "-c", "import json, os, pathlib; \
      runtime = json.load(open('manifest.json'))['runtime']; \
-     shutil.copy({'onnx': 'requirements.txt'}.get(runtime, f'requirements-{runtime}.txt'), 'chosen.txt')"]
+     locks = [{'onnx': 'requirements.txt'}.get(runtime, f'requirements-{runtime}.txt')]; \
+     locks += ['requirements-signing.txt'] if os.environ['SIGNING'] else []; \
+     pathlib.Path('chosen.txt').write_text(''.join(pathlib.Path(lock).read_text() for lock in locks))"]
 
 
 # Dates, modes and bytecode are made the same in every build, so that equal inputs give equal layers. For that each
@@ -36,7 +40,7 @@ FROM ${BASE} AS code
 ENV PYTHONHASHSEED=0
 WORKDIR /opt/slipway/slipway
 COPY src/slipway/__init__.py src/slipway/bundle.py src/slipway/contract.py src/slipway/drift.py src/slipway/errors.py \
-     src/slipway/predictor.py src/slipway/problem.py ./
+     src/slipway/predictor.py src/slipway/problem.py src/slipway/signature.py ./
 COPY src/slipway/runtimes ./runtimes
 COPY src/slipway/serving ./serving
 COPY pyproject.toml /
@@ -56,8 +60,8 @@ ARG RELEASE=champion
 WORKDIR /opt/slipway/champion
 COPY ${RELEASE}/bundle ./bundle
 COPY ${RELEASE}/evaluation ./evaluation
-# The pattern lets a candidate, which has no decision yet, be packed like a champion: --build-arg RELEASE=build
-COPY ${RELEASE}/bundle/manifest.json ${RELEASE}/decision.jso[n] ./
+# The patterns let what has no signature be packed, and a candidate, which has no decision yet: --build-arg RELEASE=build
+COPY ${RELEASE}/bundle/manifest.json ${RELEASE}/decision.jso[n] ${RELEASE}/bundle.si[g] ./
 RUN rm manifest.json \
     && chmod -R u=rwX,go=rX /opt/slipway \
     && mkdir /layer && mv /opt /layer/ && find /layer -exec touch --no-dereference --date=@315532800 {} +

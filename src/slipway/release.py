@@ -18,6 +18,7 @@ from slipway.champion import BUNDLE, DECISION, EVALUATION, POINTER, Decision, Re
 from slipway.contract import canonical_json
 from slipway.errors import SlipwayError
 from slipway.gate import Verdict
+from slipway.signature import read_signature, signature_of
 from slipway.versioning import author, changed_files, dvc_repository, file_at, git, remote_folder
 from slipway.workspace import Workspace
 
@@ -169,6 +170,7 @@ def _require_committed(root: Path, repository: Any) -> None:
 
 def _place(workspace: Workspace, decision: Decision, verdict: dict[str, Any]) -> None:
     """Put candidate, evaluation and decision where the champion lies; the folder is replaced in one rename."""
+    signature = read_signature(workspace.bundle, decision.digest)
     champion = workspace.champion
     new, old = (champion.with_name(f".{champion.name}-{which}") for which in ("new", "old"))
     for leftover in (new, old):
@@ -176,6 +178,8 @@ def _place(workspace: Workspace, decision: Decision, verdict: dict[str, Any]) ->
     shutil.copytree(workspace.bundle, new / BUNDLE)
     shutil.copytree(workspace.evaluation, new / EVALUATION)
     (new / DECISION).write_bytes(canonical_json({**decision.model_dump(), "judged": verdict}))
+    if signature:
+        signature_of(new / BUNDLE).write_bytes(signature)
     read_bundle(new / BUNDLE, expected=decision.digest)
     if champion.exists():
         champion.rename(old)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType, defstruct, to_builtins
 
+from slipway.bundle import MANIFEST
 from slipway.contract import Array
 from slipway.predictor import Predictions, Predictor, label_name
 from slipway.serving.batching import SMALL_ROWS, Lanes
@@ -18,6 +19,7 @@ from slipway.serving.ids import Ids
 from slipway.serving.rows import Rows
 from slipway.serving.settings import Settings
 from slipway.serving.telemetry import Telemetry
+from slipway.signature import SignatureError, Signer, signature_of, verify
 
 SMALL_BYTES = 32 << 10  # of a body that is decoded on the event loop
 
@@ -27,7 +29,7 @@ class Served:
 
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
         """Verify, load and check the bundle. Raises SlipwayError (BundleError) if it is refused."""
-        predictor = Predictor.load(settings.bundle, expected=settings.expected, threads=settings.threads)
+        predictor = Predictor.load(settings.bundle, expected=_expected(settings), threads=settings.threads)
         manifest = predictor.bundle.manifest
         self.predictor = predictor
         self.name, self.version = manifest.name, predictor.version
@@ -108,6 +110,19 @@ class Served:
 
     def _body(self, answers: Any) -> bytes:
         return self._head + encode(answers) + b"}"
+
+
+def _expected(settings: Settings) -> str | None:
+    """The digest or version that the bundle must have: the signed digest, where a signature is required."""
+    if settings.signature_key is None and settings.signer is None:
+        return settings.expected
+    signer = Signer(settings.signature_key, settings.signer, settings.signer_issuer, settings.signer_trust)
+    digest = verify(settings.bundle, signer).get(MANIFEST)
+    if digest is None:
+        raise SignatureError(f"{signature_of(settings.bundle)}: it does not sign {MANIFEST}, so no bundle")
+    if settings.expected and not digest.startswith(settings.expected):
+        raise SignatureError(f"{settings.bundle}: this is bundle {digest[:12]}, expected is {settings.expected[:12]}")
+    return digest
 
 
 def _answer(classes: list[str]) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from slipway.errors import SlipwayError
 
@@ -26,6 +26,16 @@ class Settings(BaseModel):
     bundle: Annotated[Path, Field(description="the folder of the bundle that is served")] = Path("champion/bundle")
     expected: Annotated[
         str | None, Field(pattern="^[0-9a-f]{12,64}$", description="refuse any bundle but this version or digest")
+    ] = None
+    signature_key: Annotated[
+        Path | None, Field(description="refuse any bundle not signed with this key: the public key, a PEM file")
+    ] = None
+    signer: Annotated[
+        str | None, Field(description="refuse any bundle that this identity has not signed, keylessly")
+    ] = None
+    signer_issuer: Annotated[str | None, Field(description="the URL of who vouches for that identity")] = None
+    signer_trust: Annotated[
+        Path | None, Field(description="Sigstore's roots, a file; nothing is asked for them", validate_default=True)
     ] = None
     host: Annotated[str, Field(description="address to listen at; 0.0.0.0 for every interface")] = "127.0.0.1"
     port: Annotated[Port, Field(description="port to listen at; 0 takes a free one")] = 8000
@@ -57,6 +67,16 @@ class Settings(BaseModel):
     otlp_endpoint: Annotated[
         str | None, Field(pattern="^https?://", description="OpenTelemetry collector (needs slipway[otel])")
     ] = None
+
+    @field_validator("signer_trust")
+    @classmethod
+    def _all_or_none(cls, trust: Path | None, info: ValidationInfo) -> Path | None:
+        keyless = [info.data.get("signer"), info.data.get("signer_issuer"), trust]
+        if any(keyless) and not all(keyless):
+            raise ValueError("SLIPWAY_SIGNER, SLIPWAY_SIGNER_ISSUER and SLIPWAY_SIGNER_TRUST are set together")
+        if any(keyless) and info.data.get("signature_key"):
+            raise ValueError("set SLIPWAY_SIGNATURE_KEY or SLIPWAY_SIGNER, not both")
+        return trust
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
