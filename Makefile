@@ -159,7 +159,7 @@ GRYPE ?= v0.121.2
 .PHONY: scan
 scan: $(BIN)/grype-$(GRYPE) ## Look for known vulnerabilities in the image; from a severity on they fail (SEVERITY=high)
 	$< $(IMAGE) --only-fixed
-	@echo "Of these, on top of the base image, from $(SEVERITY) on:"
+	@echo "Of these, on top of the base image (from $(SEVERITY) on they fail):"
 	$< $(IMAGE) --only-fixed --fail-on $(SEVERITY) $(BASE_PATHS:%=--exclude '%')
 
 $(BIN)/grype-$(GRYPE): | setup
