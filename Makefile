@@ -4,6 +4,8 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# macOS has make 3.81, which looks for commands along that PATH only through a shell that is not its default.
+SHELL := /bin/bash
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -66,6 +68,11 @@ lint: setup ## Check style, types, the design's rules of import, scripts and wor
 	$(call schema,github-actions,$(wildcard .github/actions/*/action.yml))
 	$(call schema,dependabot,$(wildcard .github/dependabot.yml))
 	$(call schema,gitlab-ci --data-transform gitlab-ci,$(wildcard .gitlab-ci.yml))
+
+ACTIONLINT ?= v1.7.12
+.PHONY: actionlint
+actionlint: setup ## Check the workflows and the scripts in them with actionlint, which is built from source (needs Go)
+	SHELLCHECK_OPTS=--exclude=SC2016 go run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT)
 
 bench: setup ## Measure the pipeline against a plain script, and as the rows grow (docs/performance.md)
 	python benchmarks/pipeline.py
