@@ -1,0 +1,45 @@
+"""A remote whose first model was released, for a test to push to."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.remotes import FIRST, make_remote, pipeline
+from pipeline.workflow import Workflow
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _github(tmp_path_factory):
+    """A stand-in for GitHub's command: it knows no pull request and no release, and tells $GH_LOG how it is called."""
+    command = tmp_path_factory.mktemp("bin") / "gh"
+    command.write_text('#!/bin/sh\necho "$@" >>"${GH_LOG:-/dev/null}"\n[ "$2" = create ]\n')
+    command.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
+        yield
+
+
+@pytest.fixture
+def gh(tmp_path, monkeypatch) -> Path:
+    """How GitHub's command was called."""
+    monkeypatch.setenv("GH_LOG", str(tmp_path / "gh.log"))
+    return tmp_path / "gh.log"
+
+
+@pytest.fixture(scope="session")
+def pushed(tmp_path_factory) -> tuple[Path, Workflow]:
+    """A remote after its first push, and that run of the pipeline; only for copying and reading."""
+    folder = tmp_path_factory.mktemp("pushed")
+    remote = make_remote(folder)
+    workflow = pipeline(remote, folder / "run", image=FIRST, env={"GH_LOG": str(folder / "gh.log")})
+    workflow.jobs("model", "release")
+    return remote, workflow
+
+
+@pytest.fixture
+def remote(pushed: tuple[Path, Workflow], tmp_path: Path) -> Path:
+    """A remote of a project whose first model was released, in the image FIRST."""
+    shutil.copytree(pushed[0], tmp_path / "remote.git")
+    return tmp_path / "remote.git"

@@ -1,0 +1,100 @@
+"""Bare repositories that play the remote, what people push to them, and the runs of the pipeline that follow."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from checkouts import ROOT, run
+from pipeline.workflow import Done, Workflow, set_up
+
+FIRST, SECOND = (f"ghcr.io/ada/penguins@sha256:{digit * 64}" for digit in "12")
+
+
+def make_remote(folder: Path) -> Path:
+    """Make a bare repository with this project's present files, in one commit, as a fork begins."""
+    checkout = folder / "checkout"
+    for name in run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
+        if name and (ROOT / name).exists():
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, checkout / name)
+    run(checkout, "git", "init", "--quiet", "--initial-branch", "main")
+    for overlay in ("staging", "production"):  # a fork of ours may have released something already
+        values = (
+            f"PIN_IMAGE=ghcr.io/owner/repository@sha256:{'0' * 64}",
+            f"MODEL_VERSION={'0' * 12}",
+            f"COMMIT={'0' * 40}",
+        )
+        run(checkout, "make", "k8s-pin", f"OVERLAY={overlay}", *values)
+    run(checkout, "git", "add", ".")
+    commit(checkout, "The project")
+    run(checkout, "git", "clone", "--quiet", "--bare", ".", str(folder / "remote.git"))
+    return folder / "remote.git"
+
+
+def pipeline(remote: Path, folder: Path, *, image: str = SECOND, **contexts: Any) -> Workflow:
+    """A run of pipeline.yml in which the jobs that need Docker, a cluster or all tests went well."""
+    workflow = Workflow("pipeline.yml", remote, folder, **contexts)
+    workflow.done = {name: Done("success") for name in ("check", "data", "image", "cluster")}
+    workflow.done["publish"] = Done("success", {"image": image})
+    (folder / "artifacts/image").mkdir(parents=True)
+    return workflow
+
+
+def clone(remote: Path, folder: Path) -> Path:
+    """Make a developer's clone, with an environment and the data."""
+    run(remote, "git", "clone", "--quiet", str(remote), str(folder))
+    set_up(folder)
+    run(folder, "dvc", "pull", "--quiet", "data.dvc")
+    return folder
+
+
+def push(remote: Path, folder: Path, change: Callable[[Path], None]) -> str:
+    """Clone, change something, commit, push; the commit. Data goes to the DVC remote first."""
+    clone(remote, folder)
+    change(folder)
+    run(folder, "dvc", "add", "--quiet", "data")
+    run(folder, "dvc", "push", "--quiet", "data.dvc")
+    run(folder, "git", "add", ".")
+    commit(folder, "A change")
+    run(folder, "git", "push", "--quiet")
+    return head(remote)
+
+
+def commit(folder: Path, message: str) -> None:
+    """Commit what is staged."""
+    run(
+        folder,
+        "git",
+        "-c",
+        "user.name=Ada",
+        "-c",
+        "user.email=ada@example.org",
+        "commit",
+        "--quiet",
+        "--message",
+        message,
+    )
+
+
+def head(remote: Path) -> str:
+    """The commit of a remote's branch main."""
+    return run(remote, "git", "rev-parse", "main").strip()
+
+
+def on(remote: Path, path: str, commit: str = "main") -> str:
+    """A file's text on a remote's branch."""
+    return run(remote, "git", "show", f"{commit}:{path}")
+
+
+def replaced(path: str, old: str, new: str) -> Callable[[Path], None]:
+    """A change to a file of a checkout."""
+
+    def change(folder: Path) -> None:
+        text = (folder / path).read_text()
+        assert old in text
+        (folder / path).write_text(text.replace(old, new))
+
+    return change

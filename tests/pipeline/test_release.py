@@ -1,0 +1,203 @@
+"""A release over a network that fails, beside another one, on a protected branch; then back, and learned anew."""
+
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+from checkouts import run
+from pipeline.remotes import FIRST, SECOND, clone, commit, head, on, pipeline, push, replaced
+from pipeline.workflow import Workflow
+
+BETTER = replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 0.9")
+OVERLAY = "k8s/overlays/production/kustomization.yaml"
+
+
+def served(remote: Path) -> dict[str, str]:
+    """What Git says is to be served: the model's version, and what production deploys."""
+    overlay = yaml.safe_load(on(remote, OVERLAY))
+    return {
+        "champion": yaml.safe_load(on(remote, "champion.dvc"))["meta"]["digest"][:12],
+        "deployed": overlay["commonAnnotations"]["slipway/model-version"],
+        "image": f"{overlay['images'][0]['newName']}@{overlay['images'][0]['digest']}",
+    }
+
+
+@pytest.fixture(scope="module")
+def judged(pushed, tmp_path_factory) -> tuple[Path, Workflow]:
+    """A remote to which a good change was pushed, and its run up to the release; only for copying."""
+    folder = tmp_path_factory.mktemp("judged")
+    shutil.copytree(pushed[0], folder / "remote.git")
+    push(folder / "remote.git", folder / "ada", BETTER)
+    workflow = pipeline(folder / "remote.git", folder / "run")
+    assert workflow.jobs("model").outputs["verdict"] == "PROMOTE"
+    return folder / "remote.git", workflow
+
+
+@pytest.fixture
+def waiting(judged, tmp_path) -> Workflow:
+    """A run whose release is next, over a remote for a test to break."""
+    remote, workflow = judged
+    shutil.copytree(remote, tmp_path / "remote.git")
+    return again(workflow, tmp_path / "remote.git", tmp_path / "run")
+
+
+def again(workflow: Workflow, remote: Path, folder: Path, **contexts) -> Workflow:
+    """The same run, as a job that is run once more sees it."""
+    other = pipeline(remote, folder, **contexts)
+    other.sha, other.done["model"] = workflow.sha, workflow.done["model"]
+    other.contexts["github"]["sha"] = workflow.sha
+    shutil.copytree(workflow.folder / "artifacts", folder / "artifacts", dirs_exist_ok=True)
+    return other
+
+
+def test_a_remote_that_refuses_takes_nothing_and_the_same_job_works_later(waiting, tmp_path):
+    remote, before = waiting.remote, (head(waiting.remote), run(waiting.remote, "git", "tag"))
+    hook = remote / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\necho 'try again later' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    release = waiting.jobs("release")
+    assert release.result == "failure"
+    assert "try again later" in release.log
+    assert "Nothing was released" in release.summary
+    assert (head(remote), run(remote, "git", "tag")) == before
+    hook.unlink()
+    later = again(waiting, remote, tmp_path / "later")
+    assert later.jobs("release").result == "success", later.done["release"].log
+    assert served(remote)["image"] == SECOND
+
+
+def test_a_remote_that_is_out_of_reach_gives_nothing_to_release(waiting, tmp_path):
+    job = waiting.definition["jobs"]["release"]
+    cut = {"name": "The network is cut", "run": "git remote set-url origin /nowhere"}
+    job["steps"].insert([step["name"] for step in job["steps"]].index("Promote, pin, tag, push"), cut)
+    before = head(waiting.remote)
+    release = waiting.jobs("release")
+    assert release.result == "failure"
+    assert "cannot be reached" in release.summary
+    assert head(waiting.remote) == before
+
+
+def test_a_branch_that_moved_on_is_left_to_its_own_run(waiting, tmp_path):
+    newer = push(waiting.remote, tmp_path / "grace", replaced("README.md", "# Slipway", "# Penguins"))
+    release = waiting.jobs("release")
+    assert release.result == "success", release.log
+    assert "has moved on" in release.summary
+    assert release.outputs == {"commit": ""}
+    assert waiting.jobs("staging").result == "skipped"
+    assert head(waiting.remote) == newer
+
+
+def test_of_two_releases_at_once_one_is_made(waiting, tmp_path):
+    runs = [waiting, again(waiting, waiting.remote, tmp_path / "other", image=FIRST)]
+    threads = [threading.Thread(target=one.jobs, args=("release",)) for one in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    said = [one.done["release"].summary for one in runs]
+    assert sum("Released" in one for one in said) == 1, said
+    assert sum("Nothing released" in one or "Nothing was released" in one for one in said) == 1, said
+    assert run(waiting.remote, "git", "rev-list", "--count", f"{waiting.sha}..main").strip() == "1"
+
+
+def test_for_a_protected_branch_the_release_is_proposed_and_tagged_once_it_is_merged(waiting, tmp_path, gh):
+    remote, before = waiting.remote, head(waiting.remote)
+    waiting.env["GITHUB_ACTIONS"] = "true"
+    waiting.contexts["vars"] = {"RELEASE_BY": "pull-request"}
+    release = waiting.jobs("release")
+    assert release.result == "success", release.log
+    assert release.outputs == {"commit": ""}
+    assert head(remote) == before
+    (branch,) = run(remote, "git", "for-each-ref", "--format=%(refname:short)", "refs/heads/release").split()
+    assert f"pr create --base main --head {branch} --title Promote" in gh.read_text()
+    run(remote, "git", "update-ref", "refs/heads/main", branch)
+    after = pipeline(remote, tmp_path / "merged", image=FIRST)
+    assert after.jobs("model", "release").result == "success", after.done["release"].log
+    version = served(remote)["champion"]
+    assert branch == f"release/{version}"
+    assert served(remote) == {"champion": version, "deployed": version, "image": SECOND}
+    assert f"model/{version}" in run(remote, "git", "tag").split()
+
+
+def test_a_rollback_serves_the_model_before_in_its_own_image_and_stays(waiting, tmp_path):
+    remote, before = waiting.remote, served(waiting.remote)
+    assert waiting.jobs("release").result == "success", waiting.done["release"].log
+    assert served(remote) != before
+    rollback = Workflow("rollback.yml", remote, tmp_path / "rollback", inputs={"version": ""})
+    done = rollback.jobs("rollback")
+    assert done.result == "success", done.log
+    assert served(remote) == before
+    assert done.outputs == {"commit": head(remote)}
+    assert run(remote, "git", "rev-list", "--count", f"{waiting.sha}..main").strip() == "2"
+    after = pipeline(remote, tmp_path / "after")
+    assert after.jobs("model").outputs["verdict"] == "HOLD", after.done["model"].log
+    assert "was rolled back" in after.done["model"].log
+    assert after.jobs("release").result == "success"
+    assert served(remote) == before
+
+
+def test_a_version_that_never_served_is_not_rolled_back_to_and_is_no_command(remote, tmp_path):
+    before = head(remote)
+    version = "$(touch injected); touch injected"
+    rollback = Workflow("rollback.yml", remote, tmp_path / "rollback", inputs={"version": version})
+    done = rollback.jobs("rollback")
+    assert done.result == "failure"
+    assert "there is no champion" in done.log
+    assert not (done.folder / "injected").exists()
+    assert head(remote) == before
+
+
+@pytest.fixture
+def imported(remote, tmp_path) -> Path:
+    """Where the data of a remote's project comes from: `dvc update` fetches it."""
+    source, there = tmp_path / "source", clone(remote, tmp_path / "ada")
+    shutil.copytree(there / "data", source)
+    for command in ("rm -r data data.dvc", f"dvc import-url --quiet {source} data", "git add data.dvc"):
+        run(there, *command.split()) if "rm" not in command else subprocess.run(command.split(), cwd=there, check=True)
+    commit(there, "The data is imported")
+    run(there, "git", "push", "--quiet")
+    return source
+
+
+def test_retraining_without_new_data_proposes_nothing(remote, imported, tmp_path):
+    retrain = Workflow("retrain.yml", remote, tmp_path / "retrain", inputs={"ask": False})
+    done = retrain.jobs("retrain")
+    assert done.result == "success", done.log
+    assert "Nothing new" in done.summary
+    assert run(remote, "git", "branch", "--format=%(refname:short)").split() == ["main"]
+
+
+def test_retraining_on_new_data_proposes_a_candidate_with_its_data(remote, imported, tmp_path, gh):
+    path = imported / "penguins-raw.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-3]))
+    env = {"GITHUB_ACTIONS": "true"}
+    retrain = Workflow("retrain.yml", remote, tmp_path / "retrain", inputs={"ask": False}, env=env)
+    done, before = retrain.jobs("retrain"), head(remote)
+    assert done.result == "success", done.log
+    assert head(remote) == before
+    (branch,) = run(remote, "git", "for-each-ref", "--format=%(refname:short)", "refs/heads/retrain").split()
+    assert (
+        f"pr create --base main --head {branch} --title Retrain: candidate {branch.removeprefix('retrain/')}"
+        in gh.read_text()
+    )
+    there = tmp_path / "reviewed"
+    run(remote, "git", "clone", "--quiet", "--branch", branch, str(remote), str(there))
+    run(there, "dvc", "pull", "--quiet")
+    assert len((there / "data/penguins-raw.csv").read_text().splitlines()) == len(lines) - 3
+    assert (there / "build/bundle/manifest.json").exists()
+
+
+def test_data_that_became_bad_is_not_proposed(remote, imported, tmp_path):
+    path = imported / "penguins-raw.csv"
+    path.write_text(path.read_text().replace(",3750,", ",62500,"))
+    retrain = Workflow("retrain.yml", remote, tmp_path / "retrain", inputs={"ask": False})
+    done = retrain.jobs("retrain")
+    assert done.result == "failure"
+    assert "Nothing is proposed" in done.summary
+    assert "62500" in done.log
+    assert run(remote, "git", "branch", "--format=%(refname:short)").split() == ["main"]

@@ -1,0 +1,225 @@
+"""Runs the jobs of a workflow here: each `run:` step as it is written, in a fresh clone of a bare repository.
+
+What `uses:` brings is replaced by its counterpart: checkout by the clone, set-up by this environment, artifacts by
+folders. Of actions that only GitHub can run, it is recorded with what they were called.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import yaml
+
+from checkouts import ROOT, run
+
+FUNCTIONS = {
+    "always": lambda state: True,
+    "cancelled": lambda state: False,
+    "success": lambda state: state,
+    "failure": lambda state: not state,
+}
+
+
+@dataclass
+class Done:
+    """A job that was run. result: success, failure or skipped. steps: the names of those that ran."""
+
+    result: str
+    outputs: dict[str, str] = field(default_factory=dict)
+    log: str = ""
+    summary: str = ""
+    steps: list[str] = field(default_factory=list)
+    actions: dict[str, dict[str, str]] = field(default_factory=dict)
+    folder: Path | None = None
+
+
+class Workflow:
+    """One run of a workflow on a commit of a bare repository's branch main.
+
+    env: for every step. github, vars, secrets, inputs: what expressions find there.
+    """
+
+    def __init__(self, name: str, remote: Path, folder: Path, *, env: dict[str, str] | None = None, **contexts: Any):
+        self.definition = yaml.safe_load((ROOT / ".github/workflows" / name).read_text("utf-8"))
+        self.remote, self.folder, self.env = remote, folder, env or {}
+        self.sha = run(remote, "git", "rev-parse", "main").strip()
+        github = {
+            "ref": "refs/heads/main",
+            "ref_name": "main",
+            "sha": self.sha,
+            "event_name": "push",
+            "event": {"repository": {"visibility": "public"}},
+            "repository": "Ada/Penguins",
+            "actor": "ada",
+            "actor_id": "1",
+            "token": "t0ken",
+        }
+        self.contexts = {"github": {**github, **contexts.pop("github", {})}, "vars": {}, "secrets": {}, **contexts}
+        self.done: dict[str, Done] = {}
+
+    def jobs(self, *names: str) -> Done:
+        """Run jobs, one after the other; gives the last."""
+        for name in names:
+            self.done[name] = self._job(self.definition["jobs"][name], self.folder / name)
+        return self.done[names[-1]]
+
+    def _job(self, job: dict[str, Any], folder: Path) -> Done:
+        needed = {name: self.done[name] for name in _list(job.get("needs"))}
+        at = {**self.contexts, "needs": {n: {"outputs": d.outputs, "result": d.result} for n, d in needed.items()}}
+        if not _true(job.get("if"), at, state=all(d.result == "success" for d in needed.values())):
+            return Done("skipped")
+        if "uses" in job:
+            called = Workflow(
+                Path(job["uses"]).name,
+                self.remote,
+                self.folder,
+                env=self.env,
+                github=self.contexts["github"],
+                inputs={name: _fill(value, at) for name, value in job.get("with", {}).items()},
+            )
+            (name,) = called.definition["jobs"]
+            done = called.jobs(name)
+            outputs = (called.definition.get("on") or called.definition[True])["workflow_call"].get("outputs", {})
+            with_jobs = {**called.contexts, "jobs": {name: {"outputs": done.outputs}}}
+            done.outputs = {key: _fill(output["value"], with_jobs) for key, output in outputs.items()}
+            return done
+        return _Job(self, job, at, folder).run()
+
+
+class _Job:
+    def __init__(self, workflow: Workflow, job: dict[str, Any], at: dict[str, Any], folder: Path) -> None:
+        self.workflow, self.definition, self.folder = workflow, job, folder
+        self.at = {**at, "steps": {}}
+        self.at["env"] = {key: _fill(value, at) for key, value in job.get("env", {}).items()} | workflow.env
+        self.done = Done("success", folder=folder)
+        self.notes = workflow.folder / f".{folder.name}"  # outside of the clone, as on GitHub
+        self.artifacts = workflow.folder / "artifacts"
+
+    def run(self) -> Done:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.notes.mkdir(exist_ok=True)
+        for step in self.definition["steps"]:
+            state = self.done.result == "success"
+            identity = step.get("id", step["name"])
+            if not _true(step.get("if"), self.at, state=state):
+                self.at["steps"][identity] = {"outcome": "skipped", "outputs": {}}
+                continue
+            self.done.steps.append(step["name"])
+            outputs = self.notes / f"output-{len(self.done.steps)}"
+            outputs.touch()
+            ok = self._use(step) if "uses" in step else self._run(step, outputs)
+            found = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
+            self.at["steps"][identity] = {"outcome": "success" if ok else "failure", "outputs": found}
+            if not ok:
+                self.done.result = "failure"
+        summary = self.notes / "summary"
+        self.done.summary = summary.read_text() if summary.exists() else ""
+        self.done.outputs = {
+            key: str(_fill(value, self.at)) for key, value in self.definition.get("outputs", {}).items()
+        }
+        return self.done
+
+    def _run(self, step: dict[str, Any], outputs: Path) -> bool:
+        github = self.at["github"]
+        env = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("GITHUB_", "PYTEST_"))},
+            "PATH": f"{os.environ['PATH']}:{Path(sys.executable).parent}",
+            "PYTHONPATH": str(self.folder / "src"),
+            "CI": "true",
+            "GITHUB_OUTPUT": str(outputs),
+            "GITHUB_STEP_SUMMARY": str(self.notes / "summary"),
+            "GITHUB_SHA": github["sha"],
+            "GITHUB_REPOSITORY": github["repository"],
+            **self.at["env"],
+            **{key: str(_fill(value, self.at)) for key, value in step.get("env", {}).items()},
+        }
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", _fill(step["run"], self.at)]
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+        self.done.log += f"--- {step['name']}\n{done.stdout}{done.stderr}"
+        return done.returncode == 0
+
+    def _use(self, step: dict[str, Any]) -> bool:
+        action = step["uses"].partition("@")[0]
+        given = {key: str(_fill(value, self.at)) for key, value in step.get("with", {}).items()}
+        self.done.actions[action] = given
+        if action == "actions/checkout":
+            run(self.folder, "git", "clone", "--quiet", str(self.workflow.remote), ".")
+            run(self.folder, "git", "reset", "--quiet", "--hard", given.get("ref") or self.workflow.sha)
+        elif action == "./.github/actions/setup":
+            set_up(self.folder)
+        elif action == "actions/upload-artifact":
+            return self._upload(given)
+        elif action == "actions/download-artifact":
+            stored = self.artifacts / given["name"]
+            assert stored.exists(), f"no artifact {given['name']}"
+            shutil.copytree(stored, self.folder / given.get("path", "."), dirs_exist_ok=True)
+        return True
+
+    def _upload(self, given: dict[str, str]) -> bool:
+        paths = [self.folder / line for line in given["path"].split()]
+        # Like the action: the artifact's root is the folder, the file's folder, or what the paths have in common.
+        root = Path(os.path.commonpath([p if p.is_dir() or len(paths) > 1 else p.parent for p in paths]))
+        there = [path for path in paths if path.exists()]
+        stored = self.artifacts / given["name"]
+        shutil.rmtree(stored, ignore_errors=True)
+        for path in there:
+            target = stored / path.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                hidden = None if given.get("include-hidden-files") == "True" else shutil.ignore_patterns(".*")
+                shutil.copytree(path, target, ignore=hidden, dirs_exist_ok=True)
+            else:
+                shutil.copy(path, target)
+        return bool(there) or given.get("if-no-files-found") != "error"
+
+
+def set_up(folder: Path) -> None:
+    """Give a clone this environment, so that `make setup` finds nothing to do."""
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    with (folder / ".git/info/exclude").open("a") as file:
+        file.write(".venv\n")
+    for name in ("pyproject.toml", "requirements-dev.txt"):
+        os.utime(folder / name, (0, 0))
+
+
+def _list(needs: str | list[str] | None) -> list[str]:
+    return [needs] if isinstance(needs, str) else needs or []
+
+
+def _fill(text: Any, at: dict[str, Any]) -> Any:
+    """Replace each `${{ ... }}` by its value."""
+    return re.sub(r"\$\{\{(.*?)\}\}", lambda m: str(_value(m[1], at)), text) if isinstance(text, str) else text
+
+
+def _true(condition: str | None, at: dict[str, Any], *, state: bool) -> bool:
+    """Evaluate an `if:`; one that asks for no state is only asked when all went well."""
+    text = str(condition or "success()").removeprefix("${{").removesuffix("}}")
+    asks = any(f"{name}()" in text for name in FUNCTIONS)
+    return (asks or state) and bool(_value(text, at, state=state))
+
+
+def _value(expression: str, at: dict[str, Any], *, state: bool = True) -> Any:
+    """Evaluate an expression of GitHub's: names, strings, comparisons, && || !, and the functions of a job's state."""
+    parts = re.split(r"('[^']*')", expression.strip())
+    for number in range(0, len(parts), 2):
+        text = parts[number].replace("&&", " and ").replace("||", " or ")
+        text = re.sub(r"!(?!=)", " not ", text)
+        text = re.sub(r"\b([a-z]+)\(\)", lambda m: str(FUNCTIONS[m[1]](state)), text)
+        parts[number] = re.sub(r"[a-z_]+(?:\.[\w-]+)+", lambda m: f"look({m[0]!r})", text)
+    scope = SimpleNamespace(look=lambda path: _look(path, at))
+    return eval("".join(parts).strip(), {"__builtins__": {}}, vars(scope))
+
+
+def _look(path: str, at: dict[str, Any]) -> Any:
+    found: Any = at
+    for name in path.split("."):
+        found = (found or {}).get(name, "")
+    return found
