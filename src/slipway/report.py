@@ -77,7 +77,9 @@ def gather(workspace: Workspace) -> Run:
     before = {s["slice"]: s for s in _json(folder / EVALUATION / SLICES)} if folder else {}
     headline = next(iter(slices[0]["scores"]), "") if slices else ""
     for item in slices:
-        item["before"] = before.get(item["slice"], {}).get("scores", {}).get(headline)
+        score, was = item["scores"].get(headline), before.get(item["slice"], {}).get("scores", {}).get(headline)
+        difference = {end: score[end] - was["value"] for end in ("low", "high")} if score and was else None
+        item |= {"before": was, "moved": _moved(headline, difference)}
     rows, changes = data_changes(workspace, champion)
     return Run(
         bundle,
@@ -119,14 +121,14 @@ def _compared(scores: dict[str, Any], comparison: dict[str, Any]) -> list[dict[s
     found = []
     for name, score in scores.items():
         difference = comparison.get(name)
-        sign = -1 if name in LOWER_IS_BETTER else 1
-        moved = ""
-        if difference and sign * difference["value"] > 0 and min(sign * difference[e] for e in ("low", "high")) > 0:
-            moved = "better"
-        if difference and sign * difference["value"] < 0 and max(sign * difference[e] for e in ("low", "high")) < 0:
-            moved = "worse"
-        found.append({"name": name, **score, "difference": difference, "moved": moved})
+        found.append({"name": name, **score, "difference": difference, "moved": _moved(name, difference)})
     return found
+
+
+def _moved(name: str, difference: dict[str, float] | None) -> str:
+    if difference is None or difference["low"] <= 0 <= difference["high"]:
+        return ""
+    return "better" if (difference["low"] > 0) != (name in LOWER_IS_BETTER) else "worse"
 
 
 def _lineage(workspace: Workspace, bundle: Bundle, champion: Bundle | None) -> dict[str, str]:

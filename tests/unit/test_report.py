@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 
@@ -120,3 +121,22 @@ def test_a_promotion_takes_over_what_the_report_compared(challenged, tmp_path):
     workspace = copy_checkout(challenged, tmp_path / "checkout")
     promote(workspace, force_reason="to see the next report")
     assert gather(workspace).slices[0]["before"] == gather(challenged).slices[0]["scores"]["accuracy"]
+
+
+def test_what_moved_is_told_before_the_details(challenged, tmp_path, monkeypatch):
+    workspace = copy_checkout(challenged, tmp_path / "checkout")
+    path = workspace.champion / "evaluation" / "slices.json"
+    released = json.loads(path.read_text())
+    released[0]["scores"]["accuracy"]["value"] = 2.0
+    path.write_text(json.dumps(released))
+    psi = {"bill_length_mm": 0.31, "bill_depth_mm": 0.01, "sex": None}
+    changes = [{"feature": name, "psi": value} for name, value in psi.items()]
+    monkeypatch.setattr("slipway.report.data_changes", lambda *_: (261, changes))
+    write_report(workspace)
+    told, _, details = (workspace.root / "build" / "report.md").read_text().partition("<details>")
+    assert re.findall("^- .*", told, flags=re.M) == [
+        f"- {released[0]['slice']} is worse: accuracy 1, was 2 when the champion was released",
+        "- bill_length_mm moved since the champion's training: PSI 0.310",
+        "- sex is new",
+    ]
+    assert "| 2 | worse |" in details
