@@ -72,7 +72,7 @@ lint: setup ## Check style, types, the design's rules of import, scripts and wor
 ACTIONLINT ?= v1.7.12
 .PHONY: actionlint
 actionlint: setup ## Check the workflows and the scripts in them with actionlint, which is built from source (needs Go)
-	SHELLCHECK_OPTS=--exclude=SC2016 go run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT)
+	$(if $(WORKFLOWS),SHELLCHECK_OPTS=--exclude=SC2016 go run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT))
 
 bench: setup ## Measure the pipeline against a plain script, and as the rows grow (docs/performance.md)
 	python benchmarks/pipeline.py
