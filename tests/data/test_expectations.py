@@ -1,38 +1,10 @@
-"""The project's own expectations hold of the data at hand, and each of them is seen to fail on a fault."""
+"""The penguins' own expectations: each of them is seen to fail on a fault."""
 
-from pathlib import Path
-
-import pandas as pd
 import pytest
 
 from project import problem
-from slipway.contract import record
-from slipway.params import load_params
-from slipway.stages.prepare import in_test, shape
-from slipway.stages.validate import ValidationReport, validate
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def table() -> pd.DataFrame:
-    return problem.load(ROOT / "data")
-
-
-@pytest.fixture
-def check(tmp_path):
-    def run(table: pd.DataFrame) -> ValidationReport:
-        table = shape(record(problem), table)
-        test = in_test(table, problem.identities, 0.25)
-        table[~test].to_parquet(tmp_path / "train.parquet")
-        table[test].to_parquet(tmp_path / "test.parquet")
-        return validate(problem, load_params(ROOT).validate_, tmp_path, tmp_path / "validation")
-
-    return run
-
-
-def test_the_data_at_hand_is_as_expected(check, table):
-    assert check(table).failures == []
+pytestmark = pytest.mark.usefixtures("penguins")
 
 
 def test_no_measurement_alone_is_near_to_telling_the_species(check, table):

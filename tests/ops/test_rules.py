@@ -117,6 +117,7 @@ def number(name: str) -> float:
     return float(re.fullmatch(r"vector\((.*)\)", recorded()[name])[1])
 
 
+@pytest.mark.usefixtures("penguins")
 def test_the_accuracy_that_alerts_demand_is_the_gates():
     floors = load_params(ROOT).gate.floors
     assert number("slipway:accuracy:floor") == floors.get("accuracy", number("slipway:accuracy:floor"))

@@ -47,7 +47,7 @@ def test_a_stage_depends_on_just_the_part_of_the_project_that_it_uses(stage):
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
+def built(penguins, tmp_path_factory) -> Path:
     """A checkout in which `slipway run` has just been done."""
     workspace = make_checkout(tmp_path_factory.mktemp("built") / "checkout")
     run(workspace.root, "slipway", "run", "--no-track")

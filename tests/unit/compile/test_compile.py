@@ -164,6 +164,7 @@ def test_columns_may_have_names_that_converters_use_themselves(by_name):
     assert compile_estimator(estimator, contract, arrays, goal, **SETTINGS).runtime == "onnx"
 
 
+@pytest.mark.usefixtures("penguins")
 def test_what_the_project_ships_compiles():
     problem = project.problem
     contract, goal = features(problem), target(problem)
