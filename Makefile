@@ -114,7 +114,8 @@ lock: setup ## Lock the dependencies of pyproject.toml, with hashes
 		--output-file stack/mlflow/requirements.txt
 
 # --- The image and the stack (docs/image.md) ---
-# RELEASE=build packs the candidate. BASE names another base image, best one pinned by digest.
+# RELEASE=build packs the candidate. BASE names another base image, best one pinned by digest. SIGNING=1 adds what verifies
+# a signature.
 IMAGE ?= slipway:local
 RELEASE ?= champion
 BASE ?= python:3.11-slim-bookworm
@@ -132,6 +133,7 @@ comma := ,
 
 image: release-here ## Pack the champion into an image (IMAGE=..., BASE=..., RELEASE=build)
 	$(DOCKER_BUILD) --tag $(IMAGE) $(pip-config) --build-arg BASE=$(BASE) --build-arg RELEASE=$(RELEASE) \
+		--build-arg SIGNING=$(SIGNING) \
 		--build-arg SOURCE_DATE_EPOCH=$(shell git log -1 --format=%ct) \
 		--build-arg SOURCE=$(shell git config --get remote.origin.url | sed -e 's|//[^/@]*@|//|' -e 's|\.git$$||') \
 		--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg MODEL_NAME=$(call manifest,name) \
@@ -172,6 +174,24 @@ scan: $(BIN)/grype-$(GRYPE) ## Look for known vulnerabilities in the image; from
 $(BIN)/grype-$(GRYPE): | setup
 	GOBIN=$(CURDIR)/$(BIN) go install github.com/anchore/grype/cmd/grype@$(GRYPE)
 	@mv $(BIN)/grype $@
+
+# Which key, or which identity and who vouches for it: the same names as the server's settings (docs/signing.md).
+.PHONY: sign verify-signature sigstore-roots
+sign: RELEASE = build
+sign: setup ## Sign the candidate's bundle, with a key (SIGNING_KEY=private.pem) or as the CI's identity, without one
+	model_signing sign $(if $(SIGNING_KEY),key --private_key $(SIGNING_KEY),sigstore --use_ambient_credentials) \
+		--signature $(RELEASE)/bundle.sig $(RELEASE)/bundle
+
+verify-signature: release-here ## See who signed the champion (SIGNATURE_KEY=public.pem, or SIGNER=... SIGNER_ISSUER=...)
+	$(if $(SIGNATURE_KEY)$(SIGNER),,$(error Whose signature? SIGNATURE_KEY=public.pem, or SIGNER=... SIGNER_ISSUER=...))
+	@model_signing verify $(if $(SIGNATURE_KEY),key --public_key $(SIGNATURE_KEY),sigstore --identity '$(SIGNER)' \
+		--identity_provider '$(SIGNER_ISSUER)' $(if $(SIGNER_TRUST),--trust_config $(SIGNER_TRUST))) \
+		--signature $(RELEASE)/bundle.sig $(RELEASE)/bundle
+
+sigstore-roots: setup ## Fetch what verifies keyless signatures without a network: build/sigstore.json
+	@mkdir -p build
+	python -c 'import sigstore.models as s; roots = s.ClientTrustConfig.production()._inner.to_json(); \
+		open("build/sigstore.json", "w").write(roots)'
 
 up: image .env ## Start the service and what watches it (PROFILES="mlflow s3" for more)
 	$(if $(filter mlflow,$(PROFILES)),$(COMPOSE) --profile mlflow build mlflow)

@@ -65,6 +65,7 @@ def test_nothing_enters_the_build_but_what_is_named(made, tmp_path):
         "champion/decision.json",
         "pyproject.toml",
         "requirements.txt",
+        "requirements-signing.txt",
         "requirements-skops.txt",
     }
     assert not {"src/slipway/cli/__init__.py", "src/slipway/gate.py"} & set(listed)
