@@ -41,7 +41,7 @@ reproduce: setup ## Make everything again from the data: each byte must be what 
 	@echo "Reproduced, byte for byte."
 
 candidate: setup ## Put what DVC knows of the candidate into build/store, for make release to take on another machine
-	dvc remote add --quiet --local --force handed-on ../build/store
+	dvc remote add --quiet --local --force handed-on build/store
 	dvc push --quiet --remote handed-on dvc.yaml
 
 report: setup ## Show the run: build/report.html for a browser, build/report.md for a pull request
@@ -54,14 +54,17 @@ test: setup ## Run the tests; those of the data and the model at hand need a can
 	slipway run --no-track
 	pytest -n auto --dist loadgroup
 
-WORKFLOWS := $(wildcard .github/workflows/*.yml)
-schema = $(if $(2),check-jsonschema --builtin-schema vendor.$(1) $(2))
-
-lint: setup ## Check style, types, the design's rules of import, scripts and workflows
+lint: setup lint-workflows ## Check style, types, the design's rules of import, scripts and workflows
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
+
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
+schema = $(if $(2),check-jsonschema --builtin-schema vendor.$(1) $(2))
+
+.PHONY: lint-workflows
+lint-workflows: setup ## Check what runs in CI, and its scripts
 	shellcheck --exclude=SC2016 .ci/* # backticks within single quotes are Markdown's here
 	$(if $(WORKFLOWS),zizmor --quiet --offline --pedantic .github)
 	$(call schema,github-workflows,$(WORKFLOWS))
