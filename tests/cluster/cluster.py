@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,28 +60,41 @@ def here(*arguments: str | Path, **options: Any) -> str:
     return kubectl("-n", NAMESPACE, *arguments, **options).stdout
 
 
-def deploy(image: str, folder: Path) -> None:
-    """Apply the local overlay in a namespace of its own, with an image that this cluster can have."""
-    kubernetes = folder / "k8s"
-    shutil.copytree(ROOT / "k8s", kubernetes)
-    patch = [
-        {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image},
-        {"op": "replace", "path": "/spec/progressDeadlineSeconds", "value": DEADLINE_SECONDS},
-    ]
-    content = {
-        "resources": ["../k8s/overlays/local"],
-        "namespace": NAMESPACE,
-        "patches": [{"target": {"kind": "Deployment"}, "patch": json.dumps(patch)}],
-    }
-    (folder / "test").mkdir()
-    (folder / "test/kustomization.yaml").write_text(json.dumps(content))
+def begin(image: str, folder: Path, release: Path) -> None:
+    """Deploy the local overlay for the first time, in a namespace of its own, and make one for clients."""
+    shutil.copytree(ROOT / "k8s", folder / "k8s")
+    shutil.copytree(ROOT / ".ci", folder / ".ci")
     labels = {"slipway-client": "true", **RESTRICTED}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": CLIENTS, "labels": labels}}
     kubectl("apply", "--server-side", "-f", "-", content=namespace)
-    kubectl("apply", "--server-side", "-k", folder / "test")
+    done = deploy(image, folder, release)
+    assert done.returncode == 0, done.stdout + done.stderr
     # The autoscaler makes it two; until then there is one, whatever the rollout says.
     here("wait", "--for=jsonpath={.spec.replicas}=2", f"--timeout={ROLLOUT_SECONDS}s", "deployment/slipway")
     rolled_out()
+
+
+def deploy(image: str, folder: Path, release: Path, *, code: str = "") -> subprocess.CompletedProcess[str]:
+    """Deploy with an image, and with other code than the server's if given."""
+    container = "/spec/template/spec/containers/0"
+    patch: list[dict[str, Any]] = [
+        {"op": "replace", "path": f"{container}/image", "value": image},
+        {"op": "replace", "path": "/spec/progressDeadlineSeconds", "value": DEADLINE_SECONDS},
+    ]
+    if code:
+        patch.append({"op": "add", "path": f"{container}/command", "value": ["python", "-c", code]})
+    content = {
+        "resources": ["../local"],
+        "namespace": NAMESPACE,
+        "patches": [{"target": {"kind": "Deployment"}, "patch": json.dumps(patch)}],
+    }
+    overlay = folder / "k8s/overlays/test"
+    overlay.mkdir(exist_ok=True)
+    (overlay / "kustomization.yaml").write_text(json.dumps(content))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = [folder / ".ci/deploy", "test"]
+    environment = os.environ | {"PATH": path, "RELEASE": str(release)}
+    return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
 
 
 def remove() -> None:

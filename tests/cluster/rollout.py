@@ -19,19 +19,33 @@ from slipway.bundle import Bundle, read_bundle
 from slipway.smoke import Service, smoke
 
 IMAGE = os.environ.get("IMAGE", "slipway:local")
+RELEASE = ROOT / os.environ.get("RELEASE", "champion")
+# Ready, for its readiness is honest, and wrong to whoever asks.
+LIAR = """
+import runpy
+from slipway.serving import paths
+honest = paths.predict
+async def predict(served, exchange):
+    reply = await honest(served, exchange)
+    return reply._replace(body=reply.body.replace(b".", b".1"))
+paths.predict = predict
+runpy.run_module("slipway.serving", run_name="__main__")
+"""
 WAIT = f"--timeout={ROLLOUT_SECONDS}s"
 
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return read_bundle(ROOT / os.environ.get("RELEASE", "champion") / "bundle")
+    return read_bundle(RELEASE / "bundle")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _service(tmp_path_factory):
+def folder(tmp_path_factory):
+    """What is deployed from; it serves from the first test to the last."""
+    folder = tmp_path_factory.mktemp("checkout")
     cluster.remove()
-    cluster.deploy(IMAGE, tmp_path_factory.mktemp("overlay"))
-    yield
+    cluster.begin(IMAGE, folder, RELEASE)
+    yield folder
     cluster.remove()
 
 
@@ -66,15 +80,25 @@ def test_all_pods_are_replaced_under_load_without_a_lost_request(load):
     assert not before & _pods()
 
 
-def test_an_image_that_is_nowhere_is_held_back(load):
+def test_an_image_that_is_nowhere_is_held_back_and_rolled_back(load, folder):
     before = _pods()
-    here("set", "image", "deployment/slipway", "slipway=slipway.invalid/none:none")
-    assert "exceeded its progress deadline" in rolled_out(ok=False)
+    done = cluster.deploy("slipway.invalid/none:none", folder, RELEASE)
+    assert done.returncode == 1
+    assert "exceeded its progress deadline" in done.stderr
+    assert "Rolled back" in done.stderr
     assert before <= _pods(ready=True)
     assert load.go_on() == []
-    here("rollout", "undo", "deployment/slipway")
-    rolled_out()
-    assert before <= _pods(ready=True)
+
+
+def test_a_service_that_gives_other_answers_is_rolled_back(load, folder, bundle):
+    template = get("deployment/slipway", ".spec.template.spec")
+    done = cluster.deploy(IMAGE, folder, RELEASE, code=LIAR)
+    assert done.returncode == 1
+    assert "golden row 0 gives" in done.stderr
+    assert "Rolled back" in done.stderr
+    assert get("deployment/slipway", ".spec.template.spec") == template
+    assert load.go_on() == []
+    answers_as_its_bundle_says(bundle)
 
 
 def test_a_bundle_that_was_tampered_with_is_held_back_and_rolled_back(load, bundle):

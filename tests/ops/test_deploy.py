@@ -63,7 +63,8 @@ class Checkout:
     def run(self, script, *arguments, **settings):
         command = [self.folder / ".ci" / script, *arguments]
         environment = self.environment | settings
-        return subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
+        # A forwarding that it left behind would hold its output open.
+        return subprocess.run(command, env=environment, text=True, capture_output=True, check=False, timeout=60)
 
     def deploy(self, **settings):
         """The exit status, what the summary says, and what was changed in the cluster."""
