@@ -23,7 +23,8 @@ def reproduce(root: Path, *, pull: bool = False) -> dict[str, bool]:
     """Run the stages that are out of date, in order; say of each stage whether it was run.
 
     pull: take from the DVC remote what `dvc.lock` says of an unchanged stage, where it is not here, instead of running
-    the stage; what the remote does not have is made. The stages print their own line. Raises SlipwayError if one fails; the stages before it stay done.
+    the stage; what the remote does not have is made. The stages print their own line. Raises SlipwayError if one fails;
+    the stages before it stay done.
     """
     with dvc_repository(root) as repository:
         stages = [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
