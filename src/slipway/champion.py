@@ -69,7 +69,9 @@ def parse_decision(text: str, place: str) -> Decision:
     import yaml
 
     try:
-        return Decision.model_validate(yaml.safe_load(text)["meta"])
+        # In C, where it was built in: ten times as fast, and histories grow long.
+        content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        return Decision.model_validate(content["meta"])
     except (yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
         raise SlipwayError(f"{place}: does not say what was released: {error}") from None
 

@@ -45,7 +45,7 @@ class Deployment:
 
 
 def deployments(root: Path, *, revision: str, edge: frozenset[str], unreadable: list[str]) -> list[Deployment]:
-    """List what each overlay has pinned up to a commit, newest first. Those that still hold have no `until`.
+    """List what each overlay has pinned up to a commit: first what still holds, then what held before, newest first.
 
     edge: the commits at which a shallow clone's history is cut off; what they hold may be older than they are.
     unreadable: takes one line for each version of an overlay that cannot be read; the pin before it holds on.
@@ -69,7 +69,8 @@ def deployments(root: Path, *, revision: str, edge: frozenset[str], unreadable: 
             open_[overlay] = len(found)
             known = version.commit not in edge
             found.append(Deployment(overlay, pin, version.commit if known else None, version.when if known else None))
-    return found[::-1]
+    found.reverse()
+    return sorted(found, key=lambda one: one.until is not None)
 
 
 def read_pin(text: str) -> Pin | None:
@@ -77,8 +78,8 @@ def read_pin(text: str) -> Pin | None:
     import yaml
 
     try:
-        # Everything as text: twelve digits are no number.
-        content: dict[str, Any] = yaml.load(text, yaml.BaseLoader)  # noqa: S506
+        # Everything as text: twelve digits are no number. In C, where it was built in: histories grow long.
+        content: dict[str, Any] = yaml.load(text, getattr(yaml, "CBaseLoader", yaml.BaseLoader))  # noqa: S506
         images = [one for one in content.get("images") or [] if _named(one.get("digest"))]
         if not images:
             return None

@@ -15,6 +15,10 @@ from typing import Any
 
 from slipway.errors import SlipwayError
 
+# Of a merge (-c) only what differs from each of its parents; anything else came from one of them. A file that was
+# renamed is one that is gone and another one.
+FILES_OF_COMMITS = ("-z", "-c", "--no-renames", "--name-only", "--relative", "--format=%x01%H %cI")
+
 
 @dataclass(frozen=True)
 class FileVersion:
@@ -58,8 +62,7 @@ def file_history(root: Path, *paths: str, revisions: Sequence[str] = ("HEAD",)) 
     revisions: whose ancestors are searched; `--all` is every branch and tag. Raises SlipwayError if nothing was
     committed yet. Two processes do it, however long the history is.
     """
-    # -c: of a merge, only what differs from each of its parents; anything else came from one of them.
-    log = git(root, "log", "-z", "-c", "--name-only", "--relative", "--format=%x01%H %cI", *revisions, "--", *paths)
+    log = git(root, "log", *FILES_OF_COMMITS, *revisions, "--", *paths)
     found: list[tuple[str, str, str]] = []
     for entry in log.split("\x01")[1:]:
         header, *names = (part.strip() for part in entry.split("\0"))

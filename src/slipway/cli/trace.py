@@ -57,6 +57,7 @@ def _show_model(found: ModelTrace) -> None:
         _field("", ["build/bundle"])
     _field("built from", [_commit(found.built_from)])
     _field("released", [_step(step) for step in found.releases])
+    _field("replaced", [_step(step) for step in found.replaced], or_else=None)
     _field("data", [found.data.digest, found.data.fetch or "no commit here names it"] if found.data else [])
     _field("parameters", [f"{name}: {_listed(values)}" for name, values in found.parameters.items()])
     _field("scores", [", ".join(f"{name} {value:.4g}" for name, value in found.scores.items())])
@@ -71,10 +72,10 @@ def _show_model(found: ModelTrace) -> None:
 def _show_commit(found: CommitTrace) -> None:
     click.secho(f"commit {_commit(found.commit)}", bold=True)
     _field("champion", [found.champion])
-    candidate = found.candidate or "never released, and not the one in build/"
+    candidate = found.candidate or "of no release or candidate that is known here"
     _field("dvc.lock", [f"bundle {found.bundle}: {candidate}" if found.bundle else None])
     _field("data", [found.data.digest, found.data.fetch or "no commit here names it"] if found.data else [])
-    _field("pinned then", [_deployment(one) for one in found.pinned])
+    _field("pinned then", [_deployment(one, still="") for one in found.pinned])
     _field("released", [_step(step) for step in found.released], or_else=None)
     _field("built of it", [_step(step) for step in found.built] or ["nothing that was released"])
     _field("next", [_step(found.next)] if found.next else [], or_else=None)
@@ -105,11 +106,12 @@ def _step(step: Step) -> str:
     )
 
 
-def _deployment(one: Deployment) -> str:
-    until = f"until {_time(one.until)}" if one.until else "now"
-    by = f"by {one.commit[:SHORT]}" if one.commit else "by a commit before this clone's first"
+def _deployment(one: Deployment, *, still: str = " until now") -> str:
+    until = f" until {_time(one.until)}" if one.until else still
+    commit = one.commit[:SHORT] if one.commit else "commit not known"
+    image = one.pin.digest[:SHORT]
     model = one.pin.version or "no version said"
-    return f"{one.overlay}: {model}, since {_time(one.since)} {until}, {by}, {one.pin.image}"
+    return f"{one.overlay}: {model} since {_time(one.since)}{until}, {commit}, image sha256:{image}"
 
 
 def _time(when: str | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from slipway.errors import SlipwayError
 from slipway.trace.commit import CommitTrace, trace_commit
 from slipway.trace.model import ModelTrace, trace_model
-from slipway.trace.record import Record, read_record
+from slipway.trace.record import HEX, Record, read_record
 from slipway.versioning import find_commit
 
 __all__ = ["CommitTrace", "ModelTrace", "trace"]
@@ -20,12 +20,13 @@ def trace(root: Path, what: str) -> ModelTrace | CommitTrace:
     revision of Git. What could be a model and a commit is the model. Raises SlipwayError if it is none of these, or the
     start of several models.
     """
+    what = what.strip()
     record = read_record(root)
     version = record.find_version(what)
     commit = find_commit(root, what)
     if version:
         found = trace_model(record, version)
-        if commit and what.lower() in commit:
+        if commit and HEX.fullmatch(what.lower()):
             found.notes.append(f"{what} is a commit, too: slipway trace {what}^0")
         return found
     if commit:

@@ -20,7 +20,7 @@ class CommitTrace:
     there, which bundle names by DVC's digest; None if it was never released and is not the one in build/.
     data: that this bundle learned from. pinned: what the overlays pinned then. released: what this very commit
     released. built: the releases of what was built from it. next: where nothing was, the first release of what was
-    built from a later commit. deployed: where any of these was, and is: newest first; without an `until`, still.
+    built from a later commit. deployed: where any of these is, then where it was; without an `until`, it still is.
     """
 
     kind: str = field(default="commit", init=False)

@@ -20,8 +20,9 @@ class ModelTrace:
 
     state: "serves", "withdrawn", "earlier champion", "released elsewhere" (on a branch or tag outside of HEAD's
     history), "candidate" (in build/, never released) or "not released" (an overlay names it, nothing else).
-    candidate: is it the one in build/? releases: newest first. built_from: the commit. fetch: the command that fetches
-    the bundle. images: those that an overlay pinned it in. deployed: newest first; without an `until`, still.
+    candidate: is it the one in build/? releases: newest first. replaced: the releases of others that ended its service,
+    newest first. fetch: the command that fetches the bundle. images: those that an overlay pinned it in.
+    deployed: where it is, then where it was; without an `until`, it still is.
     """
 
     kind: str = field(default="model", init=False)
@@ -31,6 +32,7 @@ class ModelTrace:
     name: str | None = None
     candidate: bool = False
     releases: list[Step] = field(default_factory=list)
+    replaced: list[Step] = field(default_factory=list)
     built_from: Commit | None = None
     fetch: str | None = None
     data: Data | None = None
@@ -56,6 +58,7 @@ def trace_model(record: Record, version: str) -> ModelTrace:
         digest=None if digest == version else digest,
         candidate=record.candidate is not None and record.candidate.digest == digest,
         releases=[record.step(release) for release in releases],
+        replaced=[record.step(release) for release in record.releases if release.decision.previous == version],
         images=list(dict.fromkeys(one.pin.image for one in deployed)),
         deployed=deployed,
         tag=tag if find_commit(record.root, f"refs/tags/{tag}") else None,
@@ -121,7 +124,7 @@ def _add_candidate(record: Record, found: ModelTrace) -> None:
         found.built_from = record.commit(record.head)
         if changed := changed_files(record.root):
             found.notes.append(f"the work tree differs from that commit: {', '.join(changed)}")
-    found.data = data_named(record, record.candidate.manifest.data, "HEAD")
+    found.data = data_named(record, record.candidate.manifest.data, record.head or "HEAD")
     found.parameters = parameters(record.root, None)
     verdict, tracked = _json(workspace.verdict), _json(workspace.tracked)
     if verdict.get("candidate") == found.digest:

@@ -41,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Record:
-    """What a checkout tells. All lists are newest first.
+    """What a checkout tells, newest first.
 
     head: the last commit; None before the first. releases: of HEAD's history. elsewhere: of bundles that only other
     branches and tags released. edge: where a shallow clone's history is cut off. notes: what could not be read.
@@ -81,7 +81,7 @@ class Record:
 
         None if it names none. Raises SlipwayError if it is the start of several, or of an image of an unknown model.
         """
-        name = what.strip().removeprefix("refs/tags/").removeprefix("model/")
+        name = what.removeprefix("refs/tags/").removeprefix("model/")
         digits = name.rpartition("@")[2].removeprefix("sha256:").lower()
         if not HEX.fullmatch(digits):
             return None
@@ -137,7 +137,8 @@ def read_record(root: Path) -> Record:
     head = find_commit(root, "HEAD")
     releases = history(root, unreadable=notes)
     known = {release.decision.digest for release in releases}
-    elsewhere = [one for one in history(root, revisions=("--all",), unreadable=[]) if one.decision.digest not in known]
+    others = history(root, revisions=("--all", *(("--not", "HEAD") if head else ())), unreadable=[])
+    elsewhere = [release for release in others if release.decision.digest not in known]
     deployed = deployments(root, revision="HEAD", edge=edge, unreadable=notes) if head else []
     if edge:
         notes.append("this clone is shallow, and tells only what is recent: `git fetch --unshallow --tags`")
