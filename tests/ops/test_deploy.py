@@ -34,7 +34,7 @@ class Checkout:
         (self.folder / "champion/bundle/manifest.json").write_bytes(MANIFEST)
         self.pin(VERSION)
         self.cluster.mkdir()
-        self.remember(revision=[2], given=[1, 2], bad=[])
+        self.remember(revision=[2], given=[1, 2], available=[2], bad=[])
         tools = folder / "tools"
         tools.mkdir()
         shutil.copy(ROOT / "tests/ops/stand-ins/kubectl", tools)
@@ -105,9 +105,16 @@ def test_what_an_interrupted_deploy_left_is_not_what_a_rollback_goes_to(checkout
     assert checkout.deploy()[2] == ["apply", "undo 2"]
 
 
-def test_where_none_is_known_to_be_good_a_rollback_goes_to_the_one_before(checkout):
-    checkout.remember(given=[], bad=[3])
+def test_where_none_is_known_to_be_good_a_rollback_goes_to_the_one_that_served(checkout):
+    checkout.remember(revision=[3], given=[], available=[2], bad=[4])
     assert checkout.deploy()[2] == ["apply", "undo 2"]
+
+
+def test_a_rollback_goes_to_no_revision_that_never_served(checkout):
+    checkout.remember(given=[], available=[], bad=[3])
+    status, said, changes = checkout.deploy()
+    assert (status, changes) == (1, ["apply"])
+    assert "nothing was rolled back" in said
 
 
 def test_what_a_deploy_did_not_change_it_does_not_undo(checkout):
