@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from checkouts import run
 from pipeline.remotes import FIRST, SECOND, clone, commit, head, on, pipeline, push, replaced
@@ -121,6 +123,21 @@ def test_for_a_protected_branch_the_release_is_proposed_and_tagged_once_it_is_me
     assert branch == f"release/{version}"
     assert served(remote) == {"champion": version, "deployed": version, "image": SECOND}
     assert f"model/{version}" in run(remote, "git", "tag").split()
+
+
+def test_what_is_signed_goes_out_with_its_signature(waiting, tmp_path):
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = serialization.Encoding.PEM
+    private.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    waiting.contexts["secrets"] = {"SIGNING_KEY": private.read_text()}
+    assert waiting.jobs("sign").result == "success", waiting.done["sign"].log
+    assert waiting.jobs("release").result == "success", waiting.done["release"].log
+    there = clone(waiting.remote, tmp_path / "grace")
+    run(there, "make", "verify-signature", f"SIGNATURE_KEY={public}")
 
 
 def test_a_rollback_serves_the_model_before_in_its_own_image_and_stays(waiting, tmp_path):

@@ -123,7 +123,7 @@ class _Job:
         summary = self.notes / "summary"
         self.done.summary = summary.read_text() if summary.exists() else ""
         self.done.outputs = {
-            key: str(_fill(value, self.at)) for key, value in self.definition.get("outputs", {}).items()
+            key: _text(_fill(value, self.at)) for key, value in self.definition.get("outputs", {}).items()
         }
         return self.done
 
@@ -139,7 +139,7 @@ class _Job:
             "GITHUB_SHA": github["sha"],
             "GITHUB_REPOSITORY": github["repository"],
             **self.at["env"],
-            **{key: str(_fill(value, self.at)) for key, value in step.get("env", {}).items()},
+            **{key: _text(_fill(value, self.at)) for key, value in step.get("env", {}).items()},
         }
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", _fill(step["run"], self.at)]
         done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
@@ -148,7 +148,7 @@ class _Job:
 
     def _use(self, step: dict[str, Any]) -> bool:
         action = step["uses"].partition("@")[0]
-        given = {key: str(_fill(value, self.at)) for key, value in step.get("with", {}).items()}
+        given = {key: _text(_fill(value, self.at)) for key, value in step.get("with", {}).items()}
         self.done.actions[action] = given
         if action == "actions/checkout":
             run(self.folder, "git", "clone", "--quiet", str(self.workflow.remote), ".")
@@ -158,9 +158,9 @@ class _Job:
         elif action == "actions/upload-artifact":
             return self._upload(given)
         elif action == "actions/download-artifact":
-            stored = self.artifacts / given["name"]
-            assert stored.exists(), f"no artifact {given['name']}"
-            shutil.copytree(stored, self.folder / given.get("path", "."), dirs_exist_ok=True)
+            stored = self.artifacts / (given.get("name") or given["pattern"])
+            if stored.exists() or "name" in given:  # a pattern may find nothing
+                shutil.copytree(stored, self.folder / given.get("path", "."), dirs_exist_ok=True)
         return True
 
     def _upload(self, given: dict[str, str]) -> bool:
@@ -174,7 +174,7 @@ class _Job:
             target = stored / path.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
-                hidden = None if given.get("include-hidden-files") == "True" else shutil.ignore_patterns(".*")
+                hidden = None if given.get("include-hidden-files") == "true" else shutil.ignore_patterns(".*")
                 shutil.copytree(path, target, ignore=hidden, dirs_exist_ok=True)
             else:
                 shutil.copy(path, target)
@@ -196,7 +196,12 @@ def _list(needs: str | list[str] | None) -> list[str]:
 
 def _fill(text: Any, at: dict[str, Any]) -> Any:
     """Replace each `${{ ... }}` by its value."""
-    return re.sub(r"\$\{\{(.*?)\}\}", lambda m: str(_value(m[1], at)), text) if isinstance(text, str) else text
+    return re.sub(r"\$\{\{(.*?)\}\}", lambda m: _text(_value(m[1], at)), text) if isinstance(text, str) else text
+
+
+def _text(value: Any) -> str:
+    """A value as GitHub writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _true(condition: str | None, at: dict[str, Any], *, state: bool) -> bool:
