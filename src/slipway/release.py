@@ -75,11 +75,10 @@ def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -
     """
     root = workspace.root
     with dvc_repository(root) as repository:
-        releases = history(root)
-        if not releases:
+        now = serving_now(root)
+        if not now:
             raise SlipwayError("nothing was released yet: there is nothing to roll back")
-        now = releases[0].decision
-        earlier = _earlier(releases, version)
+        earlier = _earlier(_since_the_first(history(root)), version)
         text = file_at(root, earlier.commit, POINTER) or ""
         withdrawn = [*(v for v in now.withdrawn if v != now.version), now.version]
         decision = earlier.decision.model_copy(
@@ -96,6 +95,12 @@ def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -
         _restore(workspace, repository, decision)
         _commit(root, repository, decision)
     return decision
+
+
+def _since_the_first(releases: list[Release]) -> list[Release]:
+    """Leave out what came before the first that followed nothing: in a fork, what another problem released."""
+    first = next((n for n, release in enumerate(releases) if release.decision.previous is None), len(releases))
+    return releases[: first + 1]
 
 
 def _earlier(releases: list[Release], version: str | None) -> Release:

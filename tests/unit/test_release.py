@@ -273,6 +273,17 @@ def test_a_second_rollback_does_not_go_back_to_what_was_withdrawn(challenged):
         rollback(challenged, reason="again")
 
 
+def test_a_rollback_does_not_go_back_behind_a_champion_that_was_removed(challenged):
+    run(challenged.root, "git", "rm", "--quiet", "champion.dvc")
+    run(challenged.root, "git", "commit", "--quiet", "--message", "Another problem")
+    with pytest.raises(SlipwayError, match="nothing was released yet"):
+        rollback(challenged, reason="?")
+    judge(challenged)
+    promote(challenged)
+    with pytest.raises(SlipwayError, match="no earlier champion that was not withdrawn"):
+        rollback(challenged, reason="?")
+
+
 def test_a_version_that_never_served_or_serves_now_is_refused(released):
     now = read_decision(released.root).version
     with pytest.raises(SlipwayError, match=f"no champion ffff in the history; it has {now}"):
