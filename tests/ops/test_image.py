@@ -98,8 +98,10 @@ def test_holds_the_serving_part_alone(inside):
 
 
 def test_holds_the_packages_of_its_runtime_and_no_others(image, inside):
-    lock = "requirements.txt" if image.bundle.manifest.runtime == "onnx" else "requirements-skops.txt"
-    locked = {name.lower() for name in re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text(), re.MULTILINE)}
+    locks = ["requirements.txt" if image.bundle.manifest.runtime == "onnx" else "requirements-skops.txt"]
+    locks += ["requirements-signing.txt"] if os.environ.get("SIGNING") else []
+    text = "".join((ROOT / lock).read_text() for lock in locks)
+    locked = {name.lower() for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
     assert set(inside["packages"]) <= locked | {"slipway"}  # a lock has also what other systems need
     assert {"slipway", "uvicorn", "numpy", "onnxruntime"} <= set(inside["packages"])
     assert not {"mlflow", "dvc", "great-expectations", "pip", "setuptools"} & set(inside["packages"])
