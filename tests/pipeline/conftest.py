@@ -29,7 +29,7 @@ def gh(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pushed(tmp_path_factory) -> tuple[Path, Workflow]:
+def pushed(penguins, tmp_path_factory) -> tuple[Path, Workflow]:
     """A remote after its first push, and that run of the pipeline; only for copying and reading."""
     folder = tmp_path_factory.mktemp("pushed")
     remote = make_remote(folder)
