@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from checkouts import run
 from pipeline.remotes import FIRST, SECOND, clone, commit, head, on, pipeline, push, replaced
 from pipeline.workflow import Workflow
+from serving.signing import make_key
 
 BETTER = replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 0.9")
 OVERLAY = "k8s/overlays/production/kustomization.yaml"
@@ -126,13 +125,7 @@ def test_for_a_protected_branch_the_release_is_proposed_and_tagged_once_it_is_me
 
 
 def test_what_is_signed_goes_out_with_its_signature(waiting, tmp_path):
-    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem = serialization.Encoding.PEM
-    private.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-    )
-    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    private, public = make_key(tmp_path)
     waiting.contexts["secrets"] = {"SIGNING_KEY": private.read_text()}
     assert waiting.jobs("sign").result == "success", waiting.done["sign"].log
     assert waiting.jobs("release").result == "success", waiting.done["release"].log
@@ -152,7 +145,7 @@ def test_a_rollback_serves_the_model_before_in_its_own_image_and_stays(waiting, 
     assert run(remote, "git", "rev-list", "--count", f"{waiting.sha}..main").strip() == "2"
     after = pipeline(remote, tmp_path / "after")
     assert after.jobs("model").outputs["verdict"] == "HOLD", after.done["model"].log
-    assert "was rolled back" in after.done["model"].log
+    assert "released before, and rolled back" in after.done["model"].summary
     assert after.jobs("release").result == "success"
     assert served(remote) == before
 
