@@ -42,6 +42,14 @@ def test_every_command_that_computes_chooses_before_numpy_is_imported(command, t
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 5
 
 
+def test_the_size_of_the_processors_cache_does_not_matter(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(arithmetic, "_has_them", lambda machine: True)
+    arithmetic.fix_arithmetic()
+    assert os.environ["OPENBLAS_L2_SIZE"] == "512"
+
+
 def test_an_older_processor_keeps_its_own(monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     monkeypatch.setattr(arithmetic, "_has_them", lambda machine: False)
