@@ -245,8 +245,9 @@ def streams(folder: Path) -> Iterator[Seen]:
                 total = 'sum(slipway_feature_values_total{feature="plain"}) == ' + str(counts["plain"].sum())
                 await_event(lambda total=total: server.query(total), f"stream {stream}")
             rest = server.value("max(timestamp(slipway_ready))") or 0
-            last = "min(timestamp(job_version:slipway_predictions:psi_threshold24h))"
-            await_event(lambda: (server.value(last) or 0) > rest, "the rules to be evaluated")
+            for window in ("1h", "24h"):  # each is a group of rules, with a rhythm of its own
+                last = f"min(timestamp(job_version:slipway_predictions:psi_threshold{window}))"
+                await_event(lambda last=last: (server.value(last) or 0) > rest, f"the rules of {window}")
             yield Seen(server, about, counts, rest)
     finally:
         for replica in replicas:
