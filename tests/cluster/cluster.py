@@ -20,10 +20,11 @@ RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("e
 ROLLOUT_SECONDS = 180
 DEADLINE_SECONDS = 60  # what a rollout that is held back costs the test
 
+TOLD = 20  # so many lost requests end the test
 # Each request has a connection of its own and is tried once, so whatever is lost on the way shows.
 CLIENT = """
 import json, sys, threading, time, urllib.request
-url, body, workers = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
+url, body, workers, TOLD = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3]), int(sys.argv[4])
 answered, lost, lock = 0, [], threading.Lock()
 def work():
     global answered
@@ -39,7 +40,7 @@ def work():
             answered += fault is None
             lost.extend([fault] if fault else [])
             if fault or answered % 10 == 0:
-                print(json.dumps({"answered": answered, "lost": lost[-20:]}), flush=True)
+                print(json.dumps({"answered": answered, "lost": lost[-TOLD:]}), flush=True)
         time.sleep(0.02)
 for _ in range(workers):
     threading.Thread(target=work).start()
@@ -145,7 +146,7 @@ class Load:
             "name": "load",
             "image": image,
             "imagePullPolicy": "IfNotPresent",
-            "command": ["python", "-c", CLIENT, url, json.dumps(row), str(workers)],
+            "command": ["python", "-c", CLIENT, url, json.dumps(row), str(workers), str(TOLD)],
             "securityContext": hardened,
         }
         spec = {
@@ -179,10 +180,10 @@ class Load:
                 process.terminate()
 
     def go_on(self, requests: int = 300) -> list[str]:
-        """Wait until so many more were answered; all that were lost since the beginning."""
+        """Wait until so many more were answered, or TOLD were lost; those that were lost last."""
         until = None
         for told in self._told():
             until = until or told["answered"] + requests
-            if told["answered"] >= until:
+            if told["answered"] >= until or len(told["lost"]) == TOLD:
                 return list(told["lost"])
         raise AssertionError("the clients have stopped")

@@ -71,15 +71,6 @@ def test_the_namespace_lets_nothing_run_as_root():
     assert 'violates PodSecurity "restricted' in done.stderr
 
 
-def test_all_pods_are_replaced_under_load_without_a_lost_request(load):
-    before = _pods()
-    here("rollout", "restart", "deployment/slipway")
-    rolled_out()
-    here("wait", "--for=delete", WAIT, *(f"pod/{name}" for name in before))
-    assert load.go_on() == []
-    assert not before & _pods()
-
-
 def test_an_image_that_is_nowhere_is_held_back_and_rolled_back(load, folder):
     before = _pods()
     done = cluster.deploy("slipway.invalid/none:none", folder, RELEASE)
@@ -99,6 +90,15 @@ def test_a_service_that_gives_other_answers_is_rolled_back(load, folder, bundle)
     assert get("deployment/slipway", ".spec.template.spec") == template
     assert load.go_on() == []
     answers_as_its_bundle_says(bundle)
+
+
+def test_all_pods_are_replaced_under_load_without_a_lost_request(load):
+    before = _pods()
+    here("rollout", "restart", "deployment/slipway")
+    rolled_out()
+    here("wait", "--for=delete", WAIT, *(f"pod/{name}" for name in before))
+    assert load.go_on() == []
+    assert not before & _pods()
 
 
 def test_a_bundle_that_was_tampered_with_is_held_back_and_rolled_back(load, bundle):
