@@ -150,10 +150,9 @@ release-here: setup
 image-test: image ## Run the image as a cluster does, and ask it for its golden rows
 	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/ops/test_image.py
 
-image-archive: ## Save the image to build/image.tar.gz, and its size to build/image-size.txt
+image-archive: ## Save the image to build/image.tar.gz
 	docker save --output build/image.tar $(IMAGE)
 	gzip --force build/image.tar
-	docker image inspect --format '{{.Size}}' $(IMAGE) | awk '{printf "%.0f MB\n", $$1 / 1e6}' >build/image-size.txt
 
 sbom: setup ## List the Python packages in the image: build/sbom.cdx.json (CycloneDX)
 	rm -rf build/sbom
