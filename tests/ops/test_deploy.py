@@ -81,7 +81,7 @@ def checkout(tmp_path):
 
 
 def test_a_revision_that_gave_its_golden_rows_is_remembered_as_good(checkout):
-    assert checkout.deploy() == (0, "Deployed to staging: what serves. The live service gives its golden rows.\n",
+    assert checkout.deploy() == (0, "Deployed to staging: `what serves`. The live service gives its golden rows.\n",
                                  ["apply", "label"])  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_a_rollout_that_does_not_complete_is_undone(checkout):
     status, said, changes = checkout.deploy()
     assert (status, changes) == (1, ["apply", "undo 2"])
     assert "did not complete" in said
-    assert "Rolled back: what serves serves again" in said
+    assert "Rolled back: `what serves` serves again" in said
 
 
 def test_golden_rows_that_differ_undo_a_rollout_that_completed(checkout):
