@@ -79,6 +79,7 @@ actionlint: setup ## Check the workflows and the scripts in them with actionlint
 
 bench: setup ## Measure the pipeline against a plain script, and as the rows grow (docs/performance.md)
 	python benchmarks/pipeline.py
+	python benchmarks/push.py
 
 bench-serving: setup build/table ## Measure serving beside other servers, in environments of their own (needs wrk)
 	@while IFS=: read -r name packages; do test -d build/bench/$$name || { uv venv -q --python $(PYTHON) build/bench/$$name \
