@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from checkouts import commit_params, copy_checkout, retrain, run
 from overlays import commit_overlays, pinned
 from slipway.bundle import read_bundle
-from slipway.champion import POINTER
+from slipway.champion import POINTER, history
 from slipway.cli import main
 from slipway.errors import SlipwayError
 from slipway.release import promote, rollback
@@ -222,13 +222,23 @@ def test_a_commit_is_traced_forward_to_what_was_built_of_it(story, clone):
     }
 
 
+def release_by_hand(root: Path, **meta: str | None) -> None:
+    """Commit the champion as it is, with another decision."""
+    pointer = yaml.safe_load((root / POINTER).read_text())
+    pointer["meta"].update(meta)
+    (root / POINTER).write_text(yaml.safe_dump(pointer))
+    run(root, "git", "commit", "--quiet", "--all", "--message", "By hand")
+
+
 def test_of_a_commit_that_nothing_was_built_of_the_next_promotion_is_shown(story, clone):
-    found = commit(clone, "HEAD~7")
-    assert found.commit.hash == story.commits["first deployed"]
+    after = commit(clone, story.commits["second deployed"])
+    assert [step.commit for step in commit(clone, story.commits["built first"]).built] == [story.commits["first"]]
+    assert (after.built, after.next) == ([], None)  # the rollback that followed was built of nothing later
+    release_by_hand(clone, action="promote", digest="f" * 64, commit=head(clone))
+    found = commit(clone, story.commits["first deployed"])
     assert found.built == []
     assert found.next.commit == story.commits["second"]
-    after = commit(clone, story.commits["second deployed"])
-    assert (after.built, after.next) == ([], None)  # the rollback that followed was built of nothing later
+    assert commit(clone, story.commits["second deployed"]).next.version == "f" * 12
 
 
 def test_a_commit_that_released_says_so_and_names_the_bundle_of_its_dvc_lock(story, clone):
@@ -238,6 +248,7 @@ def test_a_commit_that_released_says_so_and_names_the_bundle_of_its_dvc_lock(sto
     assert found.data.digest == data_digest(story.workspace.data)
     before = commit(clone, story.commits["built second"])
     assert (before.bundle, before.candidate) == (None, None)  # there was no dvc.lock yet
+    assert before.data.digest == found.data.digest  # of data.dvc
 
 
 def test_a_bundle_in_dvc_lock_that_was_never_released_is_named_if_it_is_at_hand(story, tmp_path):
@@ -300,32 +311,45 @@ def test_a_shallow_clone_says_what_it_cannot_know_and_how_to_get_it(story, tmp_p
     assert found.data.fetch.startswith(f"git checkout {head(shallow)[:12]} ")
     assert {(d.commit, d.since) for d in found.deployed} == {(None, None)}
     assert any("git fetch --unshallow" in note for note in found.notes)
+    assert commit(shallow, "HEAD").released == []
     with pytest.raises(SlipwayError, match="this clone is shallow: `git fetch --unshallow --tags`"):
         trace(shallow, story.versions[1])
     run(shallow, "git", "fetch", "--quiet", "--unshallow", "--tags")
     assert model(shallow, story.versions[1]) == model(story.root, story.versions[1])
 
 
-@pytest.mark.parametrize("recorded", [True, False])
-def test_a_copied_repository_still_says_what_is_known(story, clone, recorded):
-    """As after "Use this template", or a squash: the commits that made it are not there."""
+def copy_without_history(clone: Path) -> None:
+    """As "Use this template" does, or a squash: the commits that made it are not there."""
     shutil.rmtree(clone / ".git")
-    if not recorded:  # as before decisions named model and data
-        pointer = yaml.safe_load((clone / POINTER).read_text())
-        del pointer["meta"]["name"], pointer["meta"]["data"]
-        (clone / POINTER).write_text(yaml.safe_dump(pointer))
     run(clone, "git", "init", "--quiet")
     run(clone, "git", "config", "user.name", "Ada")
     run(clone, "git", "config", "user.email", "ada@example.org")
     run(clone, "git", "add", ".")
     run(clone, "git", "commit", "--quiet", "--message", "All at once")
-    found = model(clone, story.versions[0])
-    assert found.built_from.hash == story.commits["built first"]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_copied_repository_still_says_what_is_known(story, clone, recorded):
+    run(clone, "git", "checkout", "--quiet", story.commits["second"])
+    if not recorded:  # as before decisions named the data
+        release_by_hand(clone, data=None)
+    copy_without_history(clone)
+    found = model(clone, story.versions[1])
+    assert found.built_from.hash == story.commits["built second"]
     assert found.built_from.when is None
+    assert found.parameters["model"] == {"inverse_regularization": 0.9}
     assert found.data.digest == data_digest(story.workspace.data)
     assert head(clone)[:12] in found.data.fetch
     assert any("is not here (rebased" in note for note in found.notes)
-    assert commit(clone, "HEAD").candidate is None  # this dvc.lock is of another one than the champion
+
+
+def test_of_a_copied_repository_nothing_is_said_that_its_one_commit_does_not_prove(story, clone):
+    run(clone, "git", "checkout", "--quiet", story.commits["second"])
+    copy_without_history(clone)
+    assert commit(clone, "HEAD").candidate is None  # its dvc.lock may be of another one than the champion
+    run(clone, "git", "commit", "--quiet", "--allow-empty", "--message", "Later")
+    release_by_hand(clone, action="rollback", digest="f" * 64)
+    assert commit(clone, "HEAD~1").next is None
 
 
 def test_a_broken_record_in_the_history_is_told_and_the_rest_is_traced(story, clone):
@@ -341,6 +365,8 @@ def test_a_broken_record_in_the_history_is_told_and_the_rest_is_traced(story, cl
     run(clone, "git", "commit", "--quiet", "--all", "--message", "Mended")
     assert model(clone, story.versions[1]).state == "withdrawn"
     assert commit(clone, broken).champion is None
+    with pytest.raises(SlipwayError, match=f"{broken[:8]}:champion.dvc: does not say what was released"):
+        history(clone)  # what a rollback would restore must not be guessed
 
 
 def test_without_overlays_nothing_is_deployed(clone, story):

@@ -76,8 +76,6 @@ def _champion(record: Record, commit: str, notes: list[str]) -> str | None:
 
 def _next(record: Record, commit: str) -> Release | None:
     """Find the first promotion of what was built from a later commit."""
-    if commit not in record.ancestors:
-        return None
     later = set(git(record.root, "rev-list", "--ancestry-path", f"{commit}..HEAD").split())
     for release in reversed(record.releases):
         built = release.decision.commit if release.decision.commit in record.ancestors else release.commit

@@ -86,9 +86,8 @@ def _state(record: Record, version: str) -> str:
 
 
 def _add_release(record: Record, found: ModelTrace, releases: list[Release]) -> None:
-    """Add what its first promotion says: that commit holds code, data and parameters as they were."""
-    whole = [release for release in releases if release.commit not in record.edge]
-    first = next((r for r in reversed(whole) if r.decision.action == "promote"), releases[-1])
+    """Add what its first release says, a promotion: that commit holds code, data and parameters as they were."""
+    first = releases[-1]
     decision = first.decision
     found.name = decision.name or found.name
     found.scores, found.verdict, found.run = decision.scores, decision.verdict, decision.run
