@@ -71,6 +71,15 @@ def test_a_remote_that_refuses_takes_nothing_and_the_same_job_works_later(waitin
     assert served(remote)["image"] == SECOND
 
 
+def test_a_release_that_was_cut_off_after_its_push_goes_on_to_the_deploy(waiting, tmp_path):
+    assert waiting.jobs("release").result == "success", waiting.done["release"].log
+    once_more = again(waiting, waiting.remote, tmp_path / "again").jobs("release")
+    assert once_more.result == "success", once_more.log
+    assert "Released already" in once_more.summary
+    assert once_more.outputs == {"commit": head(waiting.remote)}
+    assert run(waiting.remote, "git", "rev-list", "--count", f"{waiting.sha}..main").strip() == "1"
+
+
 def test_a_remote_that_is_out_of_reach_gives_nothing_to_release(waiting, tmp_path):
     job = waiting.definition["jobs"]["release"]
     cut = {"name": "The network is cut", "run": "git remote set-url origin /nowhere"}
