@@ -44,10 +44,11 @@ COPY src/slipway/__init__.py src/slipway/bundle.py src/slipway/contract.py src/s
 COPY src/slipway/runtimes ./runtimes
 COPY src/slipway/serving ./serving
 COPY pyproject.toml /
-# The version that the service tells, without the list of what only the pipeline needs.
+# The version that the service tells, without the list of what only the pipeline needs. With a capital, for which Python does
+# not care: engines put `slipway-...` now before and now after what is in `slipway/`, and the layer would be another one.
 RUN ["python", "-c", "import pathlib, tomllib; \
      about = tomllib.load(open('/pyproject.toml', 'rb'))['project']; \
-     path = pathlib.Path('/opt/slipway/slipway-{version}.dist-info/METADATA'.format(**about)); \
+     path = pathlib.Path('/opt/slipway/Slipway-{version}.dist-info/METADATA'.format(**about)); \
      path.parent.mkdir(); \
      path.write_text('Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\nLicense-Expression: {license}\\n'.format(**about))"]
 RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/slipway \

@@ -94,7 +94,7 @@ def test_holds_the_serving_part_alone(inside):
     assert {"serving", "predictor.py", "bundle.py"} <= top
     assert not top & {"cli.py", "stages", "gate.py", "tracking", "workspace.py", "release.py"}
     tops = {re.sub(r"-.*\.dist-info", ".dist-info", file.split("/")[0]) for file in inside["files"]}
-    assert tops == {"slipway", "slipway.dist-info", "champion"}
+    assert tops == {"slipway", "Slipway.dist-info", "champion"}
 
 
 def test_holds_the_packages_of_its_runtime_and_no_others(image, inside):
