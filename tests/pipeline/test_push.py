@@ -7,6 +7,7 @@ import yaml
 
 from checkouts import run
 from pipeline.remotes import FIRST, SECOND, clone, head, on, pipeline, push, replaced
+from pipeline.workflow import Done, Workflow
 from slipway.bundle import read_bundle
 
 BETTER = replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 0.9")
@@ -44,6 +45,20 @@ def test_the_commit_of_a_release_starts_nothing(remote, tmp_path):
     assert "Made again, byte for byte" not in workflow.done["model"].steps
     assert release.result == "success", release.log
     assert "Nothing to release" in release.summary
+    assert head(remote) == before
+
+
+def test_a_pull_request_is_judged_and_releases_nothing(remote, tmp_path):
+    before = head(remote)
+    github = {"event_name": "pull_request", "ref": "refs/pull/1/merge", "ref_name": "1/merge"}
+    workflow = Workflow("pipeline.yml", remote, tmp_path / "run", github=github)
+    workflow.done = {name: Done("success") for name in ("check", "data", "image", "cluster")}
+    model = workflow.jobs("model")
+    assert model.result == "success", model.log
+    assert model.outputs == {"verdict": "HOLD", "release": "champion"}
+    assert "HOLD" in model.summary
+    assert workflow.jobs("sign", "publish").result == "skipped"
+    assert workflow.jobs("release").result == "skipped"
     assert head(remote) == before
 
 

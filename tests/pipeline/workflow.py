@@ -153,6 +153,8 @@ class _Job:
         if action == "actions/checkout":
             run(self.folder, "git", "clone", "--quiet", str(self.workflow.remote), ".")
             run(self.folder, "git", "reset", "--quiet", "--hard", given.get("ref") or self.workflow.sha)
+            if self.at["github"]["event_name"] == "pull_request":  # its merge is on no branch
+                run(self.folder, "git", "checkout", "--quiet", "--detach")
         elif action == "./.github/actions/setup":
             set_up(self.folder)
         elif action == "actions/upload-artifact":
