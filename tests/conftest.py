@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import ROOT, copy_checkout, make_release
+from checkouts import ROOT, copy_checkout, make_release, retrain
 from flowers import flower_problem, flowers
 from slipway.problem import Problem
 from slipway.workspace import Workspace
@@ -45,6 +45,18 @@ def original(penguins, tmp_path_factory) -> Workspace:
 def released(original: Workspace, tmp_path: Path) -> Workspace:
     """A copy of `original` for a test to break."""
     return copy_checkout(original, tmp_path / "checkout")
+
+
+@pytest.fixture(scope="session")
+def challenged_original(original: Workspace, tmp_path_factory) -> Workspace:
+    """A released checkout with another candidate that the gate lets pass; only for copying and reading."""
+    return retrain(copy_checkout(original, tmp_path_factory.mktemp("challenged") / "checkout"), 0.9)
+
+
+@pytest.fixture
+def challenged(challenged_original: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of `challenged_original` for a test to break."""
+    return copy_checkout(challenged_original, tmp_path / "checkout")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import commit_params, copy_checkout, retrain, run
+from checkouts import commit_params, run
 from slipway import release
 from slipway.bundle import read_bundle
 from slipway.champion import history, parse_decision, read_decision
@@ -26,18 +26,6 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def is_clean(workspace: Workspace) -> bool:
     return run(workspace.root, "git", "status", "--porcelain") == ""
-
-
-@pytest.fixture(scope="module")
-def challenged_original(original, tmp_path_factory) -> Workspace:
-    """A released checkout with another candidate that the gate lets pass."""
-    workspace = copy_checkout(original, tmp_path_factory.mktemp("challenged") / "checkout")
-    return retrain(workspace, 0.9)
-
-
-@pytest.fixture
-def challenged(challenged_original, tmp_path) -> Workspace:
-    return copy_checkout(challenged_original, tmp_path / "checkout")
 
 
 def test_promoting_makes_the_candidate_the_champion_in_one_commit(challenged):

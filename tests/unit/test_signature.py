@@ -1,24 +1,11 @@
 import pytest
 
-from checkouts import copy_checkout, retrain, run
+from checkouts import run
 from serving.signing import make_key, sign
 from slipway.bundle import read_bundle
 from slipway.errors import SlipwayError
 from slipway.release import promote, rollback
 from slipway.signature import Signer, read_signature, signature_of, verify
-from slipway.workspace import Workspace
-
-
-@pytest.fixture(scope="module")
-def challenged_original(original, tmp_path_factory) -> Workspace:
-    """A released checkout with another candidate that the gate lets pass."""
-    workspace = copy_checkout(original, tmp_path_factory.mktemp("challenged") / "checkout")
-    return retrain(workspace, 0.9)
-
-
-@pytest.fixture
-def challenged(challenged_original, tmp_path) -> Workspace:
-    return copy_checkout(challenged_original, tmp_path / "checkout")
 
 
 @pytest.fixture
