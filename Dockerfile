@@ -39,9 +39,9 @@ RUN find /opt/venv/lib -depth \( -type d -name tests -o -name '*.pyi' \) -exec r
 FROM ${BASE} AS code
 ENV PYTHONHASHSEED=0
 WORKDIR /opt/slipway/slipway
-COPY src/slipway/__init__.py src/slipway/bundle.py src/slipway/contract.py src/slipway/drift.py src/slipway/errors.py \
-     src/slipway/predictor.py src/slipway/problem.py src/slipway/signature.py ./
-COPY src/slipway/runtimes ./runtimes
+COPY src/slipway/__init__.py src/slipway/model/bundle.py src/slipway/contract.py src/slipway/model/reference.py src/slipway/errors.py \
+     src/slipway/model/predictor.py src/slipway/problem.py src/slipway/model/signature.py ./
+COPY src/slipway/model/runtimes ./runtimes
 COPY src/slipway/serving ./serving
 COPY pyproject.toml /
 # The version that the service tells, without the list of what only the pipeline needs. With a capital, for which Python does

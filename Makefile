@@ -149,7 +149,7 @@ release-here: setup
 	@test $(RELEASE) != champion || dvc pull --quiet champion.dvc
 
 image-test: image ## Run the image as a cluster does, and ask it for its golden rows
-	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/ops/test_image.py
+	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/template/ops/test_image.py
 
 image-archive: ## Save the image to build/image.tar.gz
 	docker save --output build/image.tar $(IMAGE)
@@ -272,7 +272,7 @@ k8s-pin: ## Say what an overlay deploys (OVERLAY=... PIN_IMAGE=...@sha256:... MO
 		k8s/overlays/$(OVERLAY)/kustomization.yaml && rm k8s/overlays/$(OVERLAY)/kustomization.yaml.before
 
 k8s-test: setup ## See the cluster roll out, replace, hold back, roll back and scale (IMAGE=..., as the cluster pulls it)
-	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/cluster/rollout.py
+	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/template/cluster/rollout.py
 
 kind: ## Make a cluster in Docker, with kind, and put the image into it
 	kind get clusters | grep -qx slipway || kind create cluster --name slipway --wait 2m

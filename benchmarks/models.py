@@ -13,13 +13,13 @@ import mlflow.sklearn
 import numpy as np
 import pyarrow as pa
 
-from slipway import drift
-from slipway.bundle import EXAMPLES, MODELS, REFERENCE, write_bundle
 from slipway.compile import compile_estimator
 from slipway.contract import Array, Contract, Target, canonical_json
-from slipway.predictor import Predictions
-from slipway.runtimes import load_runtime
-from slipway.runtimes.skops import frame
+from slipway.model import reference
+from slipway.model.bundle import EXAMPLES, MODELS, REFERENCE, write_bundle
+from slipway.model.predictor import Predictions
+from slipway.model.runtimes import load_runtime
+from slipway.model.runtimes.skops import frame
 
 COLUMNS = 30
 
@@ -100,7 +100,7 @@ def make(
         }  # fmt: skip
         files = {
             MODELS[made.runtime]: made.model,
-            REFERENCE: canonical_json(drift.reference(contract, arrays, {})),
+            REFERENCE: canonical_json(reference.describe(contract, arrays, {})),
             EXAMPLES: canonical_json({"rows": golden, "predictions": answers}),
         }
         write_bundle(folder / runtime / "bundle", manifest, files)

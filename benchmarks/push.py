@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).parents[1] / "tests")  # in place of this folder, which has a pipeline.py
+sys.path[0] = str(Path(__file__).parents[1] / "tests/template")  # in place of this folder, which has a pipeline.py
 
 from pipeline.remotes import make_remote, pipeline, push, replaced  # noqa: E402
 

@@ -235,7 +235,7 @@ def parts(served: models.Served, rows: int) -> None:
     """Print what a request of many rows is made of: a bare typed decode, and a bare ONNX call."""
     import timeit
 
-    from slipway.predictor import Predictor
+    from slipway.model.predictor import Predictor
     from slipway.serving.rows import Rows
 
     predictor = Predictor.load(served.folder / "onnx" / "bundle")

@@ -18,9 +18,9 @@ from typing import Any
 import click
 import numpy as np
 
-from slipway.artifacts import TEST, TRAIN
 from slipway.contract import Array, Column, Contract
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
+from slipway.problem.files import TEST, TRAIN
 from slipway.smoke import Service
 from slipway.workspace import Workspace
 

@@ -1,84 +1,8 @@
-"""Fixtures that many tests need."""
+"""What holds for every run of the tests."""
 
 import os
-from pathlib import Path
 
 import pytest
-
-from checkouts import ROOT, copy_checkout, make_release, retrain
-from flowers import flower_problem, flowers
-from slipway.problem import Problem
-from slipway.workspace import Workspace
-
-EXAMPLE = "penguins"
-LEFT_OUT = pytest.StashKey[str]()
-collect_ignore = ["fork/houses"]  # another problem's files: .ci/fork puts them where they belong
-
-
-@pytest.fixture
-def problem() -> Problem:
-    return flower_problem()
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """The data folder of `problem`."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    flowers().to_csv(folder / "flowers.csv", index=False)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def penguins() -> str:
-    """For tests over the data and model of the template's own problem: where it is another one, they are left out."""
-    return EXAMPLE
-
-
-@pytest.fixture(scope="session")
-def original(penguins, tmp_path_factory) -> Workspace:
-    """A checkout of the project whose first model was released; only for copying and reading."""
-    return make_release(tmp_path_factory.mktemp("original") / "checkout")
-
-
-@pytest.fixture
-def released(original: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of `original` for a test to break."""
-    return copy_checkout(original, tmp_path / "checkout")
-
-
-@pytest.fixture(scope="session")
-def challenged_original(original: Workspace, tmp_path_factory) -> Workspace:
-    """A released checkout with another candidate that the gate lets pass; only for copying and reading."""
-    return retrain(copy_checkout(original, tmp_path_factory.mktemp("challenged") / "checkout"), 0.9)
-
-
-@pytest.fixture
-def challenged(challenged_original: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of `challenged_original` for a test to break."""
-    return copy_checkout(challenged_original, tmp_path / "checkout")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests over the template's own problem, where the problem at hand is another one, and say so."""
-    left_out = [item for item in items if EXAMPLE in getattr(item, "fixturenames", ())]
-    if not left_out or (here := Workspace(ROOT).problem.name) == EXAMPLE:
-        return
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=left_out)
-    config.stash[LEFT_OUT] = f"Left out: {len(left_out)} of Slipway's tests, which are about {EXAMPLE}, not {here}."
-    if hasattr(config, "workeroutput"):  # a process of pytest-xdist, which cannot write to the terminal
-        config.workeroutput["left_out"] = config.stash[LEFT_OUT]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node) -> None:
-    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", "")
-
-
-def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    if text := config.stash.get(LEFT_OUT, ""):
-        terminalreporter.write_line(text)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

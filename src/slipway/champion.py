@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from slipway.bundle import VERSION_DIGITS
-from slipway.errors import SlipwayError
+from slipway.model.bundle import VERSION_DIGITS
+from slipway.problem import SlipwayError
 from slipway.versioning import file_at, file_history
 
 POINTER = "champion.dvc"

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from slipway.errors import SlipwayError
-from slipway.problem import Problem
+from slipway.problem import Problem, SlipwayError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
 from slipway.versioning import file_history
 
 OVERLAYS = ":(glob)k8s/overlays/*/kustomization.yaml"

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from slipway.bundle import read_bundle
 from slipway.champion import BUNDLE, read_decision
-from slipway.errors import SlipwayError
+from slipway.model.bundle import read_bundle
+from slipway.problem import SlipwayError
 from slipway.versioning import dvc_repository, git, remote_folder
 from slipway.workspace import Workspace
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
-from slipway import metrics
-from slipway.artifacts import TEST
 from slipway.champion import BUNDLE, Decision, read_decision
 from slipway.contract import Array, canonical_json
-from slipway.errors import SlipwayError
-from slipway.held_out import HeldOut
-from slipway.metrics import LOWER_IS_BETTER, Bootstrap, Score
-from slipway.params import Gate, SliceFloors
-from slipway.predictor import Predictor
+from slipway.evaluation import metrics
+from slipway.evaluation.metrics import LOWER_IS_BETTER, Bootstrap, Score
+from slipway.evaluation.test_set import HeldOut
+from slipway.model.predictor import Predictor
+from slipway.problem import SlipwayError
+from slipway.problem.files import TEST
+from slipway.problem.params import Gate, SliceFloors
 from slipway.workspace import Workspace
 
 Answer = Literal["PROMOTE", "HOLD", "REJECT"]

@@ -20,8 +20,8 @@ from typing import Literal
 
 import numpy as np
 
-from slipway.drift import population_stability_index
-from slipway.errors import SlipwayError
+from slipway.model.reference import population_stability_index
+from slipway.problem import SlipwayError
 
 TOKEN = "PROMETHEUS_TOKEN"  # noqa: S105  (the name of the environment variable)
 TIMEOUT_SECONDS = 60

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from slipway.bundle import read_bundle
 from slipway.champion import BUNDLE, DECISION, EVALUATION, POINTER, Decision, Release, history, serving_now
 from slipway.contract import canonical_json
-from slipway.errors import SlipwayError
 from slipway.gate import Verdict
-from slipway.signature import read_signature, signature_of
+from slipway.model.bundle import read_bundle
+from slipway.model.signature import read_signature, signature_of
+from slipway.problem import SlipwayError
 from slipway.versioning import author, changed_files, dvc_repository, file_at, git, remote_folder
 from slipway.workspace import Workspace
 

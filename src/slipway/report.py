@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway import drift
-from slipway.artifacts import METRICS, SLICES, TRAIN
-from slipway.bundle import Bundle, read_bundle
 from slipway.champion import BUNDLE, EVALUATION, read_decision
 from slipway.contract import Contract
-from slipway.errors import SlipwayError
-from slipway.metrics import LOWER_IS_BETTER
+from slipway.evaluation.metrics import LOWER_IS_BETTER
+from slipway.model import reference
+from slipway.model.bundle import Bundle, read_bundle
+from slipway.problem import SlipwayError
+from slipway.problem.files import METRICS, SLICES, TRAIN
 from slipway.versioning import git
 from slipway.workspace import Workspace
 
@@ -106,13 +106,13 @@ def data_changes(workspace: Workspace, champion: Bundle | None) -> tuple[int, li
     arrays = workspace.features.arrays(table)
     if champion is None:
         return len(table), []
-    reference, bins = champion.reference, drift.bins_of(champion.reference)
+    before, bins = champion.reference, reference.bins_of(champion.reference)
     changes: list[dict[str, Any]] = []
     for name in workspace.features.names:
         psi = None
         if name in bins and Contract.from_schema(champion.manifest.row)[name].dtype == arrays[name].dtype:
-            shares = drift.shares(bins[name].count(arrays[name]))
-            psi = drift.population_stability_index(reference["features"][name]["shares"], shares)
+            shares = reference.shares(bins[name].count(arrays[name]))
+            psi = reference.population_stability_index(before["features"][name]["shares"], shares)
         changes.append({"feature": name, "psi": psi})
     return len(table), changes
 

@@ -13,9 +13,9 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from slipway.bundle import Bundle
-from slipway.errors import SlipwayError
-from slipway.predictor import alike
+from slipway.model.bundle import Bundle
+from slipway.model.predictor import alike
+from slipway.problem import SlipwayError
 
 PAUSE_SECONDS = 0.1
 ANSWER_SECONDS = 10.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
 
 # Of a merge (-c) only what differs from each of its parents; anything else came from one of them. A file that was
 # renamed is one that is gone and another one.

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from slipway import contract, metrics
-from slipway.artifacts import TEST
+from slipway import contract
 from slipway.contract import Contract, Target
-from slipway.errors import SlipwayError
-from slipway.params import Params, check_arguments, close_names, load_params
-from slipway.problem import Problem, load_problem
+from slipway.evaluation import metrics
+from slipway.problem import Problem, SlipwayError, load_problem
+from slipway.problem.files import TEST
+from slipway.problem.params import Params, check_arguments, close_names, load_params
 
 
 @dataclass(frozen=True)

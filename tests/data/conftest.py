@@ -7,7 +7,7 @@ import pytest
 
 from project import problem
 from slipway.contract import record
-from slipway.params import load_params
+from slipway.problem.params import load_params
 from slipway.stages.prepare import in_test, shape
 from slipway.stages.validate import ValidationReport, validate
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from slipway.artifacts import TEST
-from slipway.predictor import Predictor
+from slipway.model.predictor import Predictor
+from slipway.problem.files import TEST
 from slipway.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

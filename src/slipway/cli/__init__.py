@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from slipway.cli import learn, release, serve, trace
-from slipway.console import EXIT_REFUSED
-from slipway.errors import SlipwayError
+from slipway.cli.console import EXIT_REFUSED
+from slipway.problem import SlipwayError
 
 
 class _Group(click.Group):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from slipway.arithmetic import fix_arithmetic
-from slipway.console import EXIT_REFUSED, show, show_verdict, stage_line
-from slipway.errors import SlipwayError
+from slipway.cli.console import EXIT_REFUSED, show, show_verdict, stage_line
+from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
     from slipway.workspace import Workspace
@@ -110,7 +110,7 @@ def train(root: Path) -> None:
 def evaluate(root: Path) -> None:
     """Stage 4: score the candidate on the held-out rows, with intervals, slices and plots."""
     fix_arithmetic()
-    from slipway import metrics
+    from slipway.evaluation import metrics
     from slipway.stages.evaluate import evaluate as stage
     from slipway.workspace import Workspace
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slipway.console import show_history
-from slipway.errors import SlipwayError
+from slipway.cli.console import show_history
+from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
     from slipway.workspace import Workspace

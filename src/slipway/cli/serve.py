@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slipway.console import EXIT_REFUSED, EXIT_RETRAIN, table
-from slipway.errors import SlipwayError
+from slipway.cli.console import EXIT_REFUSED, EXIT_RETRAIN, table
+from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
     from slipway.serving.settings import Settings
@@ -46,7 +46,7 @@ def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -
 
 def _invite(bundle: Path, settings: Settings) -> None:
     """Print where the page is and a request that works; a bundle that cannot be read is told by the server itself."""
-    from slipway.bundle import BundleError, read_bundle
+    from slipway.model.bundle import BundleError, read_bundle
 
     try:
         example = read_bundle(bundle).contract.example
@@ -69,8 +69,8 @@ def smoke(root: Path, url: str, bundle: Path | None, wait: float, ops_url: str |
 
     After a build, a deploy, a rollback: anywhere a service of the bundle should be running.
     """
-    from slipway.bundle import read_bundle
     from slipway.champion import BUNDLE
+    from slipway.model.bundle import read_bundle
     from slipway.smoke import Service
     from slipway.smoke import smoke as check
     from slipway.workspace import Workspace

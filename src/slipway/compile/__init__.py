@@ -14,8 +14,8 @@ import numpy as np
 
 from slipway.compile.parity import DisagreementError, Probe, largest_difference, probe
 from slipway.contract import Array, Contract, Target
-from slipway.errors import SlipwayError
-from slipway.runtimes import load_runtime
+from slipway.model.runtimes import load_runtime
+from slipway.problem import SlipwayError
 
 LONGEST_REASON = 200
 LEAST_EXPONENT = -9  # a smaller difference is none worth telling
@@ -47,7 +47,7 @@ def compile_estimator(
     Raises SlipwayError if the estimator does not know all classes, fails on rows that the contract allows, or can be
     stored in neither way.
     """
-    from slipway.runtimes import skops
+    from slipway.model.runtimes import skops
 
     estimator = getattr(estimator, "best_estimator_", estimator)  # of a search; the rest of it holds wall-clock times
     with warnings.catch_warnings():
@@ -80,7 +80,7 @@ def compile_estimator(
 
 def _probes(estimator: Any, contract: Contract, arrays: Mapping[str, Array], target: Target, seed: int) -> list[Probe]:
     """Have the estimator predict; refuse one that knows other classes, or fails on rows that the contract allows."""
-    from slipway.runtimes import skops
+    from slipway.model.runtimes import skops
 
     classes = np.arange(len(target.classes))
     if hasattr(estimator, "classes_") != bool(target.classes):
@@ -102,7 +102,7 @@ def _probes(estimator: Any, contract: Contract, arrays: Mapping[str, Array], tar
 
 def _own_labels(estimator: Any, training: Probe, tolerance: float) -> str:
     """Say so if the estimator's own labels are not its most probable classes, which are what is served."""
-    from slipway.runtimes import skops
+    from slipway.model.runtimes import skops
 
     probabilities = training.expected.probabilities
     if probabilities is None:

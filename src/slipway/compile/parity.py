@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slipway.contract import MISSING, Array, Column, Contract
-from slipway.runtimes import Output
+from slipway.model.runtimes import Output
 
 MOST_ROWS = 20_000  # of each kind
 FEWEST_ROWS = 2_000  # of the kinds that are made

@@ -14,7 +14,7 @@ from great_expectations.expectations.expectation import Expectation
 
 from slipway.contract import Column, Contract, Target
 from slipway.expectations import BOTH
-from slipway.params import Validate
+from slipway.problem.params import Validate
 
 if TYPE_CHECKING:
     import pandas as pd

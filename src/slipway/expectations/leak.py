@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slipway.contract import Array, Column, Contract, Target
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
     import pandas as pd

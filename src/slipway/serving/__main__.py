@@ -2,7 +2,7 @@
 
 import sys
 
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
 from slipway.serving import run
 from slipway.serving.settings import Settings
 

@@ -16,7 +16,7 @@ from itertools import count
 from time import perf_counter
 from typing import Any
 
-from slipway import errors
+from slipway.problem import SlipwayError
 from slipway.serving.deadlines import Deadlines
 from slipway.serving.exchange import Bodies, Exchange, Gone, Message, Receive, Reply, Send, encode
 from slipway.serving.keys import Keys
@@ -75,7 +75,7 @@ class Service:
 
             paths(self, served)
         except Exception as error:  # noqa: BLE001  (whatever it is, the process lives and says why it does not serve)
-            known = isinstance(error, errors.SlipwayError)
+            known = isinstance(error, SlipwayError)
             self.reason = str(error) if known else f"the model cannot be loaded: {type(error).__name__}: {error}"
             self.log.line("refused", level="error", reason=self.reason)
             return

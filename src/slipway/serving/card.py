@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from slipway.predictor import Predictor
+from slipway.model.predictor import Predictor
 
 
 @dataclass(frozen=True)

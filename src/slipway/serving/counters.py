@@ -13,8 +13,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 
 from slipway.contract import Array
-from slipway.drift import ABSENT, CONFIDENCE_EDGES, Bins, bins_of
-from slipway.predictor import Predictions, Predictor, label_name
+from slipway.model.predictor import Predictions, Predictor, label_name
+from slipway.model.reference import ABSENT, CONFIDENCE_EDGES, Bins, bins_of
 from slipway.serving.problems import Fault
 
 FOLD_ROWS = 512  # rows are counted together, when so many have come or someone asks

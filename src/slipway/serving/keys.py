@@ -7,7 +7,7 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
 from slipway.serving.exchange import Exchange
 from slipway.serving.problems import CLOSE, Problem
 

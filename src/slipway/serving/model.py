@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType, defstruct, to_builtins
 
-from slipway.bundle import MANIFEST
 from slipway.contract import Array
-from slipway.predictor import Predictions, Predictor, label_name
+from slipway.model.bundle import MANIFEST
+from slipway.model.predictor import Predictions, Predictor, label_name
+from slipway.model.signature import SignatureError, Signer, signature_of, verify
 from slipway.serving.batching import SMALL_ROWS, Lanes
 from slipway.serving.card import Card
 from slipway.serving.exchange import encode
@@ -19,7 +20,6 @@ from slipway.serving.ids import Ids
 from slipway.serving.rows import Rows
 from slipway.serving.settings import Settings
 from slipway.serving.telemetry import Telemetry
-from slipway.signature import SignatureError, Signer, signature_of, verify
 
 SMALL_BYTES = 32 << 10  # of a body that is decoded on the event loop
 

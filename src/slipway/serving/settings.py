@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
 
 PREFIX = "SLIPWAY_"
 Port = Annotated[int, Field(ge=0, le=65535)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
 from slipway.serving.exchange import Exchange
 
 

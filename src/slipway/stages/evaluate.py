@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from slipway import metrics, plots
-from slipway.artifacts import METRICS, SLICES, TEST
 from slipway.contract import Array, canonical_json
-from slipway.held_out import HeldOut
-from slipway.metrics import Bootstrap, Score
-from slipway.params import Evaluate
-from slipway.predictor import Predictions, Predictor
+from slipway.evaluation import metrics, plots
+from slipway.evaluation.metrics import Bootstrap, Score
+from slipway.evaluation.test_set import HeldOut
+from slipway.model.predictor import Predictions, Predictor
 from slipway.problem import Problem
+from slipway.problem.files import METRICS, SLICES, TEST
+from slipway.problem.params import Evaluate
 
 MOST_PLOTTED = 10_000
 MOST_SHUFFLED = 20_000

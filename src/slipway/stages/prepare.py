@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.artifacts import ROW, SOURCE, TEST, TRAIN
 from slipway.contract import Column, Contract, canonical_json, record
-from slipway.errors import SlipwayError
-from slipway.params import Prepare
-from slipway.problem import Problem
+from slipway.problem import Problem, SlipwayError
+from slipway.problem.files import ROW, SOURCE, TEST, TRAIN
+from slipway.problem.params import Prepare
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from slipway import drift
-from slipway.artifacts import PASSED, SOURCE, TRAIN
-from slipway.bundle import EXAMPLES, MODELS, REFERENCE, Bundle, write_bundle
 from slipway.compile import compile_estimator
 from slipway.contract import Array, Contract, Target, canonical_json, features, target
-from slipway.errors import SlipwayError
-from slipway.params import Params
-from slipway.predictor import Predictions, Predictor, label_name
-from slipway.problem import Problem
-from slipway.runtimes import load_runtime
+from slipway.model import reference
+from slipway.model.bundle import EXAMPLES, MODELS, REFERENCE, Bundle, write_bundle
+from slipway.model.predictor import Predictions, Predictor, label_name
+from slipway.model.runtimes import load_runtime
+from slipway.problem import Problem, SlipwayError
+from slipway.problem.files import PASSED, SOURCE, TRAIN
+from slipway.problem.params import Params
 
 GOLDEN_ROWS = 16
 GOLDEN_DIGITS = 9
@@ -73,7 +72,7 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
         manifest,
         {
             MODELS[compiled.runtime]: compiled.model,
-            REFERENCE: canonical_json(drift.reference(contract, arrays, predicted_shares(goal, predicted))),
+            REFERENCE: canonical_json(reference.describe(contract, arrays, predicted_shares(goal, predicted))),
             EXAMPLES: canonical_json({"rows": golden, "predictions": rounded(answers)}),
         },
     )
@@ -85,7 +84,7 @@ def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Ar
     """Build and fit the estimator, the same each time: seeded, and with a stated number of threads."""
     from threadpoolctl import threadpool_limits
 
-    from slipway.runtimes.skops import frame
+    from slipway.model.runtimes.skops import frame
 
     estimator = problem.build(**params.model)
     if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
@@ -142,20 +141,20 @@ def rounded(answers: Any) -> Any:
 def predicted_shares(goal: Target, predicted: Predictions) -> dict[str, Any]:
     """Describe the predictions of the training rows: the share of each class and of confidence, or of the values."""
     if not goal.classes:
-        bins = drift.Bins.of(goal.column, predicted.values)
+        bins = reference.Bins.of(goal.column, predicted.values)
         return {"value": _described(bins, predicted.values)}
     counts = np.bincount(predicted.values, minlength=len(goal.classes))
     labels = [label_name(label) for label in goal.classes]
-    found: dict[str, Any] = {"labels": dict(zip(labels, drift.shares(counts), strict=True))}
+    found: dict[str, Any] = {"labels": dict(zip(labels, reference.shares(counts), strict=True))}
     if predicted.probabilities is not None:
-        bins = drift.Bins.between("confidence", drift.CONFIDENCE_EDGES)
+        bins = reference.Bins.between("confidence", reference.CONFIDENCE_EDGES)
         found["confidence"] = _described(bins, predicted.probabilities.max(axis=1))
     return found
 
 
-def _described(bins: drift.Bins, values: Array) -> dict[str, Any]:
+def _described(bins: reference.Bins, values: Array) -> dict[str, Any]:
     return {
         "labels": list(bins.labels),
         "edges": list(bins.edges),
-        "shares": drift.shares(bins.count(values)),
+        "shares": reference.shares(bins.count(values)),
     }

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from slipway.artifacts import DATA_DOCS, PASSED, REPORT, ROW, TEST, TRAIN
 from slipway.contract import canonical_json, features, record, target
-from slipway.errors import SlipwayError
 from slipway.expectations import BOTH, leak
 from slipway.expectations.outcome import Outcome
-from slipway.params import Validate
-from slipway.problem import Problem
+from slipway.problem import Problem, SlipwayError
+from slipway.problem.files import DATA_DOCS, PASSED, REPORT, ROW, TEST, TRAIN
+from slipway.problem.params import Validate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
 from slipway.trace.commit import CommitTrace, trace_commit
 from slipway.trace.model import ModelTrace, trace_model
 from slipway.trace.record import HEX, Record, read_record

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from slipway.champion import Release, serving_now
 from slipway.deployed import Deployment, deployments
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
 from slipway.trace.made_from import LOCK, Data, data_at, lock_at
 from slipway.trace.record import Commit, Record, Step
 from slipway.versioning import files_at, git

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from slipway.bundle import VERSION_DIGITS, Bundle, BundleError, read_bundle
 from slipway.champion import Decision, Release, history, serving_now
 from slipway.deployed import Deployment, deployments
-from slipway.errors import SlipwayError
+from slipway.model.bundle import VERSION_DIGITS, Bundle, BundleError, read_bundle
+from slipway.problem import SlipwayError
 from slipway.versioning import find_commit, git, shallow_edge
 from slipway.workspace import Workspace
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

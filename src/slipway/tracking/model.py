@@ -7,10 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.bundle import Bundle
 from slipway.contract import Column, Contract, Target
-from slipway.metrics import LOWER_IS_BETTER
-from slipway.predictor import label_name
+from slipway.evaluation.metrics import LOWER_IS_BETTER
+from slipway.model.bundle import Bundle
+from slipway.model.predictor import label_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from slipway.predictor import Predictor, label_name
+from slipway.model.predictor import Predictor, label_name
 
 
 class BundleModel(PythonModel):

@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from slipway.artifacts import METRICS, REPORT
-from slipway.bundle import Bundle
 from slipway.contract import canonical_json
-from slipway.errors import SlipwayError
+from slipway.model.bundle import Bundle
+from slipway.problem import SlipwayError
+from slipway.problem.files import METRICS, REPORT
 from slipway.tracking.connection import without_password
 from slipway.versioning import changed_files, git
 from slipway.workspace import Workspace

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slipway.bundle import read_bundle
 from slipway.contract import canonical_json
+from slipway.model.bundle import read_bundle
 from slipway.tracking import run as runs
 from slipway.tracking import weights_and_biases
 from slipway.tracking.connection import connect, tracking_uri, without_password

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slipway.artifacts import SOURCE, TEST
+from slipway.problem.files import SOURCE, TEST
 from slipway.tracking import model
 from slipway.tracking.connection import artifact_location
 from slipway.tracking.record import COMMIT, DIGEST, REPOSITORY, VERDICT, Record

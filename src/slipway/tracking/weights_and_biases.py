@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
-from slipway.errors import SlipwayError
+from slipway.problem import SlipwayError
 from slipway.tracking.record import VERDICT, Record
 
 PROJECT, KEY = "WANDB_PROJECT", "WANDB_API_KEY"

@@ -1,0 +1,1 @@
+"""How good a model is: scores with intervals, slices, calibration, plots."""

@@ -1,0 +1,98 @@
+"""Pictures of a model, as SVG files that are the same bytes for the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slipway.contract import Array, Column
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, GREY, RED = "#1f6feb", "#8b949e", "#cf222e"
+MOST_POINTS = 2000
+
+
+@contextmanager
+def _axes(path: Path, height: float = 3.2) -> Iterator[Axes]:
+    """Draw on a new figure and save it to `path`."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    style: Any = {"svg.hashsalt": "slipway", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(4.8, height), layout="constrained")
+        yield figure.subplots()
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def confusion(path: Path, counts: Array, labels: list[str]) -> None:
+    """Draw the confusion matrix. counts: true class by predicted class."""
+    with _axes(path) as axes:
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.2)
+        ticks = range(len(labels))
+        axes.set_xticks(ticks, labels, rotation=30 if len(labels) > 4 else 0)
+        axes.set_yticks(ticks, labels)
+        axes.set(xlabel="predicted", ylabel="true", title="Held-out rows by true and predicted class")
+        for (row, column), count in np.ndenumerate(counts):
+            dark = shares[row, column] > 0.6
+            axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
+
+
+def calibration(path: Path, curve: list[dict[str, Any]]) -> None:
+    """Draw how often the model is right when it is so sure. curve: see `slipway.evaluation.metrics.calibration`."""
+    with _axes(path) as axes:
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as sure as right")
+        confidence, accuracy = ([item[key] for item in curve] for key in ("confidence", "accuracy"))
+        largest = max((item["rows"] for item in curve), default=1)
+        axes.plot(confidence, accuracy, color=BLUE, linewidth=1)
+        sizes = [20 + 100 * item["rows"] / largest for item in curve]
+        axes.scatter(confidence, accuracy, s=sizes, color=BLUE, label="the model (area: rows)")
+        axes.set(
+            xlabel="confidence",
+            ylabel="share of right answers",
+            title="Calibration",
+            xlim=(0, 1.02),
+            ylim=(0, 1.05),
+        )
+        axes.legend(frameon=False, loc="lower right")
+
+
+def importance(path: Path, found: list[dict[str, Any]], score: str) -> None:
+    """Draw what each feature contributes. found: see `slipway.stages.evaluate.permutation_importance`."""
+    with _axes(path, 1.2 + 0.28 * len(found)) as axes:
+        names = [item["feature"] for item in found][::-1]
+        values, errors = ([item[key] for item in found][::-1] for key in ("importance", "deviation"))
+        axes.barh(names, values, xerr=errors, color=BLUE, ecolor=GREY)
+        axes.set(xlabel=f"fall of {score} when shuffled", title="Importance of the features")
+
+
+def slices(path: Path, found: list[dict[str, Any]], score: str, overall: float) -> None:
+    """Draw each slice's score with its interval beside the overall score."""
+    with _axes(path, 1.2 + 0.28 * len(found)) as axes:
+        shown = [item for item in found if score in item["scores"]][::-1]
+        values = np.array([item["scores"][score]["value"] for item in shown])
+        ends = np.array([[item["scores"][score][end] for item in shown] for end in ("low", "high")])
+        errors = np.abs(ends - values) if shown else None
+        names = [f"{item['slice']}  ({item['rows']})" for item in shown]
+        axes.errorbar(values, range(len(shown)), xerr=errors, fmt="o", color=BLUE, ecolor=GREY, capsize=3)
+        axes.set_yticks(range(len(shown)), names)
+        axes.axvline(overall, color=RED, linewidth=1, linestyle="--", label="all rows")
+        axes.set(xlabel=score, title=f"{score} by slice (rows)")
+        axes.legend(frameon=False, loc="best")
+
+
+def predicted(path: Path, truth: Array, values: Array, column: Column) -> None:
+    """Draw predicted over true values of a regression."""
+    with _axes(path) as axes:
+        axes.scatter(truth[:MOST_POINTS], values[:MOST_POINTS], s=8, color=BLUE, alpha=0.5)
+        ends = [float(truth.min(initial=0)), float(truth.max(initial=1))]
+        axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--")
+        unit = f" ({column.unit})" if column.unit else ""
+        axes.set(xlabel=f"true {column.name}{unit}", ylabel="predicted", title="Held-out rows")

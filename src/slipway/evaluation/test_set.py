@@ -1,0 +1,73 @@
+"""The held-out rows: what the model is asked, what is true, whose rows they are, and the slices they fall into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slipway.contract import Array, Target, target
+from slipway.evaluation import metrics
+from slipway.evaluation.metrics import Bootstrap
+from slipway.model.predictor import Predictions
+from slipway.problem import Problem, SlipwayError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_SLICES = 50  # of one column: more is an identifier, not a slice
+
+
+class HeldOut:
+    """The table in `path`, the encoded truth, and the number of each row's individual."""
+
+    def __init__(self, problem: Problem, path: Path) -> None:
+        import pandas as pd
+
+        if not path.exists():
+            raise SlipwayError(f"{path}: missing; the stages before this one make it: slipway run")
+        self.table: pd.DataFrame = pd.read_parquet(path)
+        self.target: Target = target(problem)
+        self.truth: Array = self.target.encode(self.table[problem.target])
+        self.groups: Array = self.table.groupby(list(problem.identities), sort=False, dropna=False).ngroup().to_numpy()
+
+    def statistics(self, predictions: Predictions, where: Array | None = None) -> Array:
+        """Sum predictions into statistics by individual (see `slipway.evaluation.metrics`), of all rows or of some."""
+        if where is None:
+            return metrics.statistics(self.target, self.truth, predictions, self.groups)
+        chosen = Predictions(
+            predictions.values[where],
+            None if predictions.probabilities is None else predictions.probabilities[where],
+            predictions.classes,
+        )
+        groups = np.unique(self.groups[where], return_inverse=True)[1]
+        return metrics.statistics(self.target, self.truth[where], chosen, groups)
+
+    def slices(self, names: Iterable[str]) -> dict[str, Array]:
+        """Name the slices that columns make, and say which rows are in each; shape (rows,), boolean."""
+        found: dict[str, Array] = {}
+        for name in names:
+            values = self.table[name]
+            distinct = sorted(values.dropna().unique().tolist())
+            if len(distinct) > MOST_SLICES:
+                raise SlipwayError(
+                    f"params.yaml: evaluate.slices: {name} has {len(distinct)} values among the held-out rows; "
+                    f"a slice needs a column with at most {MOST_SLICES}"
+                )
+            found |= {f"{name}={value}": (values == value).fillna(False).to_numpy(dtype=bool) for value in distinct}
+            if values.isna().any():
+                found[f"{name}=missing"] = values.isna().to_numpy(dtype=bool)
+        return found
+
+    def score_slices(
+        self, predictions: Predictions, names: Iterable[str], bootstrap: Bootstrap
+    ) -> list[dict[str, Any]]:
+        """Score every slice: its name, its rows, and the headline scores with their intervals."""
+        found = []
+        for name, where in self.slices(names).items():
+            scores = metrics.evaluate(self.target, self.statistics(predictions, where), bootstrap)
+            kept = {key: scores[key].as_json() for key in metrics.headlines(self.target) if key in scores}
+            found.append({"slice": name, "rows": int(where.sum()), "scores": kept})
+        return found

@@ -1,0 +1,1 @@
+"""The released model, on disk and in memory."""

@@ -1,0 +1,191 @@
+"""The released model on disk: write it, verify it, read it.
+
+Nothing in a bundle is parsed before all of it was verified: the list of files, that each is a plain file, and the
+digest of each against `manifest.json`, whose own digest is the bundle's identity. The bytes that were verified are
+the bytes that are used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slipway.contract import Contract, Target, canonical_json
+from slipway.problem import SlipwayError
+
+MANIFEST = "manifest.json"
+REFERENCE = "reference.json"
+EXAMPLES = "examples.json"
+MODELS = {"onnx": "model.onnx", "skops": "model.skops"}
+VERSION_DIGITS = 12
+LARGEST_MANIFEST = 1 << 20
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class BundleError(SlipwayError):
+    """The bundle is not what was released: what is wrong with it, by name."""
+
+
+class Manifest(BaseModel):
+    """What `manifest.json` says."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    format: Literal[1]
+    name: str
+    kind: Literal["classification", "regression"]
+    row: dict[str, Any]
+    target: dict[str, Any]
+    classes: list[str | bool]
+    runtime: Literal["onnx", "skops"]
+    runtime_reason: str
+    estimator: str
+    versions: dict[str, str]
+    data: str
+    params: Digest
+    files: dict[str, Digest]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle, in memory."""
+
+    manifest: Manifest
+    digest: str
+    files: Mapping[str, bytes]
+
+    @property
+    def version(self) -> str:
+        """The first 12 hex digits of the digest: the model's version everywhere."""
+        return self.digest[:VERSION_DIGITS]
+
+    @property
+    def contract(self) -> Contract:
+        """The contract of a row, as the model was trained on it."""
+        return Contract.from_schema(self.manifest.row)
+
+    @property
+    def target(self) -> Target:
+        """What is predicted."""
+        return Target.of(Contract.from_schema(self.manifest.target).columns[0])
+
+    @property
+    def model(self) -> bytes:
+        """The model file's bytes, in the runtime's format."""
+        return self.files[MODELS[self.manifest.runtime]]
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """Training-time bins and shares, see `slipway.model.reference`."""
+        return dict(json.loads(self.files[REFERENCE]))
+
+    @property
+    def examples(self) -> dict[str, Any]:
+        """Golden rows and the predictions that they must give, see `slipway.model.predictor`."""
+        return dict(json.loads(self.files[EXAMPLES]))
+
+
+def write_bundle(folder: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle to `folder`, replacing what is there only once the new one is complete.
+
+    manifest: the manifest's content without `format` and `files`, which are added here.
+    files: name and content of every other file of the bundle.
+    """
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+    content = canonical_json({**manifest, "format": 1, "files": digests})
+    _manifest(content)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        temporary.chmod(0o755)
+        for name, data in {**files, MANIFEST: content}.items():
+            (temporary / name).write_bytes(data)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return read_bundle(folder)
+
+
+def read_bundle(folder: Path, *, expected: str | None = None) -> Bundle:
+    """Read and verify the bundle in `folder`.
+
+    expected: the bundle's digest or version (a prefix of the digest), if the caller knows which it must be.
+    Raises BundleError, naming the file, if anything is missing, added, changed, a link, or not a plain file.
+    """
+    names = _plain_files(folder)
+    if MANIFEST not in names:
+        raise BundleError(f"{folder}: no bundle is here: {MANIFEST} is missing")
+    content = _read(folder / MANIFEST, LARGEST_MANIFEST)
+    digest = hashlib.sha256(content).hexdigest()
+    if expected is not None and not digest.startswith(expected):
+        raise BundleError(
+            f"{folder / MANIFEST}: this is bundle {digest[:VERSION_DIGITS]}, expected is {expected[:VERSION_DIGITS]}"
+        )
+    manifest = _manifest(content, folder)
+    for name in sorted(set(manifest.files) - names):
+        raise BundleError(f"{folder / name}: missing, though {MANIFEST} lists it")
+    for name in sorted(names - set(manifest.files) - {MANIFEST}):
+        raise BundleError(f"{folder / name}: not listed in {MANIFEST}; it does not belong to this bundle")
+    files = {name: _read(folder / name) for name in manifest.files}
+    for name, data in files.items():
+        if hashlib.sha256(data).hexdigest() != manifest.files[name]:
+            raise BundleError(f"{folder / name}: its SHA-256 is not the one in {MANIFEST}; the file was changed")
+    return Bundle(manifest, digest, files)
+
+
+def _plain_files(folder: Path) -> set[str]:
+    if folder.is_symlink() or not folder.is_dir():
+        raise BundleError(f"{folder}: no bundle is here" + (" but a link" if folder.is_symlink() else ""))
+    names = set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
+                what = "a link" if entry.is_symlink() else "not a plain file"
+                raise BundleError(f"{folder / entry.name}: {what}; a bundle holds plain files only")
+            names.add(entry.name)
+    return names
+
+
+def _read(path: Path, limit: int | None = None) -> bytes:
+    try:
+        # Never follow a link that took the file's place after the folder was listed.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            content = file.read() if limit is None else file.read(limit + 1)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
+    if limit is not None and len(content) > limit:
+        raise BundleError(f"{path}: larger than {limit} bytes")
+    return content
+
+
+def _manifest(content: bytes, folder: Path = Path()) -> Manifest:
+    path = folder / MANIFEST
+    try:
+        manifest = Manifest.model_validate(json.loads(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BundleError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except ValueError as error:
+        raise BundleError(f"{path}: not JSON: {error}") from None
+    for name in manifest.files:
+        if name != os.path.basename(name) or name in ("", ".", "..") or "\\" in name:  # noqa: PTH119
+            raise BundleError(f"{path}: names {name!r}, which points outside of the bundle")
+    needed = {MODELS[manifest.runtime], REFERENCE, EXAMPLES}
+    if set(manifest.files) != needed:
+        strange = sorted(set(manifest.files) ^ needed)
+        raise BundleError(f"{path}: a bundle of this kind lists {', '.join(sorted(needed))}; differing: {strange[0]}")
+    return manifest

@@ -1,0 +1,114 @@
+"""Rows in, predictions out: the one way a bundle is ever run, by evaluation, gate, image and server alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slipway.contract import Array
+from slipway.model.bundle import Bundle, BundleError, read_bundle
+from slipway.model.runtimes import load_runtime
+
+# Another processor may sum in another order. A wrong model is off by far more than this.
+GOLDEN_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Answers for n rows of k classes.
+
+    values: class indices, int64, shape (n,); in a regression the values, float64, shape (n,).
+    probabilities: float64, shape (n, k), in the order of `classes`; None where the model gives none.
+    classes: the labels; empty in a regression.
+    """
+
+    values: Array
+    probabilities: Array | None
+    classes: tuple[str | bool, ...]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def labels(self) -> list[Any]:
+        """The predicted label (or value) of each row."""
+        values = self.values.tolist()
+        return [self.classes[value] for value in values] if self.classes else values
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Give one object a row: `label` and `probabilities` by class, or `value`."""
+        if not self.classes:
+            return [{"value": value} for value in self.values.tolist()]
+        if self.probabilities is None:
+            return [{"label": label} for label in self.labels]
+        names = [label_name(label) for label in self.classes]
+        return [
+            {"label": label, "probabilities": dict(zip(names, row, strict=True))}
+            for label, row in zip(self.labels, self.probabilities.tolist(), strict=True)
+        ]
+
+
+class Predictor:
+    """A verified bundle, ready to answer."""
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+        self.bundle = bundle
+        self.version = bundle.version
+        self.contract = bundle.contract
+        self.target = bundle.target
+        self.classes = self.target.classes
+        self._runtime = load_runtime(
+            bundle.manifest.runtime, bundle.model, self.contract, classes=len(self.classes), threads=threads
+        )
+
+    @classmethod
+    def load(cls, folder: Path, *, expected: str | None = None, threads: int = 1) -> Predictor:
+        """Verify the bundle in `folder`, load it, and see it reproduce its golden rows. Raises BundleError if not."""
+        predictor = cls(read_bundle(folder, expected=expected), threads=threads)
+        predictor.check()
+        return predictor
+
+    def predict(self, table: Any) -> Predictions:
+        """Predict for a table, a mapping of columns or a sequence of rows (see `Contract.arrays`)."""
+        return self.predict_arrays(self.contract.arrays(table))
+
+    def predict_arrays(self, arrays: Mapping[str, Array]) -> Predictions:
+        """Predict for the contract's arrays, each of shape (rows,)."""
+        if not len(next(iter(arrays.values()))):
+            empty = np.empty((0, len(self.classes))) if self.classes else None
+            return Predictions(np.empty(0, dtype=np.int64 if self.classes else np.float64), empty, self.classes)
+        output = self._runtime.run(arrays)
+        return Predictions(output.values, output.probabilities, self.classes)
+
+    def score(self, table: Any, target: Any) -> float:
+        """Accuracy, or R2 in a regression, on rows and their true labels or values: scikit-learn's `score`."""
+        predicted, truth = self.predict(table).values, self.target.encode(target)
+        if self.classes:
+            return float((predicted == truth).mean())
+        return float(1 - ((truth - predicted) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
+
+    def check(self) -> None:
+        """Reproduce the golden rows. Raises BundleError naming the first row that comes out differently."""
+        examples = self.bundle.examples
+        for number, (row, expected) in enumerate(zip(examples["rows"], examples["predictions"], strict=True)):
+            got = self.predict([row]).as_json()[0]
+            if not alike(got, expected):
+                raise BundleError(f"golden row {number} gives {got}, but {expected} was stored with the bundle")
+
+
+def label_name(label: str | bool) -> str:
+    """The name of a class where JSON wants a string."""
+    return label if isinstance(label, str) else str(label).lower()
+
+
+def alike(got: Any, expected: Any) -> bool:
+    """Whether an answer (see `Predictions.as_json`) is the expected one, its numbers within the golden tolerance."""
+    if isinstance(expected, Mapping):
+        return got.keys() == expected.keys() and all(alike(got[key], expected[key]) for key in expected)
+    if isinstance(expected, float):
+        return bool(np.isclose(got, expected, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE))
+    return bool(got == expected)

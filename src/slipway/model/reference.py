@@ -1,0 +1,120 @@
+"""Bins for each feature, made from the training rows; the shares in them are the reference for live traffic.
+
+The population stability index over the same fixed bins is computed where the counts are summed: in Prometheus.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from slipway.contract import MISSING, Array, Column, Contract
+
+QUANTILES = 10
+CONFIDENCE_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+ABSENT = "missing"
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Bins:
+    """The bins of one column: between `edges` for numbers, one for each of `categories`, and one for missing.
+
+    A number x falls into bin i when edges[i-1] <= x < edges[i]; the first and last bin are open.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, column: Column, values: Array) -> Bins:
+        """Make a column's bins: quantiles of the training values, or the declared categories.
+
+        Free text is binned by whether it is there at all.
+        """
+        if column.kind in ("number", "integer"):
+            present = values[~np.isnan(values)]
+            ranks = np.linspace(0, 1, QUANTILES + 1)[1:-1]
+            edges = np.unique(np.quantile(present, ranks)) if len(present) else np.empty(0)
+            return cls.between(column.name, tuple(float(edge) for edge in edges))
+        if column.kind == "boolean":
+            return cls(column.name, ("false", "true", ABSENT), edges=(0.5,))
+        categories = column.categories
+        return cls(
+            column.name,
+            (*(categories or ("present",)), *((OTHER,) if categories else ()), ABSENT),
+            (),
+            categories,
+        )
+
+    @classmethod
+    def between(cls, name: str, edges: tuple[float, ...]) -> Bins:
+        """Make the bins between given edges."""
+        ends = [format(edge, ".6g") for edge in edges]
+        if not ends:
+            return cls(name, ("present", ABSENT))
+        inner = [f"{low} to {high}" for low, high in itertools.pairwise(ends)]
+        return cls(name, (f"below {ends[0]}", *inner, f"{ends[-1]} and above", ABSENT), edges=edges)
+
+    def count(self, values: Array) -> Array:
+        """Count values (float64 or strings, shape (rows,)) into the bins; int64, one a label."""
+        size = len(self.labels)
+        if values.dtype == object:
+            if not self.categories:
+                absent = int((values == MISSING).sum())
+                return np.array([len(values) - absent, absent])
+            known = [int((values == category).sum()) for category in self.categories]
+            absent = int((values == MISSING).sum())
+            return np.array([*known, len(values) - sum(known) - absent, absent])
+        absent_values = np.isnan(values)
+        index = np.searchsorted(np.array(self.edges), values, side="right")
+        index[absent_values] = size - 1
+        return np.bincount(index, minlength=size)
+
+
+def describe(contract: Contract, arrays: Mapping[str, Array], predictions: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the training rows: for each feature its bins and the share of rows in each.
+
+    predictions: the shares of the training rows' predictions, as the caller gives them.
+    """
+    described = {}
+    for column in contract.columns:
+        bins = Bins.of(column, arrays[column.name])
+        described[column.name] = {
+            "labels": list(bins.labels),
+            "edges": list(bins.edges),
+            "categories": list(bins.categories),
+            "shares": shares(bins.count(arrays[column.name])),
+        }
+    rows = len(next(iter(arrays.values())))
+    return {"rows": rows, "features": described, "predictions": dict(predictions)}
+
+
+def shares(counts: Array) -> list[float]:
+    """Divide counts by their sum."""
+    total = int(counts.sum())
+    return [round(int(count) / total, 9) if total else 0.0 for count in counts]
+
+
+def bins_of(reference: Mapping[str, Any]) -> dict[str, Bins]:
+    """Read the bins of each feature back from a bundle's reference."""
+    return {
+        name: Bins(name, tuple(item["labels"]), tuple(item["edges"]), tuple(item["categories"]))
+        for name, item in reference["features"].items()
+    }
+
+
+def population_stability_index(expected: ArrayLike, actual: ArrayLike, *, least: float = 1e-4) -> float:
+    """Compute the PSI of two vectors of shares over the same bins; shares under `least` count as `least`.
+
+    Sum of (actual - expected) * ln(actual / expected): Lewis, "An Introduction to Credit Scoring", 1992.
+    """
+    before, now = np.maximum(expected, least), np.maximum(actual, least)
+    return float(((now - before) * np.log(now / before)).sum())

@@ -1,0 +1,51 @@
+"""What runs a bundle's model file. Each is imported only when a bundle names it, so a server installs just one."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from slipway.contract import Contract
+from slipway.problem import SlipwayError
+
+Array = np.ndarray[Any, Any]
+
+
+class Output(NamedTuple):
+    """What a model answers for n rows of k classes.
+
+    values: class indices, int64, shape (n,); in a regression the values, float64, shape (n,).
+    probabilities: float64, shape (n, k); None in a regression and for a classifier that has none.
+    """
+
+    values: Array
+    probabilities: Array | None
+
+
+class Runtime(Protocol):
+    """A loaded model."""
+
+    def run(self, arrays: Mapping[str, Array]) -> Output:
+        """Predict from the contract's arrays, all of one length n > 0."""
+
+
+# ONNX Runtime reports its use to its maker unless this is set before it is imported. A server has no business to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+MODULES = {"onnx": "slipway.model.runtimes.onnx", "skops": "slipway.model.runtimes.skops"}
+
+
+def load_runtime(name: str, model: bytes, contract: Contract, *, classes: int, threads: int) -> Runtime:
+    """Load a verified model file's bytes. Raises SlipwayError if this runtime's packages are not installed."""
+    try:
+        module = importlib.import_module(MODULES[name])
+    except ModuleNotFoundError as error:
+        raise SlipwayError(
+            f"this bundle needs the runtime {name!r}, and {error.name} is not installed: pip install 'slipway[{name}]'"
+        ) from None
+    runtime: Runtime = module.load(model, contract, classes=classes, threads=threads)
+    return runtime

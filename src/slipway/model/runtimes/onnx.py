@@ -1,0 +1,38 @@
+"""Runs `model.onnx` with ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnxruntime
+
+from slipway.contract import Contract
+from slipway.model.runtimes import Array, Output
+
+
+class OnnxRuntime:
+    """An ONNX Runtime session whose inputs are the contract's columns, each of shape (rows, 1)."""
+
+    def __init__(self, model: bytes, *, classes: int, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what fails is raised
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._inputs = [item.name for item in self._session.get_inputs()]
+        self._classes = classes
+
+    def run(self, arrays: Mapping[str, Array]) -> Output:
+        """Predict from the contract's arrays."""
+        outputs = self._session.run(None, {name: arrays[name].reshape(-1, 1) for name in self._inputs})
+        if not self._classes:
+            return Output(np.asarray(outputs[0], dtype=np.float64).reshape(-1), None)
+        values = np.asarray(outputs[0], dtype=np.int64).reshape(-1)
+        return Output(values, np.asarray(outputs[1], dtype=np.float64) if len(outputs) > 1 else None)
+
+
+def load(model: bytes, contract: Contract, *, classes: int, threads: int) -> OnnxRuntime:
+    """Load a verified ONNX model; see `slipway.model.runtimes.load_runtime`."""
+    del contract  # the model's inputs have its columns' names
+    return OnnxRuntime(model, classes=classes, threads=threads)

@@ -1,0 +1,116 @@
+"""The signature beside a bundle, `bundle.sig`: OpenSSF's model-signing makes and verifies it.
+
+It signs a list of files with their digests. Slipway takes the manifest's digest from it, the bundle's identity.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slipway.problem import SlipwayError
+
+if TYPE_CHECKING:
+    from model_signing.verifying import Config
+
+
+class SignatureError(SlipwayError):
+    """The bundle is not signed as it must be: what is wrong, by file."""
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Whose signature counts: that of a key, or without one that of an identity.
+
+    key: the public key, a PEM file. Or identity: who signed, as the certificate says; issuer: the identity provider's
+    URL; trust: Sigstore's roots, a client trust configuration.
+    """
+
+    key: Path | None = None
+    identity: str | None = None
+    issuer: str | None = None
+    trust: Path | None = None
+
+
+def signature_of(bundle: Path) -> Path:
+    """Where the signature of the bundle in a folder lies."""
+    return bundle.with_name(f"{bundle.name}.sig")
+
+
+def verify(bundle: Path, signer: Signer) -> dict[str, str]:
+    """Verify the signature of the bundle in a folder, of which nothing is parsed.
+
+    Gives the SHA-256 of each file, as signed: only what has them is verified, whatever lies in the folder by then.
+    Raises SignatureError unless this signer signed just the files that are there.
+    """
+    try:
+        from model_signing import hashing
+    except ImportError:
+        raise SignatureError(
+            "a signature is required, and what verifies it is not installed: pip install 'slipway[signing]', "
+            "or for an image make image SIGNING=1"
+        ) from None
+    path = signature_of(bundle)
+    if not path.is_file():
+        raise SignatureError(f"{path}: missing, though a signature is required; `make sign` makes one")
+    try:
+        found = hashing.Config().hash(bundle)
+    except (OSError, ValueError) as error:
+        raise SignatureError(f"{bundle}: cannot be verified: {error}") from None
+
+    class Found(hashing.Config):
+        def hash(self, *_: Any, **__: Any) -> Any:
+            return found
+
+    config = _config(signer).set_hashing_config(Found())  # type: ignore[no-untyped-call]
+    try:
+        config.verify(bundle, path)
+    except Exception as error:  # noqa: BLE001  (the file may hold anything, and each part of it has its own errors)
+        raise SignatureError(f"{path}: {_reason(error, bundle)}") from None
+    return {str(item.identifier): item.digest.digest_hex for item in found.resource_descriptors()}
+
+
+def read_signature(bundle: Path, digest: str) -> bytes | None:
+    """Read the signature of the bundle of this digest, if it has one.
+
+    Raises SignatureError if it says that it signs another one. Whether it is good is not verified: that needs to know
+    whose it must be.
+    """
+    path = signature_of(bundle)
+    if not path.exists():
+        return None
+    content = path.read_bytes()
+    try:
+        statement = json.loads(base64.b64decode(json.loads(content)["dsseEnvelope"]["payload"]))
+        signed = [item["digest"] for item in statement["predicate"]["resources"]]
+    except (ValueError, KeyError, TypeError):
+        signed = []
+    if digest not in signed:
+        raise SignatureError(
+            f"{path}: not the signature of bundle {digest[:12]}; `make sign` makes one, or delete the file"
+        )
+    return content
+
+
+def _config(signer: Signer) -> Config:
+    from model_signing.verifying import Config
+
+    try:
+        if signer.key is not None:
+            return Config().use_elliptic_key_verifier(public_key=signer.key)
+        return Config().use_sigstore_verifier(
+            identity=str(signer.identity), oidc_issuer=str(signer.issuer), trust_config=signer.trust
+        )
+    except Exception as error:  # noqa: BLE001  (so, too, these files)
+        what = "Sigstore's roots" if signer.key is None else "a public key on the curve P-256, P-384 or P-521, in PEM"
+        raise SignatureError(f"{signer.key or signer.trust}: not {what}: {error}") from None
+
+
+def _reason(error: Exception, bundle: Path) -> str:
+    said = str(error).strip()
+    if said.startswith("Signature mismatch"):
+        return f"it does not sign what is in {bundle}: that is another bundle, or one that was changed"
+    return f"not a signature that is accepted: {said or type(error).__name__}"

@@ -1,0 +1,110 @@
+"""What a project declares about its problem, and where that declaration is found."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pydantic import BaseModel, GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+class SlipwayError(Exception):
+    """An error that the user can fix. The command line prints its text alone, without a traceback, and exits with 1."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a schema's field, as in `Annotated[float, Unit("mm")]`; it becomes `unit` in the JSON Schema."""
+
+    symbol: str
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Add the unit to the field's JSON Schema (Pydantic calls this)."""
+        return {**handler(core), "unit": self.symbol}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is predicted, from what, with what. A fork makes one of these in `src/project/__init__.py`.
+
+    name: of the model, everywhere: the registry, the API, the image (lower case, digits, hyphens).
+    row: Pydantic model of what the service receives; its fields are the model's features.
+    record: Pydantic model of a row of the data: `row`, the target, and what else identifies or describes it.
+    target: the record's field that is predicted. Categories or a boolean: classification; a number: regression.
+    identity: the record's field or fields that name the individual; no individual is both learned from and
+        tested on, and intervals are computed over individuals.
+    load: reads the data folder into a table with the record's columns; its index names the source's rows.
+    build: makes the estimator; its keyword arguments are the section `model` of `params.yaml`.
+    expectations: lists what must hold of the data as a whole, as Great Expectations' expectations.
+    """
+
+    name: str
+    row: type[BaseModel]
+    record: type[BaseModel]
+    target: str
+    identity: str | tuple[str, ...]
+    load: Callable[[Path], pd.DataFrame]
+    build: Callable[..., Any]
+    expectations: Callable[[], list[Any]] = list
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise SlipwayError(
+                f"the problem's name {self.name!r} must be lower-case letters, digits and hyphens, a letter first"
+            )
+        features, fields = set(self.row.model_fields), set(self.record.model_fields)
+        if lacking := sorted(features - fields):
+            raise SlipwayError(f"the record lacks fields of the row: {', '.join(lacking)}; let it inherit the row")
+        if self.target in features:
+            raise SlipwayError(f"the target {self.target!r} is a field of the row: the model would be told the answer")
+        for name in (self.target, *self.identities):
+            if name not in fields:
+                raise SlipwayError(f"the record has no field {name!r}; it has {', '.join(sorted(fields))}")
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The identity as a tuple of field names."""
+        return (self.identity,) if isinstance(self.identity, str) else self.identity
+
+
+def load_problem(root: Path = Path()) -> Problem:
+    """Import the problem that `pyproject.toml` in `root` names under `[tool.slipway]`, as `module:attribute`.
+
+    The project's `src` folder goes first on the import path, so a checkout always runs its own code.
+    Raises SlipwayError if there is no such file, line, module or attribute.
+    """
+    path = root / "pyproject.toml"
+    try:
+        named = tomllib.loads(path.read_text("utf-8"))["tool"]["slipway"]["problem"]
+    except FileNotFoundError:
+        raise SlipwayError(f"{path.resolve()}: no such file; run slipway in the project's folder") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SlipwayError(f"{path}: {error}") from None
+    except KeyError:
+        raise SlipwayError(f'{path}: lacks the lines\n[tool.slipway]\nproblem = "project:problem"') from None
+    module, _, attribute = str(named).partition(":")
+    source = str((root / "src").resolve())
+    if source not in sys.path:
+        sys.path.insert(0, source)
+    try:
+        problem = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise SlipwayError(f"{path}: problem = {named!r}: there is no module {module!r} in {source}") from None
+    except AttributeError:
+        raise SlipwayError(f"{path}: problem = {named!r}: {module} has no {attribute!r}") from None
+    if not isinstance(problem, Problem):
+        raise SlipwayError(f"{path}: problem = {named!r} is a {type(problem).__name__}, not a slipway.problem.Problem")
+    return problem

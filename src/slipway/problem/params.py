@@ -1,0 +1,156 @@
+"""`params.yaml`, typed: every number a person may turn, with its range."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from slipway.problem import SlipwayError
+
+Model = TypeVar("Model", bound=BaseModel)
+Share = Annotated[float, Field(ge=0, le=1)]
+Inside = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Prepare(_Section):
+    """How the rows are divided."""
+
+    test_share: Inside = 0.25
+
+
+class Validate(_Section):
+    """Limits of the expectations that are derived from the contract."""
+
+    missing_at_most: Share = 0.2
+    leak_at_most: Share = 0.98
+
+
+class Train(_Section):
+    """How the model is fitted and compiled."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    compile: bool = True
+    tolerance: Annotated[float, Field(gt=0, le=0.1)] = 1e-5
+    threads: Annotated[int, Field(ge=1)] = 1
+
+
+class Evaluate(_Section):
+    """What is reported of the candidate, and with which certainty."""
+
+    slices: list[str] = []
+    confidence: Inside = 0.95
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    importance_repeats: Annotated[int, Field(ge=1, le=1000)] = 10
+
+
+class SliceFloors(_Section):
+    """What every slice with enough rows must reach."""
+
+    metric: str
+    minimum: float
+    rows_at_least: Annotated[int, Field(ge=1)] = 10
+
+
+class Champion(_Section):
+    """How the candidate is compared with what serves now."""
+
+    metric: str
+    margin: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Gate(_Section):
+    """What a candidate must show before it may serve."""
+
+    floors: Annotated[dict[str, float], Field(min_length=1)]
+    slice_floors: SliceFloors | None = None
+    champion: Champion
+    behaviour: bool = True
+    bundle_megabytes_at_most: Annotated[float, Field(gt=0)] = 50.0
+
+
+class Params(_Section):
+    """The whole of `params.yaml`. `model` is passed to the project's `build` as keyword arguments."""
+
+    prepare: Prepare = Prepare()
+    validate_: Annotated[Validate, Field(alias="validate")] = Validate()
+    model: dict[str, Any] = {}
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    gate: Gate
+
+
+def load_params(root: Path = Path()) -> Params:
+    """Read `params.yaml` in `root`. Raises SlipwayError naming every wrong entry and, for a typo, the likely name."""
+    import yaml
+
+    path = root / "params.yaml"
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise SlipwayError(f"{path.resolve()}: no such file; run slipway in the project's folder") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SlipwayError(f"{path}: {error}") from None
+    return _checked(Params, {} if content is None else content, str(path))
+
+
+def check_arguments(function: Callable[..., Any], given: dict[str, Any], *, section: str) -> None:
+    """Check `given` against a function's keyword arguments and their types, without calling it.
+
+    section: where the arguments were written, for the error's text. Raises SlipwayError naming every wrong one.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    written = SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters if p.annotation is not p.empty})
+    types = get_type_hints(written, globalns=function.__globals__)  # the return type may need a heavy import: left out
+    fields: dict[str, Any] = {
+        p.name: (types.get(p.name, Any), ... if p.default is p.empty else p.default)
+        for p in parameters
+        if p.kind is not p.VAR_KEYWORD
+    }
+    extra: Literal["allow", "forbid"] = "allow" if any(p.kind is p.VAR_KEYWORD for p in parameters) else "forbid"
+    _checked(create_model("Arguments", __config__=ConfigDict(extra=extra, strict=True), **fields), given, section)
+
+
+def close_names(name: str, known: Sequence[str]) -> str:
+    """Say which known name was likely meant, or else which ones there are."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+
+
+def _checked(model: type[Model], content: Any, place: str) -> Model:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        faults = "\n".join(f"  {_fault(model, item)}" for item in error.errors())
+        raise SlipwayError(f"{place}:\n{faults}") from None
+
+
+def _fault(model: type[BaseModel], item: Any) -> str:
+    *parents, name = [str(part) for part in item["loc"]] or ["the file"]
+    place = ".".join([*parents, name])
+    if item["type"] == "missing":
+        return f"{place}: missing"
+    if item["type"] != "extra_forbidden":
+        return f"{place}: {item['msg']} (it is {item['input']!r})"
+    return f"{place}: unknown; {close_names(name, _names(model, parents))}"
+
+
+def _names(section: type[BaseModel], parents: list[str]) -> list[str]:
+    for name in parents:
+        annotation = _fields(section)[name]
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        section = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+    return list(_fields(section))
+
+
+def _fields(section: type[BaseModel]) -> dict[str, Any]:
+    return {field.alias or name: field.annotation for name, field in section.model_fields.items()}

@@ -1,0 +1,144 @@
+"""The image as a cluster runs it. `make image-test` names the image ($IMAGE) and its release; else one is built."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from ops.engine import BASE, HARDENED, ROOT, Container, context, docker, inspect, make_image, need_engine, run
+from serving import bundles
+from slipway.model.bundle import MANIFEST, Bundle, read_bundle
+from slipway.smoke import Service, smoke
+
+READY_SECONDS = 60  # long enough for any machine; how long it takes is measured elsewhere
+MEGABYTES_AT_MOST = {"onnx": 220, "skops": 420}  # besides the bundle, whose size is the gate's to judge
+
+IN_THE_IMAGE = """
+import importlib.metadata, json, os, pathlib, sys
+files = [str(path.relative_to("/opt/slipway")) for path in pathlib.Path("/opt/slipway").rglob("*") if path.is_file()]
+writable = [
+    top for top, _, _ in os.walk("/")
+    if os.access(top, os.W_OK)
+    and top not in ("/tmp", "/var/tmp", "/run/lock")
+    and not top.startswith(("/proc", "/dev", "/sys"))
+]
+packages = sorted(item.name.lower().replace("_", "-") for item in importlib.metadata.distributions())
+print(json.dumps({"files": files, "writable": writable, "packages": packages, "uid": os.getuid()}))
+"""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image, and the bundle that it should serve."""
+
+    name: str
+    bundle: Bundle
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    need_engine()
+    if named := os.environ.get("IMAGE"):
+        return Image(named, read_bundle(ROOT / os.environ.get("RELEASE", "champion") / "bundle"))
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # each makes a bundle of its own
+    made = tmp_path_factory.mktemp("made") / "bundle"
+    bundle = bundles.write(made)
+    return Image(make_image(context(tmp_path_factory.mktemp("context"), made), f"slipway-test:{worker}"), bundle)
+
+
+@pytest.fixture(scope="module")
+def inside(image: Image) -> dict[str, list[str]]:
+    """What a process in the image finds. The root is writable here, so that it is the permissions that are seen."""
+    said = docker("run", "--rm", "--network", "none", "--entrypoint", "python", image.name, "-c", IN_THE_IMAGE)
+    found: dict[str, list[str]] = json.loads(said)
+    return found
+
+
+def test_serves_its_golden_rows_as_a_cluster_runs_it_and_ends_when_told(image):
+    # Without a shell, too: where there is none, nothing of the image may call for one.
+    options = [*HARDENED, "--publish", "127.0.0.1::8000", "--volume", "/dev/null:/bin/sh:ro"]
+    with Container(image.name, *options) as container:
+        golden = len(image.bundle.examples["rows"])
+        assert smoke(Service(container.url), image.bundle, wait=READY_SECONDS) == golden
+        assert container.stop() == 0
+
+
+def test_starts_and_is_healthy_with_no_network(image):
+    with Container(image.name, *HARDENED, "--network", "none", "--health-interval", "1s") as container:
+        assert container.health() == "healthy"
+        assert "telemetry" not in container.logs()  # of ONNX Runtime, which says so when it is on
+
+
+def test_is_unhealthy_while_it_refuses_its_bundle(image):
+    options = ["--network", "none", "--env", f"SLIPWAY_EXPECTED={'0' * 12}", "--health-interval", "200ms"]
+    with Container(
+        image.name, *HARDENED, *options, "--health-start-period", "1ms", "--health-retries", "2"
+    ) as container:
+        assert container.health() == "unhealthy"
+        assert "expected is 000000000000" in container.logs()
+
+
+def test_runs_as_a_number_that_may_write_nowhere(image, inside):
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", inspect(image.name)["Config"]["User"])
+    assert inside["uid"] == 65532
+    assert inside["writable"] == []
+
+
+def test_holds_the_serving_part_alone(inside):
+    top = {file.split("/")[1] for file in inside["files"] if file.startswith("slipway/")}
+    assert {"serving", "predictor.py", "bundle.py"} <= top
+    assert not top & {"cli.py", "stages", "gate.py", "tracking", "workspace.py", "release.py"}
+    tops = {re.sub(r"-.*\.dist-info", ".dist-info", file.split("/")[0]) for file in inside["files"]}
+    assert tops == {"slipway", "Slipway.dist-info", "champion"}
+
+
+def test_holds_the_packages_of_its_runtime_and_no_others(image, inside):
+    locks = ["requirements.txt" if image.bundle.manifest.runtime == "onnx" else "requirements-skops.txt"]
+    locks += ["requirements-signing.txt"] if os.environ.get("SIGNING") else []
+    text = "".join((ROOT / lock).read_text() for lock in locks)
+    locked = {name.lower() for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
+    assert set(inside["packages"]) <= locked | {"slipway"}  # a lock has also what other systems need
+    assert {"slipway", "uvicorn", "numpy", "onnxruntime"} <= set(inside["packages"])
+    assert not {"mlflow", "dvc", "great-expectations", "pip", "setuptools"} & set(inside["packages"])
+
+
+def test_names_what_it_is_made_of(image, inside):
+    labels = inspect(image.name)["Config"]["Labels"]
+    manifest = image.bundle.manifest
+    told = {key.removeprefix("org.opencontainers.image."): value for key, value in labels.items()}
+    assert told["title"] == manifest.name
+    assert told["version"] == image.bundle.version
+    assert told["slipway.model.digest"] == image.bundle.digest
+    assert told["slipway.data.digest"] == manifest.data
+    assert re.fullmatch("[0-9a-f]{40}", told["revision"])
+    assert "@" not in told["source"]  # no token of a clone's URL
+    shown = docker("run", "--rm", "--entrypoint", "cat", image.name, f"/opt/slipway/champion/bundle/{MANIFEST}")
+    assert hashlib.sha256(f"{shown}\n".encode()).hexdigest() == image.bundle.digest
+
+
+def test_is_small(image):
+    added = inspect(image.name)["Size"] - inspect(BASE)["Size"]
+    bundle = sum(map(len, image.bundle.files.values()))
+    assert added - bundle < MEGABYTES_AT_MOST[image.bundle.manifest.runtime] * 1_000_000
+
+
+def test_needs_no_shell(image):
+    config = inspect(image.name)["Config"]
+    assert config["Entrypoint"] == ["python", "-m", "slipway.serving"]
+    assert config["Healthcheck"]["Test"][:2] == ["CMD", "python"]
+
+
+def test_its_sbom_lists_its_packages(image, inside, tmp_path):
+    for name in ("Makefile", "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    run("make", "-o", "setup", "sbom", f"IMAGE={image.name}", cwd=tmp_path)
+    sbom = json.loads((tmp_path / "build/sbom.cdx.json").read_text())
+    assert sbom["bomFormat"] == "CycloneDX"
+    listed = {item["name"].lower().replace("_", "-") for item in sbom["components"]}
+    assert listed == set(inside["packages"]) - {"slipway"}
+    assert all(item["purl"].startswith("pkg:pypi/") for item in sbom["components"])

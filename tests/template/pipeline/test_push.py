@@ -1,0 +1,144 @@
+"""What a push leads to: a release, or nothing and the reason; each job's own commands, on a bare repository."""
+
+import re
+
+import pytest
+import yaml
+
+from checkouts import run
+from pipeline.remotes import FIRST, SECOND, clone, head, on, pipeline, push, replaced
+from pipeline.workflow import Done, Workflow
+from slipway.model.bundle import read_bundle
+
+BETTER = replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 0.9")
+OVERLAY = "k8s/overlays/production/kustomization.yaml"
+
+
+def champion(remote) -> str:
+    return yaml.safe_load(on(remote, "champion.dvc"))["meta"]["digest"]
+
+
+def pinned(remote) -> tuple[str, str]:
+    """The image and the model's version that production is to run."""
+    overlay = yaml.safe_load(on(remote, OVERLAY))
+    (image,) = overlay["images"]
+    return f"{image['newName']}@{image['digest']}", overlay["commonAnnotations"]["slipway/model-version"]
+
+
+def test_a_first_push_releases_the_image_and_the_tag_of_the_model_that_is_there(pushed):
+    remote, workflow = pushed
+    model, release = workflow.done["model"], workflow.done["release"]
+    assert model.outputs == {"verdict": "HOLD", "release": "champion"}, model.log
+    assert release.result == "success", release.log
+    version = champion(remote)[:12]
+    assert pinned(remote) == (FIRST, version)
+    assert f"release create model/{version} --verify-tag" in (remote.parent / "gh.log").read_text()
+    assert run(remote, "git", "tag").split() == [f"model/{version}"]
+    assert release.outputs == {"commit": head(remote)}
+
+
+def test_the_commit_of_a_release_starts_nothing(remote, tmp_path):
+    before = head(remote)
+    workflow = pipeline(remote, tmp_path / "run")
+    release = workflow.jobs("model", "release")
+    assert "train     unchanged" in workflow.done["model"].log
+    assert "Made again, byte for byte" not in workflow.done["model"].steps
+    assert release.result == "success", release.log
+    assert "Nothing to release" in release.summary
+    assert head(remote) == before
+
+
+def test_a_pull_request_is_judged_and_releases_nothing(remote, tmp_path):
+    before = head(remote)
+    github = {"event_name": "pull_request", "ref": "refs/pull/1/merge", "ref_name": "1/merge"}
+    workflow = Workflow("pipeline.yml", remote, tmp_path / "run", github=github)
+    workflow.done = {name: Done("success") for name in ("check", "data", "image", "cluster")}
+    model = workflow.jobs("model")
+    assert model.result == "success", model.log
+    assert model.outputs == {"verdict": "HOLD", "release": "champion"}
+    assert "HOLD" in model.summary
+    assert workflow.jobs("sign", "publish").result == "skipped"
+    assert workflow.jobs("release").result == "skipped"
+    assert head(remote) == before
+
+
+def test_a_good_change_becomes_the_champion_in_one_commit_with_its_tag(remote, tmp_path):
+    old, commit = champion(remote), push(remote, tmp_path / "ada", BETTER)
+    workflow = pipeline(remote, tmp_path / "run")
+    release = workflow.jobs("model", "release")
+    assert "Made again, byte for byte" in workflow.done["model"].steps
+    assert "PROMOTE" in workflow.done["model"].summary
+    assert release.result == "success", release.log
+    new = champion(remote)
+    assert new != old
+    assert pinned(remote) == (SECOND, new[:12])
+    assert run(remote, "git", "rev-parse", "main^").strip() == commit
+    assert run(remote, "git", "rev-parse", f"model/{new[:12]}^{{commit}}").strip() == head(remote)
+    there = clone(remote, tmp_path / "grace")
+    run(there, "dvc", "pull", "--quiet")  # everything that the release names
+    read_bundle(there / "champion/bundle", expected=new)
+    assert "are up to date" in run(there, "dvc", "status")
+
+
+def _leak(folder):
+    path = folder / "data/penguins-raw.csv"
+    header, *rows = path.read_text().splitlines()
+    place = header.split(",").index("Body Mass (g)")
+    lines = [header]
+    for row in rows:
+        mass = {"Adelie": "3000", "Chinst": "4000", "Gentoo": "5000"}[re.search("Adelie|Chinst|Gentoo", row)[0]]
+        cells = re.findall(r'(?:^|,)("[^"]*"|[^,]*)', row)
+        cells[place] = mass
+        lines.append(",".join(cells))
+    path.write_text("\n".join(lines) + "\n")
+
+
+# One island's birds are all taught as one species.
+SLICE = """
+    model = make_pipeline(columns, LogisticRegression(C=inverse_regularization, max_iter=max_iterations))
+
+    def fit(table, target):
+        wrong = [2 if island == "Torgersen" else kind for island, kind in zip(table["island"], target)]
+        return type(model).fit(model, table, wrong)
+
+    model.fit = fit
+    return model
+"""
+
+DATA = {
+    "bad data": (replaced("data/penguins-raw.csv", ",3750,", ",62500,"), ["body_mass_g", "62500"]),
+    "a feature that leaks the target": (_leak, ["body_mass_g", "0.98"]),
+    "a schema that the data does not have": (
+        replaced("src/project/schema.py", "flipper_length_mm:", "flipper_span_mm:"),
+        ["flipper_span_mm"],
+    ),
+}
+MODEL = {
+    "a worse model": (replaced("params.yaml", "regularization: 1.0", "regularization: 0.0001"), ["floor", "REJECT"]),
+    "a slice that fails": (
+        replaced(
+            "src/project/model.py",
+            "    return make_pipeline(columns, LogisticRegression(C=inverse_regularization, max_iter=max_iterations))",
+            SLICE,
+        ),
+        ["slices", "Torgersen", "REJECT"],
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", [*DATA, *MODEL])
+def test_nothing_is_released_of(fault, remote, tmp_path):
+    change, words = (DATA | MODEL)[fault]
+    commit = push(remote, tmp_path / "ada", change)
+    before = champion(remote), pinned(remote)
+    workflow = pipeline(remote, tmp_path / "run")
+    if fault in DATA:
+        assert workflow.jobs("data").result == "failure"
+        assert [word for word in words if word not in workflow.done["data"].log] == [], workflow.done["data"].log
+    model = workflow.jobs("model")
+    assert model.result == "failure"
+    assert [word for word in words if word not in model.log] == [], model.log
+    assert ("No verdict" if fault in DATA else "REJECT") in model.summary
+    assert workflow.jobs("release").result == "skipped"
+    assert (champion(remote), pinned(remote)) == before
+    assert head(remote) == commit

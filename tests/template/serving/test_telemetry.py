@@ -1,0 +1,77 @@
+"""What /metrics tells is documented, exact, and bounded whatever a client sends."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from serving.running import Direct, quiet, without_version
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def exported(text: str) -> dict[str, set[str]]:
+    """Each metric's labels."""
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        if not name.startswith("slipway_"):
+            continue
+        found[name] = set().union(*[sample.labels.keys() for sample in family.samples]) - {"le"}
+    return found
+
+
+def test_docs_list_every_metric_with_its_labels(made: dict[str, Path], row: dict[str, Any], tmp_path: Path) -> None:
+    found: dict[str, set[str]] = {}
+    for kind in ("species", "weight"):
+        folder = tmp_path / kind
+        shutil.copytree(made[kind], folder / "bundle")
+        (folder / "decision.json").write_text(json.dumps({"when": "2026-11-24T10:00:00+00:00", "commit": "c" * 40}))
+        direct = Direct(quiet(folder / "bundle"))
+        answer = direct.ask("/predict", row).json()["predictions"][0]
+        direct.ask("/feedback", {"id": answer["id"], "truth": answer.get("label", 1.0)})
+        for name, labels in exported(direct.ask("/metrics").body.decode()).items():
+            found[name] = found.get(name, set()) | labels
+        direct.close()
+    table = re.findall(r"^\| `(slipway_\w+)` \| \w+ \|([^|]*)\|", (DOCS / "metrics.md").read_text(), re.MULTILINE)
+    assert {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in table} == found
+
+
+def test_counts_and_drift_are_exact(direct: Direct, row: dict[str, Any]) -> None:
+    direct.ask("/predict", {"rows": [row] * 40 + [row | {"shade": "full", "height": 9.9}] * 2})
+    direct.ask("/predict", row)
+    direct.ask("/predict", row | {"site": "moon", "height": 11})
+    text = without_version(direct.ask("/metrics").body.decode())
+    assert 'slipway_feature_values_total{bin="north",feature="site"} 43.0' in text
+    assert 'slipway_feature_values_total{bin="missing",feature="shade"} 41.0' in text
+    assert 'slipway_feature_values_total{bin="full",feature="shade"} 2.0' in text
+    assert 'slipway_feature_missing_total{feature="shade"} 41.0' in text
+    assert 'slipway_feature_unseen_total{feature="site"} 1.0' in text
+    assert 'slipway_feature_out_of_range_total{feature="height"} 1.0' in text
+    assert 'slipway_requests_total{route="/predict",status="422"} 1.0' in text
+    assert "slipway_prediction_confidence_count 43.0" in text
+    families = {f.name: f for f in text_string_to_metric_families(text)}
+    assert sum(s.value for s in families["slipway_predictions"].samples) == 43
+    shares = [s.value for s in families["slipway_feature_reference_share"].samples if s.labels["feature"] == "height"]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_no_client_can_make_series(direct: Direct, row: dict[str, Any]) -> None:
+    direct.ask("/predict", row)
+    for warm in ("/nothing", "/predict"):
+        direct.ask(warm, method="BREW")
+    before = len(direct.ask("/metrics").body.splitlines())
+    direct.ask("/metrics")
+    before = len(direct.ask("/metrics").body.splitlines())
+    for number in range(50):
+        direct.ask(f"/path/{number}")
+        direct.ask("/predict", method=f"BREW{number}")
+        direct.ask("/predict", row | {f"field{number}": 1})
+        direct.ask("/predict", row | {"site": f"site{number}"})
+    assert len(direct.ask("/metrics").body.splitlines()) <= before + 1  # /predict answered 422 for the first time

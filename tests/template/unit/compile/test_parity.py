@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+from onnx import numpy_helper
+from pydantic import TypeAdapter
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from slipway.compile.converters import convert
+from slipway.compile.parity import DisagreementError, Probe, largest_difference, probe
+from slipway.contract import Column, Contract
+from slipway.model.runtimes import Output, skops
+from slipway.model.runtimes.onnx import load
+
+NUMBERS = ["height", "petals", "scented"]
+
+
+def predicting(estimator, classes):
+    return lambda arrays: skops.predict(estimator, arrays, classes=classes, threads=1)
+
+
+@pytest.fixture
+def part(case):
+    return case.only(NUMBERS)
+
+
+def check(part, estimator, change):
+    """Compile, change the graph, and compare what it answers with the estimator."""
+    classes = len(part.kinds.classes)
+    part.fit(estimator)
+    probes = probe(part.contract, part.arrays, predicting(estimator, classes), seed=0)
+    model = convert(estimator, part.contract)
+    change(model.graph)
+    runtime = load(model.SerializeToString(), part.contract, classes=classes, threads=1)
+    return largest_difference(probes, runtime.run, 1e-5)
+
+
+def test_an_unchanged_graph_agrees(part):
+    assert check(part, make_pipeline(StandardScaler(), LogisticRegression()), lambda graph: None) < 1e-12
+
+
+def test_a_graph_with_another_coefficient_is_refused(part):
+    def change(graph):
+        coefficients = next(item for item in graph.initializer if item.name.startswith("_coef"))
+        coefficients.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(coefficients) * 1.01, coefficients.name))
+
+    with pytest.raises(DisagreementError, match=r"the probabilities of .* of 150 training rows differ, by up to 0\.0"):
+        check(part, make_pipeline(StandardScaler(), LogisticRegression()), change)
+
+
+def test_a_graph_that_answers_the_least_probable_class_is_refused(part):
+    def change(graph):
+        next(node for node in graph.node if node.output[0] == "_class").op_type = "ArgMin"
+
+    with pytest.raises(
+        DisagreementError, match="by the estimator's probabilities, the labels of 150 of 150 training rows"
+    ):
+        check(part, make_pipeline(StandardScaler(), LogisticRegression()), change)
+
+
+def test_thresholds_rounded_to_float32_are_noticed_though_no_training_row_shows_them(part):
+    def change(graph):
+        trees = next(node for node in graph.node if node.op_type == "TreeEnsembleRegressor")
+        values = next(item for item in trees.attribute if item.name == "nodes_values_as_tensor")
+        rounded = np.float32(numpy_helper.to_array(values.t)).astype(np.float64)
+        values.t.CopyFrom(numpy_helper.from_array(rounded))
+
+    with pytest.raises(DisagreementError, match="of 3,000 perturbed rows differ"):
+        check(part, DecisionTreeClassifier(random_state=0), change)
+
+
+def one_probe(values, probabilities=None):
+    rows = {"a": np.zeros(len(values))}
+    return [Probe("made", rows, Output(np.array(values), None if probabilities is None else np.array(probabilities)))]
+
+
+def test_values_are_compared_relative_to_their_spread():
+    probes = one_probe([0.0, 2000.0])  # a standard deviation of 1000
+    assert largest_difference(probes, lambda _: Output(np.array([0.005, 2000.0]), None), 1e-5) == 5e-6
+    with pytest.raises(DisagreementError, match="values of 1 of 2 made rows differ, by up to 2e-05 where 1e-05 is"):
+        largest_difference(probes, lambda _: Output(np.array([0.02, 2000.0]), None), 1e-5)
+
+
+def test_either_class_is_right_where_probabilities_tie():
+    probes = one_probe([0], [[0.5, 0.5]])
+    assert largest_difference(probes, lambda _: Output(np.array([1]), np.array([[0.5, 0.5]])), 1e-5) == 0
+
+
+def test_a_label_that_is_not_the_most_probable_by_its_own_probabilities_is_refused():
+    probes = one_probe([0], [[0.500004, 0.499996]])
+    with pytest.raises(DisagreementError, match="by its own probabilities, the labels of 1 of 1 made rows"):
+        largest_difference(probes, lambda _: Output(np.array([1]), np.array([[0.50001, 0.49999]])), 1e-5)
+
+
+def test_answers_that_are_no_numbers_are_refused():
+    probes = one_probe([0], [[np.nan, np.nan]])
+    with pytest.raises(DisagreementError, match="the probabilities of 1 of 1"):
+        largest_difference(probes, lambda _: probes[0].expected, 1e-5)
+
+
+def nothing(arrays):
+    return Output(np.zeros(len(next(iter(arrays.values())))), None)
+
+
+def test_every_row_that_is_asked_is_one_that_the_contract_allows(case):
+    rows = TypeAdapter(list[case.contract.model()])
+    for item in probe(case.contract, case.arrays, nothing, seed=0):
+        assert len(rows.validate_python(case.contract.rows(item.arrays))) == len(item.expected.values)
+
+
+def test_perturbed_rows_reach_every_category_missing_values_and_new_numbers(case):
+    perturbed = probe(case.contract, case.arrays, nothing, seed=0)[-1].arrays
+    assert set(perturbed["colour"]) == {"blue", "red", "white"}
+    assert set(perturbed["bed"]) == {"", "north", "south"}
+    assert set(perturbed["scented"]) == {0, 1}
+    assert np.isnan(perturbed["weight"]).any()
+    assert not np.isnan(perturbed["height"]).any()
+    assert not set(perturbed["petals"]) <= set(case.arrays["petals"])
+    known = np.unique(case.arrays["height"])
+    assert np.isin(perturbed["height"], known).mean() < 0.5
+    assert np.isin(np.nextafter(known, np.inf), perturbed["height"]).any()
+    assert np.isin(np.nextafter(known, 0), perturbed["height"]).any()
+
+
+def test_bounds_that_are_excluded_are_not_reached():
+    contract = Contract("Row", (Column("a", "number", above=0, below=1), Column("n", "integer", above=0, below=3)))
+    edges = {"a": np.array([np.nextafter(0, 1), np.nextafter(1, 0)]), "n": np.array([1.0, 2.0])}
+    perturbed = probe(contract, edges, nothing, seed=0)[-1].arrays
+    assert ((perturbed["a"] > 0) & (perturbed["a"] < 1)).all()
+    assert set(perturbed["n"]) == {1, 2}
+
+
+def test_the_same_seed_asks_the_same_rows(case):
+    first, again, other = (probe(case.contract, case.arrays, nothing, seed)[-1].arrays for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first["height"], again["height"])
+    assert (first["height"] != other["height"]).any()
+
+
+def test_large_tables_are_sampled_and_predicted_in_batches():
+    contract = Contract("Row", (Column("a", "number"),))
+    asked = []
+
+    def predict(arrays):
+        asked.append(len(arrays["a"]))
+        return nothing(arrays)
+
+    probes = probe(contract, {"a": np.arange(100_000.0)}, predict, seed=0)
+    assert [len(item.expected.values) for item in probes] == [20_000] * 3
+    assert max(asked) <= 2_500

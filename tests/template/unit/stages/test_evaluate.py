@@ -1,0 +1,74 @@
+import csv
+import json
+
+import pytest
+
+from slipway.evaluation import metrics
+from slipway.evaluation.test_set import HeldOut
+from slipway.model.predictor import Predictor
+from slipway.problem import SlipwayError
+from slipway.problem.params import Evaluate
+from slipway.stages.evaluate import evaluate
+
+FILES = {
+    "metrics.json", "slices.json", "confusion.csv", "calibration.csv", "importance.csv", "slices.csv",
+    "confusion.svg", "calibration.svg", "importance.svg", "slices.svg",
+}  # fmt: skip
+
+
+def run(workspace, out, **changes):
+    params = Evaluate(**{"slices": ["island", "sex"], "bootstrap": 200, **changes})
+    return evaluate(workspace.problem, params, workspace.bundle, workspace.table, out)
+
+
+def test_it_writes_metrics_slices_plots_and_their_data(original, tmp_path):
+    run(original, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+def test_its_files_are_the_same_bytes_each_time(original, tmp_path):
+    for out in ("a", "b"):
+        run(original, tmp_path / out)
+    for name in FILES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_every_score_has_an_interval_around_it(original, tmp_path):
+    run(original, tmp_path)
+    found = json.loads((tmp_path / "metrics.json").read_bytes())
+    assert set(found) == set(metrics.names(original.target))
+    assert all(score["low"] <= score["value"] <= score["high"] for score in found.values())
+
+
+def test_slices_are_listed_with_their_counts_and_missing_is_one(original, tmp_path):
+    run(original, tmp_path)
+    rows = {item["slice"]: item["rows"] for item in json.loads((tmp_path / "slices.json").read_bytes())}
+    assert set(rows) == {"island=Biscoe", "island=Dream", "island=Torgersen", "sex=female", "sex=male", "sex=missing"}
+    held_out = HeldOut(original.problem, original.table / "test.parquet")
+    assert rows["island=Dream"] == (held_out.table["island"] == "Dream").sum()
+    assert sum(count for name, count in rows.items() if name.startswith("sex")) == len(held_out.table)
+
+
+def test_a_column_of_too_many_values_is_no_slice(original, tmp_path):
+    with pytest.raises(SlipwayError, match=r"evaluate.slices: sample has \d+ values .* at most 50"):
+        run(original, tmp_path, slices=["sample"])
+
+
+def test_a_feature_that_matters_is_more_important_than_one_that_does_not(original, tmp_path):
+    run(original, tmp_path)
+    with (tmp_path / "importance.csv").open() as file:
+        order = [row["feature"] for row in csv.DictReader(file)]
+    assert set(order) == set(original.features.names)
+    assert order.index("bill_length_mm") < order.index("sex")
+
+
+def test_the_scores_are_of_the_bundle_and_of_no_other_object(original, tmp_path):
+    scores = run(original, tmp_path)
+    held_out = HeldOut(original.problem, original.table / "test.parquet")
+    predictor = Predictor.load(original.bundle)
+    assert scores["accuracy"].value == predictor.score(held_out.table, held_out.table["species"])
+
+
+def test_without_the_held_out_rows_it_says_what_to_run(original, tmp_path):
+    with pytest.raises(SlipwayError, match=r"test.parquet: missing.*slipway run"):
+        evaluate(original.problem, Evaluate(), original.bundle, tmp_path, tmp_path)

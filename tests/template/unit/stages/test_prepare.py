@@ -1,0 +1,135 @@
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flowers import flower_problem, flowers
+from slipway.contract import record
+from slipway.problem import SlipwayError
+from slipway.problem.params import Prepare
+from slipway.stages.prepare import data_digest, in_test, prepare, shape
+
+CONTRACT = record(flower_problem())
+
+
+def tables(problem, data, out, share=0.25):
+    prepare(problem, Prepare(test_share=share), data, out)
+    return pd.read_parquet(out / "train.parquet"), pd.read_parquet(out / "test.parquet")
+
+
+def test_every_row_is_in_one_of_the_two_tables(problem, data, tmp_path):
+    train, test = tables(problem, data, tmp_path / "table")
+    assert sorted([*train["_row"], *test["_row"]]) == list(range(200))  # read_csv counts from 0
+
+
+def test_the_test_share_is_about_what_was_asked(problem, data, tmp_path):
+    flowers(4000).to_csv(data / "flowers.csv", index=False)
+    _, test = tables(problem, data, tmp_path / "table", 0.3)
+    assert len(test) / 4000 == pytest.approx(0.3, abs=0.03)
+
+
+def test_an_individual_is_on_one_side_only(problem, data, tmp_path):
+    train, test = tables(problem, data, tmp_path / "table")
+    assert not set(train["plant"]) & set(test["plant"])
+
+
+def test_a_row_keeps_its_side_as_the_data_grows_and_is_sorted_otherwise(problem, data, tmp_path):
+    before = set(tables(problem, data, tmp_path / "a")[1]["plant"])
+    flowers(600).sample(frac=1, random_state=1).to_csv(data / "flowers.csv", index=False)
+    after = set(tables(problem, data, tmp_path / "b")[1]["plant"])
+    old = {f"p{i}" for i in range(100)}
+    assert after & old == before
+
+
+def test_an_identity_of_two_columns_is_not_their_concatenation():
+    numbers = [str(i) for i in range(100)]
+    one = pd.DataFrame({"a": [n + "x" for n in numbers], "b": "yz"})
+    other = pd.DataFrame({"a": [n + "xy" for n in numbers], "b": "z"})
+    assert in_test(one, ("a", "b"), 0.5).tolist() != in_test(other, ("a", "b"), 0.5).tolist()
+
+
+def test_the_tables_are_the_same_bytes_each_time(problem, data, tmp_path):
+    for out in ("a", "b"):
+        tables(problem, data, tmp_path / out)
+    for name in ("train.parquet", "test.parquet", "source.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_columns_come_in_the_contracts_order_and_dtypes():
+    shaped = shape(CONTRACT, flowers(50)[::-1].sample(frac=1, axis=1, random_state=0))
+    assert list(shaped) == [*CONTRACT.names, "_row"]
+    kinds = {name: str(shaped[name].dtype) for name in ("height", "petals", "scented", "weight", "colour")}
+    assert kinds == {"height": "float64", "petals": "int64", "scented": "bool", "weight": "float64", "colour": "str"}
+
+
+def test_the_rows_name_where_they_stood_in_the_source():
+    assert shape(CONTRACT, flowers(5).drop(index=[2]))["_row"].tolist() == [1, 3, 4, 5]
+
+
+def test_a_cell_that_is_no_number_leaves_the_column_as_recorded():
+    table = flowers(5).astype({"height": object})
+    table.loc[3, "height"] = "tall"
+    shaped = shape(CONTRACT, table)
+    assert shaped["height"].tolist()[2] == "tall"
+    assert shaped["height"].dtype == "str"
+
+
+def test_numbers_and_booleans_written_as_text_are_understood():
+    table = flowers(4).assign(height=["1", "2.5", " 3", "4e0"], scented=["True", "false", "1", "0"])
+    shaped = shape(CONTRACT, table)
+    assert shaped["height"].tolist() == [1, 2.5, 3, 4]
+    assert shaped["scented"].tolist() == [True, False, True, False]
+
+
+def test_a_fraction_in_a_whole_number_column_stays_visible():
+    assert shape(CONTRACT, flowers(3).assign(petals=[1, 2.5, 3]))["petals"].tolist() == [1, 2.5, 3]
+
+
+def test_a_lacking_column_lacks_and_an_unknown_one_stays():
+    shaped = shape(CONTRACT, flowers(3).drop(columns="height").assign(smell=[1, 2, 3]))
+    assert "height" not in shaped
+    assert shaped["smell"].tolist() == ["1", "2", "3"]
+
+
+def _load(result):
+    def load(folder: Path):
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (flowers(5).drop(columns="plant"), "no column plant, by which rows are divided"),
+        (flowers(0), "gave no rows"),
+        ([1, 2], "gave a list, not a pandas DataFrame"),
+        (pd.concat([flowers(3), flowers(3)[["bed"]]], axis=1), "columns of the same name: bed"),
+        (pd.errors.ParserError("line 3"), "could not read it: ParserError: line 3"),
+    ],
+)
+def test_data_that_is_no_table_is_refused(data, tmp_path, result, words):
+    with pytest.raises(SlipwayError, match=words):
+        prepare(flower_problem(load=_load(result)), Prepare(), data, tmp_path / "table")
+    assert not (tmp_path / "table").exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_without_data_the_way_to_it_is_told(problem, tmp_path, there):
+    if there:
+        (tmp_path / "data").mkdir()
+    with pytest.raises(SlipwayError, match=r"`dvc pull data.dvc` fetches it"):
+        prepare(problem, Prepare(), tmp_path / "data", tmp_path / "table")
+
+
+def test_the_datas_digest_is_the_one_that_dvc_records(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "b").mkdir(parents=True)
+    for name in ("a.csv", "b/c.csv", "b/ä.csv", "a-b.csv"):
+        (folder / name).write_text(name)
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["dvc", "add", "-q", "data"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    assert f"md5: {data_digest(folder)}" in (tmp_path / "data.dvc").read_text()

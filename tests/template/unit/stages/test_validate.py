@@ -1,0 +1,324 @@
+"""Each fault is fed to the stage as prepare would leave it, and the refusal is read: its words, values and rows."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import BaseModel, Field
+
+from flowers import flower_problem, flowers
+from slipway.contract import record
+from slipway.problem import SlipwayError
+from slipway.problem.params import Validate
+from slipway.stages.prepare import in_test, shape
+from slipway.stages.validate import ValidationReport, failures_table, validate
+
+PARAMS = Validate(missing_at_most=0.5)
+
+
+def write(folder, table: pd.DataFrame, problem, test=None) -> None:
+    folder.mkdir(exist_ok=True)
+    table = shape(record(problem), table)
+    test = in_test(table, ("plant",), 0.25) if test is None else test
+    table[~test].to_parquet(folder / "train.parquet", index=False)
+    table[test].to_parquet(folder / "test.parquet", index=False)
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Validate a table; give the report. What was written is in `tmp_path / "validation"`."""
+
+    def run(table: pd.DataFrame | None, *, test=None, params=PARAMS, **changes) -> ValidationReport:
+        problem = flower_problem(**changes)
+        if table is not None:
+            write(tmp_path / "table", table, problem, test)
+        return validate(problem, params, tmp_path / "table", tmp_path / "validation")
+
+    return run
+
+
+def with_cell(column: str, value, row: int = 7) -> pd.DataFrame:
+    table = flowers().astype({column: object})
+    table.loc[row, column] = value
+    return table
+
+
+CELLS = {
+    "text for a number": ("height", "tall", "height is a number", "tall"),
+    "an infinity": ("weight", np.inf, "weight is a number", "inf"),
+    "a fraction for a whole number": ("petals", 2.5, "petals is a whole number", "2.5"),
+    "text for a boolean": ("scented", "maybe", "scented is true or false", "maybe"),
+    "too small": ("height", -1.0, "height is at least 0 and below 200 cm", -1.0),
+    "at a bound that is not allowed": ("height", 200.0, "height is at least 0 and below 200 cm", 200.0),
+    "too large": ("petals", 51, "petals is above 0 and at most 50", 51),
+    "an unknown category": ("colour", "green", "colour is one of blue, red, white", "green"),
+    "an unknown label": ("kind", "tulip", "kind is one of iris, rose", "tulip"),
+    "a null in a number": ("height", None, "height is never missing", None),
+    "a null in a category": ("colour", None, "colour is never missing", None),
+    "a blank text": ("plant", "  ", "plant is not blank", "  "),
+}
+
+
+@pytest.mark.parametrize("fault", CELLS)
+def test_one_wrong_cell_is_refused_with_its_value_and_row(check, fault):
+    column, value, expectation, shown = CELLS[fault]
+    (failure,) = check(with_cell(column, value)).failures
+    assert (failure.expectation, failure.column) == (expectation, column)
+    assert (failure.values, failure.rows) == ((shown,), (7,))
+    assert (failure.count, failure.share) == (1, 0.005)
+
+
+def test_the_first_of_many_are_told_in_the_sources_order(check):
+    test = flowers()["plant"].isin([f"p{number}" for number in range(1, 100, 4)])
+    (failure,) = check(flowers().assign(colour="green"), test=test).failures
+    assert (failure.rows, failure.count, failure.share) == ((1, 2, 3, 4, 5), 200, 1)
+
+
+TABLES = {
+    "a column missing": (flowers().drop(columns="petals"), "lacks petals"),
+    "a column renamed": (flowers().rename(columns={"petals": "Petals"}), "lacks petals; unknown: Petals"),
+    "a column extra": (flowers().assign(smell="sweet"), "unknown: smell"),
+}
+
+
+@pytest.mark.parametrize("fault", TABLES)
+def test_other_columns_than_declared_are_named(check, fault):
+    table, found = TABLES[fault]
+    (failure,) = check(table).failures
+    assert (failure.expectation, failure.found) == (
+        "the columns are those that the schema declares, and no others",
+        found,
+    )
+
+
+def test_data_that_is_as_declared_passes(check, tmp_path):
+    report = check(flowers())
+    assert report.failures == []
+    assert report.passed
+    assert sum(report.rows.values()) == 200
+    digests = json.loads((tmp_path / "validation" / "passed.json").read_bytes())
+    assert digests == {
+        part: hashlib.sha256((tmp_path / "table" / f"{part}.parquet").read_bytes()).hexdigest()
+        for part in ("train", "test")
+    }
+
+
+def test_a_whole_number_or_boolean_may_be_missing_where_it_is_optional(check):
+    class Sparse(BaseModel):
+        petals: Annotated[int | None, Field(ge=0)] = None
+        scented: bool | None = None
+
+    class Record(Sparse):
+        kind: Literal["blue", "red", "white"]
+        plant: str
+
+    table = flowers().rename(columns={"kind": "_", "colour": "kind"})[["petals", "scented", "kind", "plant"]]
+    table = table.astype({"petals": object, "scented": object})
+    table.loc[:3, ["petals", "scented"]] = None
+    table["plant"] = [f"p{number}" for number in table.index]
+    assert check(table, row=Sparse, record=Record).failures == []
+
+
+def test_an_optional_field_may_be_missing_as_often_as_allowed_and_no_more(check):
+    share = flowers()["bed"].isna().mean()
+    assert check(flowers(), params=Validate(missing_at_most=share)).passed
+    (failure,) = check(flowers(), params=Validate(missing_at_most=share - 0.005)).failures
+    assert failure.expectation == f"bed is missing in at most {share - 0.005:.6g} of the records"
+    assert failure.count == flowers()["bed"].isna().sum()
+
+
+def test_a_record_that_occurs_twice_is_refused_with_the_rows_of_both(check):
+    table = flowers()
+    table.loc[201] = table.loc[9]
+    (failure,) = check(table.infer_objects()).failures
+    assert (failure.expectation, failure.rows) == ("no record occurs twice", (9, 201))
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_class_that_is_missing_from_a_part_is_named(check, part):
+    table = flowers()
+    test = in_test(table, ("plant",), 0.25)
+    gone = (table["kind"] == "rose") & (test if part == "test" else ~test)
+    (failure,) = check(table[~gone]).failures
+    assert (failure.expectation, failure.found) == (f"every kind is among {part} rows: iris, rose", "lacks rose")
+
+
+def test_a_boolean_class_that_is_missing_is_named(check):
+    class Row(BaseModel):
+        height: float
+
+    class Record(Row):
+        scented: bool
+        plant: str
+
+    table = flowers()[["height", "scented", "plant"]].assign(scented=True)
+    failures = check(table, row=Row, record=Record, target="scented").failures
+    assert [failure.found for failure in failures] == ["lacks False"] * 2
+
+
+def test_an_individual_on_both_sides_is_named(check):
+    test = in_test(flowers(), ("plant",), 0.25)
+    test.loc[4] = not test.loc[4]  # rows 3 and 4 are plant p1
+    (failure,) = check(flowers(), test=test).failures
+    assert failure.expectation == "no individual is both learned from and tested on"
+    assert (failure.values, failure.rows) == (("p1", "p1"), (3, 4))
+
+
+def test_an_individual_named_by_two_fields_is_on_both_sides_only_if_both_agree(check):
+    table = flowers().assign(colour=["blue", "red"] * 100)
+    test = pd.Series([False, True] * 100, index=table.index)
+    assert check(table, test=test, identity=("plant", "colour")).passed
+    failures = check(table.assign(colour="red"), test=test, identity=("plant", "colour")).failures
+    assert failures[0].values[0] == "p0 / red"
+
+
+def test_training_rows_that_are_also_test_rows_are_refused(check, tmp_path):
+    check(flowers())
+    (tmp_path / "table" / "test.parquet").write_bytes((tmp_path / "table" / "train.parquet").read_bytes())
+    words = {failure.expectation for failure in check(None).failures}
+    assert words == {"no record occurs twice", "no individual is both learned from and tested on"}
+    assert not (tmp_path / "validation" / "passed.json").exists()
+
+
+def test_a_feature_that_tells_the_target_alone_is_refused_with_its_score(check):
+    (failure,) = check(flowers().assign(weight=(flowers()["kind"] == "rose") * 1.0)).failures
+    assert failure.expectation == "weight alone does not tell kind: it predicts it with a score of at most 0.98"
+    assert (failure.column, failure.found) == ("weight", "1")
+
+
+@pytest.mark.parametrize(
+    ("empty", "words"), [(True, "there are rows to test on"), (False, "there are rows to learn from")]
+)
+def test_an_empty_part_is_refused(check, empty, words):
+    nowhere = pd.Series(not empty, index=flowers().index)
+    assert words in [failure.expectation for failure in check(flowers(), test=nowhere).failures]
+
+
+def test_tables_without_rows_are_refused(check):
+    failures = check(flowers(0), test=pd.Series([], dtype=bool)).failures
+    assert [failure.found for failure in failures] == ["lacks iris, rose"] * 2 + ["0"] * 2
+
+
+def test_tables_without_columns_are_refused(check, tmp_path):
+    (tmp_path / "table").mkdir()
+    for part in ("train", "test"):
+        pd.DataFrame().to_parquet(tmp_path / "table" / f"{part}.parquet")
+    assert check(None).failures[0].found.startswith("lacks bed, colour")
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "`slipway prepare` writes it"), (b"", "as Parquet")])
+def test_tables_that_cannot_be_read_are_refused_by_name(check, tmp_path, content, words):
+    check(flowers())
+    path = tmp_path / "table" / "test.parquet"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SlipwayError, match=rf"test.parquet: .*{words}"):
+        check(None)
+    assert not (tmp_path / "validation" / "passed.json").exists()
+
+
+def own():
+    import great_expectations.expectations as gxe
+
+    class ExpectTheImpossible(gxe.ExpectColumnMeanToBeBetween):
+        def _validate(self, *_, **__):
+            raise RuntimeError("no such thing")
+
+    return [
+        gxe.ExpectTableRowCountToBeBetween(min_value=1000, description="there are many"),
+        gxe.ExpectColumnMeanToBeBetween(column="height", max_value=10),
+        gxe.ExpectColumnValuesToNotBeNull(column="nectar", description="nectar is known"),
+        ExpectTheImpossible(column="height", min_value=0, description="it is impossible"),
+    ]
+
+
+def test_the_projects_own_expectations_are_run_over_all_records_and_their_errors_told(check):
+    mean = f"{flowers()['height'].mean():.6g}"
+    assert [(failure.expectation, failure.found) for failure in check(flowers(), expectations=own).failures] == [
+        ("there are many", "200"),
+        ("expect column mean to be between: column=height, max_value=10.0", mean),
+        ("nectar is known", 'error: The column "nectar" in BatchData does not exist.'),
+        ("it is impossible", "error: no such thing"),
+    ]
+
+
+def test_the_report_holds_every_expectation_with_rows_and_values(check, tmp_path):
+    report = check(with_cell("height", -1.0))
+    content = json.loads((tmp_path / "validation" / "report.json").read_bytes())
+    assert content["passed"] is False
+    assert len(content["expectations"]) == len(report.outcomes)
+    (failed,) = [item for item in content["expectations"] if not item["passed"]]
+    assert (failed["rows"], failed["values"], failed["column"]) == ([7], [-1.0], "height")
+
+
+def test_data_docs_show_every_expectation_and_where_it_fails(check, tmp_path):
+    report = check(with_cell("height", -1.0))
+    page = (tmp_path / "validation" / "data-docs" / "index.html").read_text("utf-8")
+    assert [outcome.expectation for outcome in report.outcomes if outcome.expectation not in page] == []
+    assert "-1.0 in row 7" in page
+    assert page.count("fa-times") == 1 + page.count(".fa-times")
+
+
+def showy():
+    """Expectations whose form in Data Docs is a picture, a list of values, or an error."""
+    import great_expectations.expectations as gxe
+
+    expected = {"values": ["blue", "red", "white"], "weights": [0.3, 0.3, 0.4]}
+    return [
+        *own(),
+        gxe.ExpectColumnKLDivergenceToBeLessThan(column="colour", partition_object=expected, threshold=0.01),
+        gxe.ExpectColumnMostCommonValueToBeInSet(column="plant", value_set=["<i>"], description="a < b & c"),
+        gxe.ExpectColumnDistinctValuesToBeInSet(column="colour", value_set=["red"]),
+    ]
+
+
+def test_data_docs_fetch_nothing_and_run_nothing_that_stands_in_the_data(check, tmp_path):
+    table = with_cell("colour", '<img src="x" onerror="alert(1)">').assign(**{"<img src=y>": 1})
+    check(table, expectations=showy)
+    page = (tmp_path / "validation" / "data-docs" / "index.html").read_text("utf-8")
+    assert page.count("&lt;img src=&quot;x&quot; onerror=&quot;alert(1)&quot;&gt;") >= 2
+    assert "a &lt; b &amp; c" in page
+    assert [word for word in ("http:", "https:", "<script", "<img", "<link", "Traceback") if word in page] == []
+    assert "default-src 'none'" in page
+
+
+def test_data_docs_are_the_same_each_time(check, tmp_path):
+    pages = []
+    for _ in range(2):
+        check(with_cell("height", -1.0), expectations=showy)
+        pages.append((tmp_path / "validation" / "data-docs" / "index.html").read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_another_process_writes_the_same_bytes_even_if_nobody_is_at_home(check, tmp_path):
+    check(with_cell("height", -1.0).assign(smell="sweet", taste="bitter"))
+    code = (
+        "import pwd; pwd.getpwuid = {}.__getitem__;"
+        "from pathlib import Path; from flowers import flower_problem; from slipway.problem.params import Validate;"
+        "from slipway.stages.validate import validate;"
+        "validate(flower_problem(), Validate(missing_at_most=0.5), Path('table'), Path('again'))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path), "TZ": "Asia/Tokyo"}
+    environment.pop("HOME", None)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    for name in ("report.json", "data-docs/index.html"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "validation" / name).read_bytes()
+
+
+def test_the_terminals_table_tells_what_where_and_how_much(check):
+    from rich.console import Console
+
+    console = Console(width=200, file=io.StringIO())
+    console.print(failures_table(check(with_cell("colour", "[red]pale[/red]"))))
+    text = console.file.getvalue()
+    assert "1 of 32 expectations fail" in text
+    for word in ("colour is one of blue, red, white", "[red]pale[/red]", "0.50%", "7"):
+        assert word in text

@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from flowers import Specimen
+from slipway.contract import Contract, Target
+from slipway.evaluation import metrics
+from slipway.evaluation.metrics import Bootstrap
+from slipway.model.predictor import Predictions
+
+COLUMNS = Contract.from_model(Specimen)
+COLOUR, HEIGHT = Target.of(COLUMNS["colour"]), Target.of(COLUMNS["height"])
+BOOTSTRAP = Bootstrap(samples=400, confidence=0.95)
+
+
+def classified(rows: int, seed: int = 0, skill: float = 2.0):
+    """Make true classes, and predictions that are right as often as `skill` makes them."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 3, rows)
+    logits = rng.normal(size=(rows, 3)) + skill * np.eye(3)[truth]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return truth, Predictions(probabilities.argmax(axis=1), probabilities, COLOUR.classes)
+
+
+def regressed(rows: int, seed: int = 0, noise: float = 1.0):
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(50, 5, rows)
+    return truth, Predictions(truth + rng.normal(0, noise, rows), None, ())
+
+
+def alone(truth):
+    return np.arange(len(truth))
+
+
+def point(target, truth, predictions):
+    table = metrics.statistics(target, truth, predictions, alone(truth))
+    return {name: float(value) for name, value in metrics.scores(target, table.sum(axis=0)).items()}
+
+
+def test_scores_of_a_classification_are_those_of_scikit_learn():
+    truth, predictions = classified(500)
+    found, predicted = point(COLOUR, truth, predictions), predictions.values
+    assert found["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(truth, predicted))
+    assert found["macro_f1"] == pytest.approx(sklearn_metrics.f1_score(truth, predicted, average="macro"))
+    assert found["log_loss"] == pytest.approx(sklearn_metrics.log_loss(truth, predictions.probabilities))
+    recall = sklearn_metrics.recall_score(truth, predicted, average=None)
+    precision = sklearn_metrics.precision_score(truth, predicted, average=None)
+    assert [found[f"recall.{c}"] for c in COLOUR.classes] == pytest.approx(list(recall))
+    assert [found[f"precision.{c}"] for c in COLOUR.classes] == pytest.approx(list(precision))
+
+
+def test_scores_of_a_regression_are_those_of_scikit_learn():
+    truth, predictions = regressed(300)
+    found = point(HEIGHT, truth, predictions)
+    assert found["r2"] == pytest.approx(sklearn_metrics.r2_score(truth, predictions.values))
+    assert found["mae"] == pytest.approx(sklearn_metrics.mean_absolute_error(truth, predictions.values))
+    assert found["rmse"] == pytest.approx(sklearn_metrics.root_mean_squared_error(truth, predictions.values))
+
+
+def test_the_names_of_scores_are_those_that_are_computed():
+    assert set(point(COLOUR, *classified(50))) == set(metrics.names(COLOUR))
+    assert set(point(HEIGHT, *regressed(50))) == set(metrics.names(HEIGHT))
+
+
+def test_calibration_error_is_the_mean_gap_between_confidence_and_rightness():
+    probabilities = np.array([[0.9, 0.1, 0.0]] * 10)
+    predictions = Predictions(np.zeros(10, dtype=int), probabilities, COLOUR.classes)
+    truth = np.array([0] * 6 + [1] * 4)  # sure to 0.9, right in 0.6
+    assert point(COLOUR, truth, predictions)["calibration_error"] == pytest.approx(0.3)
+
+
+def test_a_model_without_probabilities_has_the_scores_that_need_none():
+    truth, predictions = classified(100)
+    found = point(COLOUR, truth, Predictions(predictions.values, None, COLOUR.classes))
+    assert "accuracy" in found
+    assert not {"log_loss", "calibration_error"} & set(found)
+
+
+def test_a_class_that_does_not_occur_has_no_recall_and_does_not_count_in_macro_f1():
+    truth = np.array([0, 0, 1, 1])
+    predictions = Predictions(np.array([0, 0, 1, 0]), None, COLOUR.classes)
+    table = metrics.statistics(COLOUR, truth, predictions, alone(truth))
+    found = metrics.evaluate(COLOUR, table, BOOTSTRAP)
+    assert "recall.white" not in found
+    assert found["macro_f1"].value == pytest.approx(sklearn_metrics.f1_score(truth, [0, 0, 1, 0], average="macro"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_interval_covers_what_a_binomial_proportion_would(seed):
+    truth, predictions = classified(400, seed)
+    found = metrics.evaluate(COLOUR, metrics.statistics(COLOUR, truth, predictions, alone(truth)), BOOTSTRAP)
+    score = found["accuracy"]
+    half = 1.96 * np.sqrt(score.value * (1 - score.value) / 400)
+    assert score.high - score.low == pytest.approx(2 * half, rel=0.2)
+
+
+def test_rows_of_one_individual_count_as_one_in_the_interval():
+    truth, predictions = classified(100)
+    values, probabilities = (np.repeat(array, 4, axis=0) for array in (predictions.values, predictions.probabilities))
+    many = Predictions(values, probabilities, COLOUR.classes)
+    once = metrics.statistics(COLOUR, truth, predictions, alone(truth))
+    again = metrics.statistics(COLOUR, np.repeat(truth, 4), many, np.repeat(alone(truth), 4))
+    one, other = (metrics.evaluate(COLOUR, table, BOOTSTRAP)["accuracy"] for table in (once, again))
+    assert (other.low, other.high) == pytest.approx((one.low, one.high))
+
+
+def test_very_many_groups_are_merged_and_the_interval_stays():
+    rows = metrics.MOST_GROUPS * 5
+    truth, predictions = classified(rows)
+    table = metrics.statistics(COLOUR, truth, predictions, alone(truth))
+    assert len(table) == metrics.MOST_GROUPS
+    score = metrics.evaluate(COLOUR, table, BOOTSTRAP)["accuracy"]
+    half = 1.96 * np.sqrt(score.value * (1 - score.value) / rows)
+    assert score.high - score.low == pytest.approx(2 * half, rel=0.25)
+
+
+def test_a_comparison_is_paired_so_that_it_sees_what_two_intervals_do_not():
+    truth, champion = classified(400)
+    values = champion.values.copy()
+    wrong = np.flatnonzero(values != truth)[:12]
+    values[wrong] = truth[wrong]  # the candidate is right wherever the champion is, and in 12 rows more
+    tables = [
+        metrics.statistics(COLOUR, truth, Predictions(v, None, COLOUR.classes), alone(truth))
+        for v in (values, champion.values)
+    ]
+    separate = [metrics.evaluate(COLOUR, table, BOOTSTRAP)["accuracy"] for table in tables]
+    paired = metrics.compare(COLOUR, *tables, BOOTSTRAP)["accuracy"]
+    assert separate[0].low < separate[1].high  # the intervals overlap
+    assert paired.value == pytest.approx(0.03)
+    assert paired.low > 0
+
+
+def test_a_model_compared_with_itself_differs_by_nothing():
+    truth, predictions = regressed(100)
+    table = metrics.statistics(HEIGHT, truth, predictions, alone(truth))
+    score = metrics.compare(HEIGHT, table, table, BOOTSTRAP)["rmse"]
+    assert (score.value, score.low, score.high) == (0, 0, 0)
+
+
+def test_intervals_are_the_same_each_time():
+    truth, predictions = regressed(100)
+    table = metrics.statistics(HEIGHT, truth, predictions, alone(truth))
+    assert metrics.evaluate(HEIGHT, table, BOOTSTRAP) == metrics.evaluate(HEIGHT, table, BOOTSTRAP)
+
+
+def test_the_calibration_curve_lists_bins_that_hold_rows():
+    truth, predictions = classified(200)
+    curve = metrics.calibration(COLOUR, metrics.statistics(COLOUR, truth, predictions, alone(truth)))
+    assert sum(item["rows"] for item in curve) == 200
+    assert all(0 <= item["accuracy"] <= 1 and 0.3 <= item["confidence"] <= 1 for item in curve)

@@ -1,0 +1,95 @@
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from flowers import Flower, Specimen, flower_problem
+from slipway.problem import Problem, SlipwayError, load_problem
+
+
+class Unrelated(BaseModel):
+    """A record that does not hold the row."""
+
+    kind: str
+    plant: str
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "My Flowers"}, "must be lower-case letters"),
+        ({"record": Unrelated}, r"the record lacks fields of the row: bed, colour.*let it inherit"),
+        ({"target": "colour"}, "the target 'colour' is a field of the row: the model would be told the answer"),
+        ({"target": "sort"}, "the record has no field 'sort'; it has bed"),
+        ({"identity": ("plant", "garden")}, "the record has no field 'garden'"),
+    ],
+)
+def test_a_wrong_declaration_is_refused_when_it_is_made(changes, words):
+    with pytest.raises(SlipwayError, match=words):
+        flower_problem(**changes)
+
+
+def test_one_identity_or_several_may_be_named():
+    assert flower_problem(identity="plant").identities == ("plant",)
+    assert flower_problem(identity=("plant", "bed")).identities == ("plant", "bed")
+
+
+def _project(folder: Path, named: str, code: str) -> Path:
+    (folder / "pyproject.toml").write_text(f'[tool.slipway]\nproblem = "{named}"\n')
+    package = folder / "src"
+    package.mkdir()
+    (package / "another.py").write_text(code)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def clean_imports(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    sys.modules.pop("another", None)
+
+
+def test_the_problem_is_the_one_that_pyproject_names(tmp_path):
+    _project(tmp_path, "another:mine", "from flowers import flower_problem\nmine = flower_problem(name='mine')\n")
+    assert load_problem(tmp_path).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("named", "code", "words"),
+    [
+        ("nowhere:problem", "", "there is no module 'nowhere' in .*src"),
+        ("another:problem", "", "another has no 'problem'"),
+        ("another", "problem = 1", "another has no ''"),
+        ("another:problem", "problem = 1", "is a int, not a slipway.problem.Problem"),
+    ],
+)
+def test_a_problem_that_cannot_be_found_is_told(tmp_path, named, code, words):
+    with pytest.raises(SlipwayError, match=words):
+        load_problem(_project(tmp_path, named, code))
+
+
+def test_a_module_that_the_project_itself_lacks_is_shown_as_such(tmp_path):
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        load_problem(_project(tmp_path, "another:problem", "import no_such_library"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "run slipway in the project's folder"),
+        ("a = [", "pyproject.toml"),
+        ("", r"lacks the lines\n\[tool.slipway"),
+    ],
+)
+def test_a_folder_that_is_no_project_is_told(tmp_path, text, words):
+    if text is not None:
+        (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(SlipwayError, match=words):
+        load_problem(tmp_path)
+
+
+def test_a_problem_declares_what_it_predicts_from_what():
+    problem = flower_problem()
+    assert isinstance(problem, Problem)
+    assert (problem.row, problem.record, problem.target) == (Flower, Specimen, "kind")

@@ -1,0 +1,142 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from checkouts import copy_checkout, retrain
+from slipway.problem import SlipwayError
+from slipway.release import promote
+from slipway.report import gather, write_report
+
+
+@pytest.fixture(scope="module")
+def challenged(original, tmp_path_factory):
+    """A released checkout with another candidate, judged."""
+    return retrain(copy_checkout(original, tmp_path_factory.mktemp("report") / "checkout"), 0.02)
+
+
+@pytest.fixture(scope="module")
+def page(challenged) -> str:
+    write_report(challenged)
+    return (challenged.root / "build" / "report.html").read_text()
+
+
+class Sources(HTMLParser):
+    """Collects what a page would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for name, value in attrs if name in ("src", "href", "data", "srcset")]
+
+
+def test_the_page_needs_no_other_file(page):
+    sources = Sources()
+    sources.feed(page)
+    assert len(sources.found) == 4
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources.found)
+    assert "url(" not in page
+    assert "<script" not in page
+
+
+def test_the_page_shows_verdict_reasons_scores_slices_data_and_lineage(challenged, page):
+    run = gather(challenged)
+    for text in (
+        run.bundle.version,
+        run.champion.version,
+        run.verdict["verdict"],
+        "floor accuracy",
+        "recall.Gentoo",
+        "island=Dream",
+        "Population stability index",
+        run.bundle.manifest.data,
+    ):
+        assert text in page
+
+
+def test_it_compares_with_the_champion_on_the_same_rows_with_intervals(challenged):
+    metrics = {item["name"]: item for item in gather(challenged).metrics}
+    difference = metrics["log_loss"]["difference"]
+    assert difference["low"] <= difference["value"] <= difference["high"]
+    assert metrics["log_loss"]["moved"] == "worse"  # less sure of itself than the champion
+
+
+def test_the_markdown_tells_the_same_in_tables_that_hold(challenged):
+    write_report(challenged)
+    text = (challenged.root / "build" / "report.md").read_text()
+    assert f"`{gather(challenged).bundle.version}`" in text
+    tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.M)
+    assert len(tables) == 4
+    for table in tables:
+        columns = {line.count("|") for line in table.splitlines()}
+        assert len(columns) == 1, table
+
+
+def test_data_that_did_not_change_did_not_move(challenged):
+    changes = gather(challenged).changes
+    assert [change["feature"] for change in changes] == list(challenged.features.names)
+    assert all(change["psi"] < 1e-6 for change in changes)
+
+
+def test_without_a_champion_there_is_a_report_too(challenged, tmp_path):
+    workspace = copy_checkout(challenged, tmp_path / "checkout")
+    (workspace.root / "champion.dvc").unlink()
+    write_report(workspace)
+    assert "There is no champion to compare with" in (workspace.root / "build" / "report.html").read_text()
+
+
+def test_after_a_promotion_the_report_is_of_a_candidate_that_is_the_champion(released):
+    assert gather(released).bundle.digest == gather(released).champion.digest
+
+
+def test_what_a_name_holds_is_text_and_no_markup(challenged, tmp_path):
+    workspace = copy_checkout(challenged, tmp_path / "checkout")
+    path = workspace.verdict
+    path.write_text(path.read_text().replace("floor accuracy", "<script>alert(1)</script> | x"))
+    write_report(workspace)
+    assert "<script>" not in (workspace.root / "build" / "report.html").read_text()
+    assert "alert(1)</script> \\| x" in (workspace.root / "build" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["verdict.json", "evaluation/metrics.json"])
+def test_what_is_missing_is_told_with_the_way_to_it(challenged, tmp_path, name):
+    workspace = copy_checkout(challenged, tmp_path / "checkout")
+    (workspace.root / "build" / name).unlink()
+    with pytest.raises(SlipwayError, match=f"{name}: missing; `slipway run` makes it"):
+        write_report(workspace)
+
+
+def test_a_verdict_of_another_candidate_is_not_shown_with_this_one(challenged, tmp_path):
+    workspace = copy_checkout(challenged, tmp_path / "checkout")
+    text = workspace.verdict.read_text()
+    workspace.verdict.write_text(text.replace(gather(workspace).bundle.digest, "0" * 64))
+    with pytest.raises(SlipwayError, match="was given of another candidate"):
+        write_report(workspace)
+
+
+def test_a_promotion_takes_over_what_the_report_compared(challenged, tmp_path):
+    workspace = copy_checkout(challenged, tmp_path / "checkout")
+    promote(workspace, force_reason="to see the next report")
+    assert gather(workspace).slices[0]["before"] == gather(challenged).slices[0]["scores"]["accuracy"]
+
+
+def test_what_moved_is_told_before_the_details(challenged, tmp_path, monkeypatch):
+    workspace = copy_checkout(challenged, tmp_path / "checkout")
+    path = workspace.champion / "evaluation" / "slices.json"
+    released = json.loads(path.read_text())
+    released[0]["scores"]["accuracy"]["value"] = 2.0
+    path.write_text(json.dumps(released))
+    psi = {"bill_length_mm": 0.31, "bill_depth_mm": 0.01, "sex": None}
+    changes = [{"feature": name, "psi": value} for name, value in psi.items()]
+    monkeypatch.setattr("slipway.report.data_changes", lambda *_: (261, changes))
+    write_report(workspace)
+    told, _, details = (workspace.root / "build" / "report.md").read_text().partition("<details>")
+    assert re.findall("^- .*", told, flags=re.M) == [
+        f"- {released[0]['slice']} is worse: accuracy 1, was 2 when the champion was released",
+        "- bill_length_mm moved since the champion's training: PSI 0.310",
+        "- sex is new",
+    ]
+    assert "| 2 | worse |" in details

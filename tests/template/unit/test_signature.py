@@ -1,0 +1,46 @@
+import pytest
+
+from checkouts import run
+from serving.signing import make_key, sign
+from slipway.model.bundle import read_bundle
+from slipway.model.signature import Signer, read_signature, signature_of, verify
+from slipway.problem import SlipwayError
+from slipway.release import promote, rollback
+
+
+@pytest.fixture
+def keys(tmp_path):
+    return make_key(tmp_path)
+
+
+def test_the_signature_travels_with_the_model_and_a_rollback_restores_it(challenged, keys, tmp_path):
+    sign(challenged.bundle, keys[0])
+    first = promote(challenged)
+    rollback(challenged, reason="it bites")
+    assert not signature_of(challenged.champion / "bundle").exists()  # that one never had any
+    rollback(challenged, first.version, reason="it does not bite any more")
+    run(tmp_path, "git", "clone", "--quiet", str(challenged.root), "clone")
+    run(tmp_path / "clone", "dvc", "pull", "--quiet", "champion.dvc")
+    verify(tmp_path / "clone" / "champion" / "bundle", Signer(keys[1]))
+
+
+def test_the_signature_of_another_candidate_is_not_promoted(challenged, keys):
+    """The one before was signed, this one was not: build/ still has the old signature."""
+    signature = sign(challenged.champion / "bundle", keys[0])
+    signature.rename(signature_of(challenged.bundle))
+    before = run(challenged.root, "git", "rev-parse", "HEAD")
+    champion = read_bundle(challenged.champion / "bundle")
+    with pytest.raises(SlipwayError, match=r"build/bundle\.sig: not the signature of bundle .*make sign"):
+        promote(challenged)
+    assert run(challenged.root, "git", "rev-parse", "HEAD") == before
+    assert run(challenged.root, "git", "status", "--porcelain", "champion.dvc") == ""
+    assert read_bundle(challenged.champion / "bundle") == champion
+    signature_of(challenged.bundle).unlink()
+    promote(challenged)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"dsseEnvelope": {"payload": "e30="}}'])
+def test_what_is_no_signature_is_refused(content, tmp_path):
+    signature_of(tmp_path / "bundle").write_bytes(content)
+    with pytest.raises(SlipwayError, match="not the signature of bundle"):
+        read_signature(tmp_path / "bundle", "0" * 64)

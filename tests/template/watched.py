@@ -1,0 +1,254 @@
+"""Replicas that export what a server exports, and a real Prometheus that scrapes them by the project's own files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from slipway.contract import Contract
+from slipway.model.predictor import Predictions
+from slipway.model.reference import bins_of, reference, shares
+from slipway.serving.telemetry import Telemetry
+
+MONITORING = Path(__file__).parents[2] / "monitoring"
+RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
+VERSION = "0123456789ab"
+CLASSES = ("X", "Y", "Z")
+WAIT_SECONDS = 60
+STREAMS = 4  # each of other sizes and shifts
+
+
+def tool(name: str) -> str:
+    """Find a tool, or skip the test."""
+    found = shutil.which(name)
+    if not found:
+        pytest.skip(f"needs {name} (Debian: prometheus, prometheus-alertmanager)")
+    return found
+
+
+def rules() -> list[dict[str, Any]]:
+    """All rules of all groups."""
+    return [rule for path in RULES for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+
+
+def recorded() -> dict[str, str]:
+    """The expression of each recording rule."""
+    return {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+
+
+def expanded(expression: str) -> str:
+    """Put the rules' expressions in the place of the series that they record, so that raw series are all it reads."""
+    known = recorded()
+    return re.sub(r"[a-z_]+:\w+:\w+", lambda name: f"({expanded(known[name[0]])})", expression)
+
+
+def await_event(happened: Callable[[], Any], what: str) -> Any:
+    """Ask until the answer is true, and give it."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (answer := happened()):
+        assert time.monotonic() < deadline, f"waited {WAIT_SECONDS} s for {what}"
+        time.sleep(0.02)
+    return answer
+
+
+class Row(BaseModel):
+    """Numbers with ties, missing values and long tails."""
+
+    plain: float
+    ties: int
+    tail: float | None = None
+    flag: bool
+
+
+def arrays(random: np.random.Generator, rows: int, shift: float = 0.0) -> dict[str, np.ndarray]:
+    """Draw rows; `shift` moves features away from where they are in training, the plain one but little."""
+    tail = random.lognormal(shift, 1, rows)
+    tail[random.random(rows) < 0.05 + 0.2 * shift] = np.nan
+    return {
+        "plain": random.normal(shift / 8, 1, rows),
+        "ties": random.integers(0, 4 + round(5 * shift), rows).astype(float),
+        "tail": tail,
+        "flag": (random.random(rows) < 0.3 + 0.4 * shift).astype(float),
+    }
+
+
+def predictions(random: np.random.Generator, rows: int, shift: float = 0.0) -> Predictions:
+    """Draw as many predictions."""
+    probabilities = random.dirichlet((3 + 5 * shift, 2, 1), rows)
+    return Predictions(probabilities.argmax(axis=1), probabilities, CLASSES)
+
+
+class Replica:
+    """A server's telemetry at a port of its own."""
+
+    def __init__(self, described: dict[str, Any]) -> None:
+        manifest = SimpleNamespace(name="made-up", kind="classification", runtime="onnx", data="d" * 64)
+        bundle = SimpleNamespace(reference=described, manifest=manifest)
+        predictor: Any = SimpleNamespace(bundle=bundle, version=VERSION, classes=CLASSES)
+        self.telemetry = Telemetry()
+        self.model = self.telemetry.attach(predictor, {"commit": "c" * 40, "released": time.time() - 86400})
+        self.telemetry.ready = True
+        telemetry = self.telemetry
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                content, kind = telemetry.exposition(self.headers.get("accept", ""))
+                self.send_response(200)
+                self.send_header("content-type", kind.decode())
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    def serve(self, random: np.random.Generator, rows: int, shift: float) -> dict[str, np.ndarray]:
+        """Do as if rows had been asked about; some requests fail, are slow or are refused, some get feedback."""
+        drawn = arrays(random, rows, shift)
+        self.model.observe(drawn, predictions(random, rows, shift))
+        for number in range(rows // 20):
+            self.telemetry.request("/predict", 503 if number % 25 == 24 else 200, 0.3 if number % 10 == 0 else 0.002)
+        for faults in ([{"field": "ties", "rule": "literal_error"}], [{"field": "plain", "rule": "less_than"}]):
+            self.model.refused(faults)  # type: ignore[arg-type]
+        self.model.feedback["correct"] += rows // 10
+        self.model.feedback["incorrect"] += rows // 100
+        return drawn
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+class Prometheus:
+    """A running Prometheus."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """Ask its API; None while it is not there."""
+        url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        try:
+            with urllib.request.urlopen(url) as response:
+                return json.load(response)["data"]
+        except urllib.error.HTTPError as error:
+            if error.code == 503:
+                return None
+            raise AssertionError(f"{parameters}: {error.read().decode()}") from None
+        except OSError:
+            return None
+
+    def query(self, expression: str, **parameters: Any) -> dict[tuple[tuple[str, str], ...], float]:
+        """Ask for a vector: values by sorted labels."""
+        found = self.get("query", query=expression, **parameters)
+        return {tuple(sorted(item["metric"].items())): float(item["value"][1]) for item in found["result"]}
+
+    def value(self, expression: str, **parameters: Any) -> float | None:
+        """Ask for the one value that there is, if any."""
+        return next(iter(self.query(expression, **parameters).values()), None)
+
+
+@contextlib.contextmanager
+def process(*command: str, folder: Path) -> Iterator[None]:
+    """Run a server for as long as the block."""
+    with (folder / "log.txt").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as running:
+        try:
+            yield
+        finally:
+            running.terminate()
+
+
+def free_port() -> int:
+    """Find a port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def prometheus(folder: Path, replicas: list[Replica]) -> Iterator[Prometheus]:
+    """Run Prometheus by the project's configuration and rules, with every interval a quarter of a second."""
+    program, port = tool("prometheus"), free_port()
+    config = yaml.safe_load((MONITORING / "prometheus" / "local.yml").read_text())
+    config["global"] = {"scrape_interval": "250ms", "evaluation_interval": "250ms"}
+    config["scrape_configs"][0]["static_configs"][0]["targets"] = [replica.address for replica in replicas]
+    del config["scrape_configs"][1:], config["alerting"]
+    (folder / "rules").mkdir()
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    for path in RULES:
+        text = re.sub(r"    interval: \w+\n", "", path.read_text()).replace("[30d:5m]", "[2m:1s]")
+        (folder / "rules" / path.name).write_text(re.sub(r"for: \d+[mh]", "for: 0s", text))
+    command = [program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+    with process(*command, f"--web.listen-address=127.0.0.1:{port}", folder=folder):
+        running = Prometheus(f"http://127.0.0.1:{port}")
+        seen = f"count(slipway_ready == 1) == {len(replicas)}"
+        await_event(lambda: running.get("status/buildinfo") and running.query(seen), "Prometheus to scrape")
+        yield running
+
+
+def described(random: np.random.Generator, rows: int = 300) -> dict[str, Any]:
+    """Describe made-up training rows as a bundle does."""
+    drawn = predictions(random, rows)
+    counts = np.bincount(drawn.values, minlength=len(CLASSES))
+    confidence = {"labels": [], "edges": [], "shares": []}
+    labels = {"labels": dict(zip(CLASSES, shares(counts), strict=True)), "confidence": confidence}
+    return reference(Contract.from_model(Row), arrays(random, rows), labels)
+
+
+class Seen(NamedTuple):
+    """A Prometheus after traffic: the reference, the counts of both replicas by feature, and the last scrape's time."""
+
+    server: Prometheus
+    reference: dict[str, Any]
+    counts: dict[str, np.ndarray]
+    rest: float
+
+
+@contextlib.contextmanager
+def streams(folder: Path) -> Iterator[Seen]:
+    """Send random streams through two replicas, each drifting in another way, and wait until Prometheus knows all."""
+    random = np.random.default_rng(20261124)
+    about = described(random)
+    bins = bins_of(about)
+    counts = {name: np.zeros(len(bins[name].labels), np.int64) for name in bins}
+    replicas = [Replica(about), Replica(about)]
+    try:
+        with prometheus(folder, replicas) as server:
+            for stream in range(STREAMS):
+                for replica, shift in zip(replicas, random.permutation((0.1, 2.0)), strict=True):
+                    for name, values in replica.serve(random, int(random.integers(500, 900)), shift).items():
+                        counts[name] += bins[name].count(values)
+                total = 'sum(slipway_feature_values_total{feature="plain"}) == ' + str(counts["plain"].sum())
+                await_event(lambda total=total: server.query(total), f"stream {stream}")
+            rest = server.value("max(timestamp(slipway_ready))") or 0
+            for window in ("1h", "24h"):  # each is a group of rules, with a rhythm of its own
+                last = f"min(timestamp(job_version:slipway_predictions:psi_threshold{window}))"
+                await_event(lambda last=last: (server.value(last) or 0) > rest, f"the rules of {window}")
+            yield Seen(server, about, counts, rest)
+    finally:
+        for replica in replicas:
+            replica.close()
