@@ -21,7 +21,7 @@ class Decision(BaseModel):
 
     digest: of the bundle. name: of the model. action: promote or rollback. previous: the version that served before.
     commit: that the candidate was built from. data: DVC's digest of what it learned from. when: in UTC, ISO 8601.
-    run: in MLflow. scores: point estimates on the held-out rows. withdrawn: versions that were rolled back, never to be
+    run: in MLflow. scores: point estimates on the test set. rolled_back: versions that were rolled back, never to be
     promoted again unless asked.
     """
 
@@ -37,7 +37,7 @@ class Decision(BaseModel):
     commit: str | None = None
     data: str | None = None
     scores: dict[str, float] = {}
-    withdrawn: list[str] = []
+    rolled_back: list[str] = []
     when: str | None = None
     run: str | None = None
 

@@ -15,11 +15,11 @@ from slipway.champion import BUNDLE, Decision, read_decision
 from slipway.contract import Array, canonical_json
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import LOWER_IS_BETTER, Bootstrap, Score
-from slipway.evaluation.test_set import HeldOut
+from slipway.evaluation.test_set import TestSet
 from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST
-from slipway.problem.params import Gate, SliceFloors
+from slipway.problem.params import Gate, SliceThresholds
 from slipway.workspace import Workspace
 
 Answer = Literal["PROMOTE", "HOLD", "REJECT"]
@@ -38,7 +38,7 @@ class Reason:
 class Verdict:
     """The gate's answer.
 
-    candidate, champion: digests of the bundles. table: digest of the held-out rows on which both were scored.
+    candidate, champion: digests of the bundles. table: digest of the test set on which both were scored.
     metrics: the candidate's point estimates. comparison: candidate minus champion, for each score.
     """
 
@@ -61,27 +61,27 @@ def judge(workspace: Workspace) -> Verdict:
     workspace.verdict.unlink(missing_ok=True)  # whatever happens below, no older verdict is taken for this one
     candidate = Predictor.load(workspace.bundle)
     champion, decision = load_champion(workspace)
-    held_out = HeldOut(workspace.problem, workspace.table / TEST)
+    test_set = TestSet(workspace.problem, workspace.table / TEST)
     bootstrap = Bootstrap(params.evaluate.bootstrap, params.evaluate.confidence)
-    predictions = candidate.predict(held_out.table)
-    statistics = held_out.statistics(predictions)
-    scores = metrics.evaluate(held_out.target, statistics, bootstrap)
-    reasons = [*floors(params.gate, scores)]
-    if params.gate.slice_floors:
-        slices = held_out.score_slices(predictions, params.evaluate.slices, bootstrap)
-        reasons.append(check_slices(params.gate.slice_floors, slices))
+    predictions = candidate.predict(test_set.table)
+    statistics = test_set.statistics(predictions)
+    scores = metrics.evaluate(test_set.target, statistics, bootstrap)
+    reasons = [*check_thresholds(params.gate, scores)]
+    if params.gate.slice_thresholds:
+        slices = test_set.score_slices(predictions, params.evaluate.slices, bootstrap)
+        reasons.append(check_slices(params.gate.slice_thresholds, slices))
     reasons.append(size(params.gate, candidate))
     if params.gate.behaviour:
         reasons += behaviour(workspace.root)
-    reason, comparison = challenge(params.gate, held_out, candidate, statistics, champion, bootstrap)
+    reason, comparison = challenge(params.gate, test_set, candidate, statistics, champion, bootstrap)
     reasons.append(reason)
-    if decision and candidate.version in decision.withdrawn:
+    if decision and candidate.version in decision.rolled_back:
         reasons.append(Reason("history", "hold", f"{candidate.version} was released before, and rolled back"))
     verdict = Verdict(
         conclude(reasons),
         candidate.bundle.digest,
         champion.bundle.digest if champion else None,
-        workspace.held_out_digest(),
+        workspace.test_set_digest(),
         {name: score.value for name, score in scores.items()},
         {name: score.as_json() for name, score in comparison.items()},
         reasons,
@@ -106,10 +106,10 @@ def conclude(reasons: list[Reason]) -> Answer:
     return "REJECT" if "fail" in outcomes else "HOLD" if "hold" in outcomes else "PROMOTE"
 
 
-def floors(gate: Gate, scores: dict[str, Score]) -> Iterator[Reason]:
-    """Check each score against its floor; for scores of which less is better, the floor is a ceiling."""
-    for name, limit in gate.floors.items():
-        check = f"floor {name}"
+def check_thresholds(gate: Gate, scores: dict[str, Score]) -> Iterator[Reason]:
+    """Check each score against its threshold: a minimum, or a maximum where lower is better."""
+    for name, limit in gate.thresholds.items():
+        check = f"threshold {name}"
         if name not in scores:
             yield Reason(check, "fail", f"{name} cannot be computed for this model on these rows")
             continue
@@ -121,43 +121,43 @@ def floors(gate: Gate, scores: dict[str, Score]) -> Iterator[Reason]:
         yield Reason(check, "pass" if good else "fail", detail)
 
 
-def check_slices(limits: SliceFloors, slices: list[dict[str, Any]]) -> Reason:
-    """Check the score of every slice that has enough rows. slices: see `HeldOut.score_slices`."""
+def check_slices(limits: SliceThresholds, slices: list[dict[str, Any]]) -> Reason:
+    """Check the score of every slice that has enough rows. slices: see `TestSet.score_slices`."""
     lower = limits.metric in LOWER_IS_BETTER
-    large = [s for s in slices if s["rows"] >= limits.rows_at_least and limits.metric in s["scores"]]
+    large = [s for s in slices if s["rows"] >= limits.min_rows and limits.metric in s["scores"]]
     value = {s["slice"]: s["scores"][limits.metric]["value"] for s in large}
     rows = {s["slice"]: s["rows"] for s in large}
-    below = [name for name in value if (value[name] > limits.minimum if lower else value[name] < limits.minimum)]
+    below = [name for name in value if (value[name] > limits.threshold if lower else value[name] < limits.threshold)]
     bound = "at most" if lower else "at least"
     if below:
         worst = ", ".join(f"{name} {value[name]:.4g} on {rows[name]} rows" for name in below)
-        return Reason("slices", "fail", f"{limits.metric} of {worst}; {bound} {limits.minimum:g} is needed")
+        return Reason("slices", "fail", f"{limits.metric} of {worst}; {bound} {limits.threshold:g} is needed")
     if not large:
-        return Reason("slices", "pass", f"no slice has {limits.rows_at_least} rows")
+        return Reason("slices", "pass", f"no slice has {limits.min_rows} rows")
     lowest = (max if lower else min)(value, key=lambda name: value[name])
     found = f"the worst of {len(large)}: {lowest} {value[lowest]:.4g} on {rows[lowest]} rows"
-    return Reason("slices", "pass", f"{limits.metric}, {found}; {bound} {limits.minimum:g} is needed")
+    return Reason("slices", "pass", f"{limits.metric}, {found}; {bound} {limits.threshold:g} is needed")
 
 
 def size(gate: Gate, candidate: Predictor) -> Reason:
     """Check how large the bundle is."""
     megabytes = sum(len(content) for content in candidate.bundle.files.values()) / 1e6
-    limit = gate.bundle_megabytes_at_most
+    limit = gate.max_bundle_megabytes
     detail = f"{megabytes:.3g} MB, at most {limit:g} MB"
     return Reason("bundle size", "pass" if megabytes <= limit else "fail", detail)
 
 
 def challenge(
     gate: Gate,
-    held_out: HeldOut,
+    test_set: TestSet,
     candidate: Predictor,
     statistics: Array,
     champion: Predictor | None,
     bootstrap: Bootstrap,
 ) -> tuple[Reason, dict[str, Score]]:
-    """Compare the candidate with the champion on the same held-out rows, if there is one that can be asked.
+    """Compare the candidate with the champion on the same test set, if there is one that can be asked.
 
-    statistics: the candidate's, over the held-out rows. Gives the reason, and candidate minus champion by score.
+    statistics: the candidate's, over the test set. Gives the reason, and candidate minus champion by score.
     """
     if champion is None:
         return Reason("champion", "pass", "there is none yet: the checks above decide alone"), {}
@@ -167,11 +167,11 @@ def challenge(
         detail = f"{champion.version} predicts other classes, so that a person must decide"
         return Reason("champion", "hold", detail), {}
     try:
-        other = held_out.statistics(champion.predict(held_out.table))
+        other = test_set.statistics(champion.predict(test_set.table))
     except SlipwayError as error:
         detail = f"{champion.version} cannot be asked about these rows, so that a person must decide: {error}"
         return Reason("champion", "hold", detail), {}
-    comparison = metrics.compare(held_out.target, statistics, other, bootstrap)
+    comparison = metrics.compare(test_set.target, statistics, other, bootstrap)
     return against_champion(gate, comparison, champion.version, bootstrap.confidence), comparison
 
 

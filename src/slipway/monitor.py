@@ -28,7 +28,7 @@ TIMEOUT_SECONDS = 60
 PSI_BASE = 0.2  # slipway:psi:base
 PSI_CHANCE_Z = 3.0902  # slipway:psi_chance:z
 ROWS_AT_LEAST = 200  # slipway:drift_rows:min
-FEEDBACK_AT_LEAST = 50  # slipway:feedback:min
+MIN_FEEDBACK = 50  # slipway:feedback:min
 ACCURACY_Z = 1.96  # slipway:accuracy_interval:z
 DURATION = re.compile(r"[1-9]\d*[smhdw]")
 Outcome = Literal["pass", "fail", "hold"]
@@ -91,10 +91,10 @@ class Prometheus:
         return found
 
 
-def observe(prometheus: Prometheus, version: str, window: str, floor: float | None) -> list[Finding]:
+def observe(prometheus: Prometheus, version: str, window: str, threshold: float | None) -> list[Finding]:
     """Judge a window of live traffic: the drift of each feature and of the predictions, and the accuracy by feedback.
 
-    window: as Prometheus writes it, like 24h. floor: the gate's floor of accuracy, if it has one.
+    window: as Prometheus writes it, like 24h. threshold: the gate's threshold of accuracy, if it has one.
     Raises SlipwayError if Prometheus does not answer, or does not see this version serve.
     """
     if not DURATION.fullmatch(window):
@@ -116,8 +116,8 @@ def observe(prometheus: Prometheus, version: str, window: str, floor: float | No
     series = f'slipway_feedback_total{{{prometheus.series},outcome=~"correct|incorrect"}}'
     answer = prometheus.query(f"sum by (outcome) (increase({series}[{window}]))")
     judged |= {labels["outcome"]: count for labels, count in answer}
-    if floor is not None:
-        findings.append(_accuracy(judged["correct"], sum(judged.values()), floor))
+    if threshold is not None:
+        findings.append(_accuracy(judged["correct"], sum(judged.values()), threshold))
     return findings
 
 
@@ -170,10 +170,10 @@ def _drift(what: str, bins: Mapping[str, tuple[float, float]], trained: float) -
     return Finding(what, value, limit, round(rows), "hold" if not enough else "fail" if value > limit else "pass")
 
 
-def _accuracy(correct: float, judged: float, floor: float) -> Finding:
+def _accuracy(correct: float, judged: float, threshold: float) -> Finding:
     if not judged:
-        return Finding("accuracy", math.nan, floor, 0, "hold")
-    enough, low = judged >= FEEDBACK_AT_LEAST, upper_accuracy(correct, judged) < floor
+        return Finding("accuracy", math.nan, threshold, 0, "hold")
+    enough, low = judged >= MIN_FEEDBACK, upper_accuracy(correct, judged) < threshold
     return Finding(
-        "accuracy", correct / judged, floor, round(judged), "hold" if not enough else "fail" if low else "pass"
+        "accuracy", correct / judged, threshold, round(judged), "hold" if not enough else "fail" if low else "pass"
     )

@@ -55,7 +55,7 @@ def promote(workspace: Workspace, *, force_reason: str | None = None) -> Decisio
             commit=git(root, "rev-parse", "HEAD").strip(),
             data=bundle.manifest.data,
             scores=verdict["metrics"],
-            withdrawn=[v for v in (now.withdrawn if now else []) if v != bundle.version],
+            rolled_back=[v for v in (now.rolled_back if now else []) if v != bundle.version],
             when=_now(),
             run=_run(workspace, bundle.digest),
         )
@@ -71,7 +71,7 @@ def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -
     """Make an earlier champion serve again, byte for byte, with one commit.
 
     version: of the champion to restore, or the start of it; by default the one that served before. What is rolled
-    back is withdrawn: it is not promoted again unless asked. Raises SlipwayError if there is no such champion.
+    back is rolled_back: it is not promoted again unless asked. Raises SlipwayError if there is no such champion.
     """
     root = workspace.root
     with dvc_repository(root) as repository:
@@ -80,14 +80,14 @@ def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -
             raise SlipwayError("nothing was released yet: there is nothing to roll back")
         earlier = _earlier(_since_the_first(history(root)), version)
         text = file_at(root, earlier.commit, POINTER) or ""
-        withdrawn = [*(v for v in now.withdrawn if v != now.version), now.version]
+        rolled_back = [*(v for v in now.rolled_back if v != now.version), now.version]
         decision = earlier.decision.model_copy(
             update={
                 "action": "rollback",
                 "previous": now.version,
                 "reason": reason,
                 "who": author(root),
-                "withdrawn": [v for v in withdrawn if v != earlier.decision.version],
+                "rolled_back": [v for v in rolled_back if v != earlier.decision.version],
                 "when": _now(),
             }
         )
@@ -107,13 +107,13 @@ def _earlier(releases: list[Release], version: str | None) -> Release:
     now = releases[0].decision
     for release in releases[1:]:
         found = release.decision
-        wanted = found.version.startswith(version) if version else found.version not in now.withdrawn
+        wanted = found.version.startswith(version) if version else found.version not in now.rolled_back
         if wanted and found.digest != now.digest:
             return release
     known = ", ".join(dict.fromkeys(release.decision.version for release in releases))
     if version and now.version.startswith(version):
         raise SlipwayError(f"{now.version} serves already")
-    what = f"no champion {version} in the history" if version else "no earlier champion that was not withdrawn"
+    what = f"no champion {version} in the history" if version else "no earlier champion that was not rolled_back"
     raise SlipwayError(f"there is {what}; it has {known}")
 
 
@@ -141,11 +141,11 @@ def _run(workspace: Workspace, candidate: str) -> str | None:
 
 
 def _require_current(workspace: Workspace, verdict: dict[str, Any], candidate: str, now: Decision | None) -> None:
-    """See that the verdict was given of this candidate, this champion and these held-out rows."""
+    """See that the verdict was given of this candidate, this champion and this test set."""
     for what, judged, found in (
         ("candidate", verdict["candidate"], candidate),
         ("champion", verdict["champion"], now.digest if now else None),
-        ("table of held-out rows", verdict["table"], workspace.held_out_digest()),
+        ("test set", verdict["table"], workspace.test_set_digest()),
     ):
         if judged != found:
             raise SlipwayError(

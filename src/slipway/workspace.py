@@ -57,8 +57,8 @@ class Workspace:
         """Where the candidate's run is recorded."""
         return self.root / "build" / "tracked.json"
 
-    def held_out_digest(self) -> str:
-        """Compute the digest of the table of held-out rows, by which a verdict names what it was given on."""
+    def test_set_digest(self) -> str:
+        """Compute the digest of the test set, by which a verdict names what it was given on."""
         return hashlib.sha256((self.table / TEST).read_bytes()).hexdigest()
 
     @property
@@ -78,10 +78,10 @@ class Workspace:
         check_arguments(self.problem.build, params.model, section=f"{self.root / 'params.yaml'}: model")
         _check_names("evaluate.slices", params.evaluate.slices, self.record.names)
         known = metrics.names(self.target)
-        _check_names("gate.floors", params.gate.floors, known)
+        _check_names("gate.thresholds", params.gate.thresholds, known)
         _check_names("gate.champion.metric", [params.gate.champion.metric], known)
-        if params.gate.slice_floors:
-            _check_names("gate.slice_floors.metric", [params.gate.slice_floors.metric], metrics.headlines(self.target))
+        if slices := params.gate.slice_thresholds:
+            _check_names("gate.slice_thresholds.metric", [slices.metric], metrics.headlines(self.target))
         return params
 
     @cached_property

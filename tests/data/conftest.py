@@ -24,7 +24,7 @@ def check(tmp_path):
     def run(table: pd.DataFrame) -> ValidationReport:
         params = load_params(ROOT)
         table = shape(record(problem), table)
-        test = in_test(table, problem.identities, params.prepare.test_share)
+        test = in_test(table, problem.groups, params.prepare.test_share)
         table[~test].to_parquet(tmp_path / "train.parquet")
         table[test].to_parquet(tmp_path / "test.parquet")
         return validate(problem, params.validate_, tmp_path, tmp_path / "validation")

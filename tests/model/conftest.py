@@ -34,5 +34,5 @@ def test_target(workspace: Workspace, test_rows: pd.DataFrame) -> pd.Series:
 
 @pytest.fixture(scope="session")
 def minimum(workspace: Workspace) -> float:
-    """The floor in `params.yaml` for what `score` gives: accuracy, or R2 in a regression."""
-    return workspace.params.gate.floors["accuracy" if workspace.target.classes else "r2"]
+    """The threshold in `params.yaml` for what `score` gives: accuracy, or R2 in a regression."""
+    return workspace.params.gate.thresholds["accuracy" if workspace.target.classes else "r2"]

@@ -73,7 +73,7 @@ def flower_problem(**changes) -> Problem:
         "row": Flower,
         "record": Specimen,
         "target": "kind",
-        "identity": "plant",
+        "group": "plant",
         "load": lambda folder: pd.read_csv(folder / "flowers.csv"),
         "build": build,
     }

@@ -74,19 +74,19 @@ def _problem(target: str) -> Problem:
         row=Plant,
         record=Specimen,
         target=target,
-        identity="label",
+        group="label",
         load=lambda folder: pd.read_csv(folder / "plants.csv"),
         build=build,
     )
 
 
 kind, alive, weight = _problem("kind"), _problem("alive"), _problem("weight")
-FLOORS = {"kind": "accuracy: 0.6, macro_f1: 0.6, log_loss: 2.0", "alive": "accuracy: 0.6, macro_f1: 0.6"}
+THRESHOLDS = {"kind": "accuracy: 0.6, macro_f1: 0.6, log_loss: 2.0", "alive": "accuracy: 0.6, macro_f1: 0.6"}
 PARAMS = """
 model: {{strength: 1.0}}
 evaluate: {{slices: [bed], bootstrap: 100, importance_repeats: 1}}
 gate:
-  floors: {{{floors}}}
+  thresholds: {{{thresholds}}}
   champion: {{metric: {metric}}}
 """
 
@@ -96,7 +96,8 @@ def make_workspace(root: Path, target: str = "kind") -> Workspace:
     (root / "data").mkdir(parents=True)
     (root / "pyproject.toml").write_text(f'[tool.slipway]\nproblem = "plants:{target}"\n')
     metric = "r2" if target == "weight" else "accuracy"
-    (root / "params.yaml").write_text(PARAMS.format(floors=FLOORS.get(target, "r2: 0.5, rmse: 30.0"), metric=metric))
+    thresholds = THRESHOLDS.get(target, "r2: 0.5, rmse: 30.0")
+    (root / "params.yaml").write_text(PARAMS.format(thresholds=thresholds, metric=metric))
     plants().to_csv(root / "data" / "plants.csv", index=False)
     workspace = Workspace(root)
     retrain(workspace)
@@ -117,7 +118,7 @@ def retrain(workspace: Workspace) -> str:
 
 
 def write_verdict(workspace: Workspace, digest: str, answer: str = "PROMOTE") -> None:
-    reasons = [Reason("floor accuracy", "pass", "0.9, at least 0.6")]
+    reasons = [Reason("threshold accuracy", "pass", "0.9, at least 0.6")]
     verdict = Verdict(verdict=answer, candidate=digest, champion=None, table="0" * 64, metrics={}, reasons=reasons)
     workspace.verdict.write_bytes(canonical_json(asdict(verdict)))
 

@@ -108,7 +108,7 @@ def train(root: Path) -> None:
 @click.command()
 @click.pass_obj
 def evaluate(root: Path) -> None:
-    """Stage 4: score the candidate on the held-out rows, with intervals, slices and plots."""
+    """Stage 4: score the candidate on the test set, with intervals, slices and plots."""
     fix_arithmetic()
     from slipway.evaluation import metrics
     from slipway.stages.evaluate import evaluate as stage
@@ -126,7 +126,7 @@ def evaluate(root: Path) -> None:
 def gate(root: Path) -> None:
     """Judge the candidate: PROMOTE, HOLD or REJECT, with every reason.
 
-    Floors, slices, size, the tests in tests/model, and the champion on the same held-out rows.
+    Floors, slices, size, the tests in tests/model, and the champion on the same test set.
     The exit status is 1 for REJECT.
     """
     fix_arithmetic()

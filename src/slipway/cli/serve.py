@@ -102,8 +102,8 @@ def monitor(root: Path, prometheus: str, window: str, match: str, track: bool) -
         raise SlipwayError("no champion yet; `slipway promote` makes one")
     workspace = Workspace(root)
     server = monitoring.Prometheus(prometheus, match, champion.version)
-    floor = workspace.params.gate.floors.get("accuracy")
-    findings = monitoring.observe(server, champion.version, window, floor)
+    threshold = workspace.params.gate.thresholds.get("accuracy")
+    findings = monitoring.observe(server, champion.version, window, threshold)
     rows = [(f.outcome, f.what, f"{f.value:.3f}", f"{f.limit:.3f}", f.rows) for f in findings]
     table(f"Champion {champion.version}, the last {window}", ("", "what", "found", "limit", "rows"), rows)
     if track:

@@ -39,7 +39,7 @@ def confusion(path: Path, counts: Array, labels: list[str]) -> None:
         ticks = range(len(labels))
         axes.set_xticks(ticks, labels, rotation=30 if len(labels) > 4 else 0)
         axes.set_yticks(ticks, labels)
-        axes.set(xlabel="predicted", ylabel="true", title="Held-out rows by true and predicted class")
+        axes.set(xlabel="predicted", ylabel="true", title="Test set by true and predicted class")
         for (row, column), count in np.ndenumerate(counts):
             dark = shares[row, column] > 0.6
             axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
@@ -95,4 +95,4 @@ def predicted(path: Path, truth: Array, values: Array, column: Column) -> None:
         ends = [float(truth.min(initial=0)), float(truth.max(initial=1))]
         axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--")
         unit = f" ({column.unit})" if column.unit else ""
-        axes.set(xlabel=f"true {column.name}{unit}", ylabel="predicted", title="Held-out rows")
+        axes.set(xlabel=f"true {column.name}{unit}", ylabel="predicted", title="Test set")

@@ -1,4 +1,4 @@
-"""The held-out rows: what the model is asked, what is true, whose rows they are, and the slices they fall into."""
+"""The test set: what the model is asked, what is true, whose rows they are, and the slices they fall into."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_SLICES = 50  # of one column: more is an identifier, not a slice
 
 
-class HeldOut:
+class TestSet:
     """The table in `path`, the encoded truth, and the number of each row's individual."""
 
     def __init__(self, problem: Problem, path: Path) -> None:
@@ -31,7 +31,7 @@ class HeldOut:
         self.table: pd.DataFrame = pd.read_parquet(path)
         self.target: Target = target(problem)
         self.truth: Array = self.target.encode(self.table[problem.target])
-        self.groups: Array = self.table.groupby(list(problem.identities), sort=False, dropna=False).ngroup().to_numpy()
+        self.groups: Array = self.table.groupby(list(problem.groups), sort=False, dropna=False).ngroup().to_numpy()
 
     def statistics(self, predictions: Predictions, where: Array | None = None) -> Array:
         """Sum predictions into statistics by individual (see `slipway.evaluation.metrics`), of all rows or of some."""
@@ -53,7 +53,7 @@ class HeldOut:
             distinct = sorted(values.dropna().unique().tolist())
             if len(distinct) > MOST_SLICES:
                 raise SlipwayError(
-                    f"params.yaml: evaluate.slices: {name} has {len(distinct)} values among the held-out rows; "
+                    f"params.yaml: evaluate.slices: {name} has {len(distinct)} values in the test set; "
                     f"a slice needs a column with at most {MOST_SLICES}"
                 )
             found |= {f"{name}={value}": (values == value).fillna(False).to_numpy(dtype=bool) for value in distinct}

@@ -68,7 +68,7 @@ def of_records(contract: Contract, table: pd.DataFrame, params: Validate) -> lis
 
 def of_column(column: Column, values: pd.Series, params: Validate) -> list[Expectation]:
     """Derive what must hold of one column; `values` decide only how its type can be checked."""
-    derived = [_presence(column, params.missing_at_most)]
+    derived = [_presence(column, params.max_missing)]
     if column.numeric:
         kind, sound = _kind(column, values)
         return [*derived, kind, *(_bounds(column) if sound else [])]
@@ -85,11 +85,11 @@ def of_column(column: Column, values: pd.Series, params: Validate) -> list[Expec
     return [*derived, filled]
 
 
-def _presence(column: Column, missing_at_most: float) -> Expectation:
+def _presence(column: Column, max_missing: float) -> Expectation:
     if column.optional:
-        description = f"{column.name} is missing in at most {missing_at_most:.6g} of the records"
+        description = f"{column.name} is missing in at most {max_missing:.6g} of the records"
         return gxe.ExpectColumnValuesToNotBeNull(
-            column=column.name, mostly=round(1 - missing_at_most, 9), description=description
+            column=column.name, mostly=round(1 - max_missing, 9), description=description
         )
     return gxe.ExpectColumnValuesToNotBeNull(column=column.name, description=f"{column.name} is never missing")
 
@@ -162,11 +162,9 @@ def of_measures(sizes: Iterable[str], scores: Mapping[str, float], target: str, 
     ]
     for name in scores:
         description = (
-            f"{name} alone does not tell {target}: it predicts it with a score of at most {params.leak_at_most:.6g}"
+            f"{name} alone does not tell {target}: it predicts it with a score of at most {params.max_leak:.6g}"
         )
-        derived.append(
-            gxe.ExpectColumnMaxToBeBetween(column=name, max_value=params.leak_at_most, description=description)
-        )
+        derived.append(gxe.ExpectColumnMaxToBeBetween(column=name, max_value=params.max_leak, description=description))
     return derived
 
 

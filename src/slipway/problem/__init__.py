@@ -42,8 +42,8 @@ class Problem:
     row: Pydantic model of what the service receives; its fields are the model's features.
     record: Pydantic model of a row of the data: `row`, the target, and what else identifies or describes it.
     target: the record's field that is predicted. Categories or a boolean: classification; a number: regression.
-    identity: the record's field or fields that name the individual; no individual is both learned from and
-        tested on, and intervals are computed over individuals.
+    group: the record's field or fields that name what rows belong together (a patient, a house, a bird). No group is in
+        both the training rows and the test set, and intervals are computed over groups.
     load: reads the data folder into a table with the record's columns; its index names the source's rows.
     build: makes the estimator; its keyword arguments are the section `model` of `params.yaml`.
     expectations: lists what must hold of the data as a whole, as Great Expectations' expectations.
@@ -53,7 +53,7 @@ class Problem:
     row: type[BaseModel]
     record: type[BaseModel]
     target: str
-    identity: str | tuple[str, ...]
+    group: str | tuple[str, ...]
     load: Callable[[Path], pd.DataFrame]
     build: Callable[..., Any]
     expectations: Callable[[], list[Any]] = list
@@ -68,14 +68,14 @@ class Problem:
             raise SlipwayError(f"the record lacks fields of the row: {', '.join(lacking)}; let it inherit the row")
         if self.target in features:
             raise SlipwayError(f"the target {self.target!r} is a field of the row: the model would be told the answer")
-        for name in (self.target, *self.identities):
+        for name in (self.target, *self.groups):
             if name not in fields:
                 raise SlipwayError(f"the record has no field {name!r}; it has {', '.join(sorted(fields))}")
 
     @property
-    def identities(self) -> tuple[str, ...]:
-        """The identity as a tuple of field names."""
-        return (self.identity,) if isinstance(self.identity, str) else self.identity
+    def groups(self) -> tuple[str, ...]:
+        """The group as a tuple of field names."""
+        return (self.group,) if isinstance(self.group, str) else self.group
 
 
 def load_problem(root: Path = Path()) -> Problem:

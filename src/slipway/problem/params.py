@@ -31,8 +31,8 @@ class Prepare(_Section):
 class Validate(_Section):
     """Limits of the expectations that are derived from the contract."""
 
-    missing_at_most: Share = 0.2
-    leak_at_most: Share = 0.98
+    max_missing: Share = 0.2
+    max_leak: Share = 0.98
 
 
 class Train(_Section):
@@ -53,12 +53,12 @@ class Evaluate(_Section):
     importance_repeats: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
-class SliceFloors(_Section):
+class SliceThresholds(_Section):
     """What every slice with enough rows must reach."""
 
     metric: str
-    minimum: float
-    rows_at_least: Annotated[int, Field(ge=1)] = 10
+    threshold: float
+    min_rows: Annotated[int, Field(ge=1)] = 10
 
 
 class Champion(_Section):
@@ -71,11 +71,11 @@ class Champion(_Section):
 class Gate(_Section):
     """What a candidate must show before it may serve."""
 
-    floors: Annotated[dict[str, float], Field(min_length=1)]
-    slice_floors: SliceFloors | None = None
+    thresholds: Annotated[dict[str, float], Field(min_length=1)]
+    slice_thresholds: SliceThresholds | None = None
     champion: Champion
     behaviour: bool = True
-    bundle_megabytes_at_most: Annotated[float, Field(gt=0)] = 50.0
+    max_bundle_megabytes: Annotated[float, Field(gt=0)] = 50.0
 
 
 class Params(_Section):

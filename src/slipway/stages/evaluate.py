@@ -1,4 +1,4 @@
-"""Stage 4: score the candidate on the held-out rows, through the predictor, and draw what it does."""
+"""Stage 4: score the candidate on the test set, through the predictor, and draw what it does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from slipway.contract import Array, canonical_json
 from slipway.evaluation import metrics, plots
 from slipway.evaluation.metrics import Bootstrap, Score
-from slipway.evaluation.test_set import HeldOut
+from slipway.evaluation.test_set import TestSet
 from slipway.model.predictor import Predictions, Predictor
 from slipway.problem import Problem
 from slipway.problem.files import METRICS, SLICES, TEST
@@ -23,42 +23,42 @@ MOST_SHUFFLED = 20_000
 
 
 def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out: Path) -> dict[str, Score]:
-    """Score the bundle on the held-out rows; write metrics, slices, plots and their data to `out`; give the scores."""
+    """Score the bundle on the test set; write metrics, slices, plots and their data to `out`; give the scores."""
     predictor = Predictor.load(bundle)
-    held_out = HeldOut(problem, table / TEST)
+    test_set = TestSet(problem, table / TEST)
     bootstrap = Bootstrap(params.bootstrap, params.confidence)
-    predictions = predictor.predict(held_out.table)
-    statistics = held_out.statistics(predictions)
-    scores = metrics.evaluate(held_out.target, statistics, bootstrap)
-    slices = held_out.score_slices(predictions, params.slices, bootstrap)
-    importance = permutation_importance(predictor, held_out, params.importance_repeats)
+    predictions = predictor.predict(test_set.table)
+    statistics = test_set.statistics(predictions)
+    scores = metrics.evaluate(test_set.target, statistics, bootstrap)
+    slices = test_set.score_slices(predictions, params.slices, bootstrap)
+    importance = permutation_importance(predictor, test_set, params.importance_repeats)
     out.mkdir(parents=True, exist_ok=True)
     (out / METRICS).write_bytes(canonical_json({name: score.as_json() for name, score in scores.items()}))
     (out / SLICES).write_bytes(canonical_json(slices))
     _write_csv(out / "importance.csv", importance)
-    headline = metrics.headlines(held_out.target)[0]
+    headline = metrics.headlines(test_set.target)[0]
     _write_csv(out / "slices.csv", [{"slice": s["slice"], "score": s["scores"][headline]["value"]} for s in slices])
     plots.importance(out / "importance.svg", importance, headline)
     plots.slices(out / "slices.svg", slices, headline, scores[headline].value)
-    if held_out.target.classes:
-        _draw_classification(out, held_out, predictions, statistics)
+    if test_set.target.classes:
+        _draw_classification(out, test_set, predictions, statistics)
     else:
-        _write_csv(out / "predicted.csv", _sample(held_out.truth, predictions.values))
-        plots.predicted(out / "predicted.svg", held_out.truth, predictions.values, held_out.target.column)
+        _write_csv(out / "predicted.csv", _sample(test_set.truth, predictions.values))
+        plots.predicted(out / "predicted.svg", test_set.truth, predictions.values, test_set.target.column)
     return scores
 
 
-def permutation_importance(predictor: Predictor, held_out: HeldOut, repeats: int) -> list[dict[str, Any]]:
+def permutation_importance(predictor: Predictor, test_set: TestSet, repeats: int) -> list[dict[str, Any]]:
     """Measure how much the headline score falls when one feature is shuffled (Breiman 2001), most important first."""
     rng = np.random.default_rng(0)
-    rows = rng.permutation(len(held_out.truth))[:MOST_SHUFFLED]
-    arrays = {name: values[rows] for name, values in predictor.contract.arrays(held_out.table).items()}
-    truth = held_out.truth[rows]
+    rows = rng.permutation(len(test_set.truth))[:MOST_SHUFFLED]
+    arrays = {name: values[rows] for name, values in predictor.contract.arrays(test_set.table).items()}
+    truth = test_set.truth[rows]
 
     def score(changed: Mapping[str, Array]) -> float:
         predictions = predictor.predict_arrays(changed)
-        table = metrics.statistics(held_out.target, truth, predictions, np.zeros(len(rows), dtype=int))
-        return float(metrics.scores(held_out.target, table[0])[metrics.headlines(held_out.target)[0]])
+        table = metrics.statistics(test_set.target, truth, predictions, np.zeros(len(rows), dtype=int))
+        return float(metrics.scores(test_set.target, table[0])[metrics.headlines(test_set.target)[0]])
 
     base = score(arrays)
     found = []
@@ -68,15 +68,15 @@ def permutation_importance(predictor: Predictor, held_out: HeldOut, repeats: int
     return sorted(found, key=lambda item: -item["importance"])
 
 
-def _draw_classification(out: Path, held_out: HeldOut, predictions: Predictions, statistics: Array) -> None:
-    classes = held_out.target.classes
+def _draw_classification(out: Path, test_set: TestSet, predictions: Predictions, statistics: Array) -> None:
+    classes = test_set.target.classes
     names = np.array([str(label) for label in classes], dtype=object)
-    _write_csv(out / "confusion.csv", _sample(names[held_out.truth], names[predictions.values]))
+    _write_csv(out / "confusion.csv", _sample(names[test_set.truth], names[predictions.values]))
     confusion = np.zeros((len(classes), len(classes)), dtype=int)
-    np.add.at(confusion, (held_out.truth, predictions.values), 1)
+    np.add.at(confusion, (test_set.truth, predictions.values), 1)
     plots.confusion(out / "confusion.svg", confusion, list(names))
     if predictions.probabilities is not None:
-        curve = metrics.calibration(held_out.target, statistics)
+        curve = metrics.calibration(test_set.target, statistics)
         _write_csv(out / "calibration.csv", curve)
         plots.calibration(out / "calibration.svg", curve)
 

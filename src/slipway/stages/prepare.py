@@ -36,14 +36,14 @@ def prepare(problem: Problem, params: Prepare, data: Path, out: Path) -> Prepare
     """
     digest = data_digest(data)
     table = shape(record(problem), _load(problem, data))
-    lacking = [name for name in problem.identities if name not in table]
+    lacking = [name for name in problem.groups if name not in table]
     if lacking:
         have = ", ".join(map(str, table.columns.drop(ROW)))
         raise SlipwayError(
             f"{data}: there is no column {', '.join(lacking)}, by which rows are divided into training and test; "
             f"load() gave {have}"
         )
-    test = in_test(table, problem.identities, params.test_share)
+    test = in_test(table, problem.groups, params.test_share)
     out.mkdir(parents=True, exist_ok=True)
     table[~test].to_parquet(out / TRAIN, index=False)
     table[test].to_parquet(out / TEST, index=False)
@@ -100,12 +100,12 @@ def _coerce(column: Column, values: pd.Series) -> pd.Series:
     return numbers.astype("float64")
 
 
-def in_test(table: pd.DataFrame, identity: tuple[str, ...], share: float) -> pd.Series:
-    """Say of each row whether it is a test row: a stable hash of its identity, so that it never changes sides."""
+def in_test(table: pd.DataFrame, group: tuple[str, ...], share: float) -> pd.Series:
+    """Say of each row whether it is a test row: a stable hash of its group, so that it never changes sides."""
     import pandas as pd
 
-    keys = table[identity[0]].astype("str").fillna("")
-    for name in identity[1:]:
+    keys = table[group[0]].astype("str").fillna("")
+    for name in group[1:]:
         keys = keys + "\x1f" + table[name].astype("str").fillna("")
     codes, individuals = pd.factorize(keys)
     limit = int(share * 2**64)

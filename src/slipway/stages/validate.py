@@ -135,9 +135,9 @@ def _split(problem: Problem, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     if problem.target in rows:
         for name, part in zip(parts, (learned, ~learned), strict=True):
             split[f"{name} rows"] = rows[problem.target].where(part).array
-    if set(problem.identities) <= set(rows.columns):
-        identity = rows[list(problem.identities)].astype("str")
-        names = identity[problem.identities[0]].str.cat(identity.iloc[:, 1:], sep=" / ")
+    if set(problem.groups) <= set(rows.columns):
+        group = rows[list(problem.groups)].astype("str")
+        names = group[problem.groups[0]].str.cat(group.iloc[:, 1:], sep=" / ")
         codes, individuals = pd.factorize(names)  # -1: missing, of which another expectation speaks
         seen, asked = (np.bincount(codes[part] + 1, minlength=len(individuals) + 1) for part in (learned, ~learned))
         both = (seen > 0) & (asked > 0)

@@ -18,7 +18,7 @@ from slipway.versioning import changed_files, find_commit
 class ModelTrace:
     """All that is known of a model; what is not known is None, or empty.
 
-    state: "serves", "withdrawn", "earlier champion", "released elsewhere" (on a branch or tag outside of HEAD's
+    state: "serves", "rolled_back", "earlier champion", "released elsewhere" (on a branch or tag outside of HEAD's
     history), "candidate" (in build/, never released) or "not released" (an overlay names it, nothing else).
     candidate: is it the one in build/? releases: newest first. replaced: the releases of others that ended its service,
     newest first. fetch: the command that fetches the bundle. images: those that an overlay pinned it in.
@@ -77,8 +77,8 @@ def _state(record: Record, version: str) -> str:
     now = record.serving
     if now and now.version == version:
         return "serves"
-    if now and version in now.withdrawn:
-        return "withdrawn"
+    if now and version in now.rolled_back:
+        return "rolled_back"
     for releases, state in ((record.releases, "earlier champion"), (record.elsewhere, "released elsewhere")):
         if any(release.decision.version == version for release in releases):
             return state

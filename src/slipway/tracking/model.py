@@ -90,7 +90,7 @@ def save(bundle: Bundle, folder: Path, out: Path, logged: LoggedModel, pip_requi
 def held_out_rows(
     contract: Contract, goal: Target, table: pd.DataFrame, *, name: str, digest: str, source: Mapping[str, str]
 ) -> PandasDataset:
-    """Make MLflow's data set of held-out rows. digest: of the data. source: tags that say where it is from."""
+    """Make MLflow's data set of the test set. digest: of the data. source: tags that say where it is from."""
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.pandas_dataset import from_pandas
 
@@ -101,7 +101,7 @@ def held_out_rows(
 
 
 def evaluate(model_id: str, goal: Target, rows: PandasDataset) -> None:
-    """Let MLflow load the logged model and score it on held-out rows, into the active run."""
+    """Let MLflow load the logged model and score it on the test set, into the active run."""
     import matplotlib as mpl
     from mlflow import models, pyfunc
 
@@ -118,22 +118,22 @@ def evaluate(model_id: str, goal: Target, rows: PandasDataset) -> None:
     )
 
 
-def fault(floors: Mapping[str, float], goal: Target, scores: Mapping[str, float]) -> str | None:
-    """Hold MLflow's scores against the floors that MLflow can compute; give its words if one is not reached."""
+def fault(thresholds: Mapping[str, float], goal: Target, scores: Mapping[str, float]) -> str | None:
+    """Hold MLflow's scores against the thresholds that MLflow can compute; give its words if one is not reached."""
     from mlflow.models.evaluation import EvaluationResult, MetricThreshold
     from mlflow.models.evaluation.validation import ModelValidationFailedException, validate_evaluation_results
 
-    names = {theirs: ours for theirs, ours in MLFLOW_NAMES.items() if theirs in scores and ours in floors}
+    names = {theirs: ours for theirs, ours in MLFLOW_NAMES.items() if theirs in scores and ours in thresholds}
     if len(goal.classes) == 2:
         names.pop("f1_score", None)
-    thresholds = {
-        theirs: MetricThreshold(threshold=floors[ours], greater_is_better=ours not in LOWER_IS_BETTER)
+    theirs_to_reach = {
+        theirs: MetricThreshold(threshold=thresholds[ours], greater_is_better=ours not in LOWER_IS_BETTER)
         for theirs, ours in names.items()
     }
-    if not thresholds:
+    if not theirs_to_reach:
         return None
     try:
-        validate_evaluation_results(thresholds, EvaluationResult(dict(scores), {}))
+        validate_evaluation_results(theirs_to_reach, EvaluationResult(dict(scores), {}))
     except ModelValidationFailedException as error:
         return str(error)
     return None

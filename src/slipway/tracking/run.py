@@ -103,7 +103,7 @@ def conclude(client: MlflowClient, run: Run, record: Record) -> None:
     """Write what came out, and that the run is complete."""
     run_id = run.info.run_id
     scores = client.get_run(run_id).data.metrics
-    fault = model.fault(record.workspace.params.gate.floors, record.workspace.target, scores)
+    fault = model.fault(record.workspace.params.gate.thresholds, record.workspace.target, scores)
     for name, value in {VERDICT: record.verdict, MLFLOW_VERDICT: fault or "passed", RECORDED: record.digest}.items():
         client.set_tag(run_id, name, value)
     client.set_terminated(run_id)

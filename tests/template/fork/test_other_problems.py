@@ -23,10 +23,10 @@ from slipway.stages.validate import validate
 from slipway.workspace import Workspace
 
 PARAMS = """
-validate: {{missing_at_most: 0.4}}
+validate: {{max_missing: 0.4}}
 evaluate: {{slices: [colour], bootstrap: 200}}
 gate:
-  floors: {{{metric}: {floor}}}
+  thresholds: {{{metric}: {threshold}}}
   champion: {{metric: {metric}, margin: 0.05}}
   behaviour: false
 """
@@ -114,10 +114,10 @@ PROBLEMS = {
 @pytest.fixture(params=PROBLEMS)
 def ran(request, tmp_path: Path):
     """A workspace in which another problem's pipeline was run, with its verdict and the runtime that is expected."""
-    changes, metric, floor, runtime = PROBLEMS[request.param]
+    changes, metric, threshold, runtime = PROBLEMS[request.param]
     workspace = Workspace(tmp_path)
     workspace.__dict__["problem"] = flower_problem(**changes)
-    (tmp_path / "params.yaml").write_text(PARAMS.format(metric=metric, floor=floor))
+    (tmp_path / "params.yaml").write_text(PARAMS.format(metric=metric, threshold=threshold))
     workspace.data.mkdir()
     (workspace.data / "flowers.csv").write_text("made in memory")
     prepare(workspace.problem, workspace.params.prepare, workspace.data, workspace.table)

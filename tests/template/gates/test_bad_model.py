@@ -62,14 +62,14 @@ def test_labels_that_were_shuffled_teach_nothing_and_the_floor_refuses(released)
         writer.writerows(rows)
     verdict = run_stages(released)
     assert verdict.verdict == "REJECT"
-    assert "at least 0.85 is needed" in failed(verdict)["floor accuracy"]
+    assert "at least 0.85 is needed" in failed(verdict)["threshold accuracy"]
 
 
 def test_a_model_that_learned_nothing_is_refused_by_floor_slice_behaviour_and_champion(released):
     verdict = run_stages(with_model(released, lambda: DummyClassifier(strategy="prior")))
     assert verdict.verdict == "REJECT"
     found = failed(verdict)
-    assert {"floor accuracy", "floor macro_f1", "slices", "champion"} <= set(found)
+    assert {"threshold accuracy", "threshold macro_f1", "slices", "champion"} <= set(found)
     assert any(check.startswith("behaviour test_minimum_functionality") for check in found)
 
 
@@ -101,7 +101,7 @@ def test_a_model_that_fails_one_slice_only_is_refused_by_that_slice(released):
     verdict = run_stages(with_model(workspace, build))
     found = failed(verdict)
     assert verdict.verdict == "REJECT"
-    assert "floor accuracy" not in found
+    assert "threshold accuracy" not in found
     assert "accuracy of island=Torgersen 0 on 13 rows; at least 0.8 is needed" in found["slices"]
 
 
@@ -114,7 +114,7 @@ def test_a_model_that_ignores_a_feature_it_should_use_is_refused_by_its_behaviou
 
 
 def test_a_bundle_that_is_too_large_is_refused(released):
-    workspace = with_params(released, "bundle_megabytes_at_most: 50", "bundle_megabytes_at_most: 0.001")
+    workspace = with_params(released, "max_bundle_megabytes: 50", "max_bundle_megabytes: 0.001")
     assert "at most 0.001 MB" in failed(judge(workspace))["bundle size"]
 
 
@@ -175,7 +175,7 @@ def test_no_behaviour_tests_at_all_refuse_unless_that_is_said(released):
         ("gate:", "gates:", r"gates: unknown; did you mean gate\?"),
         ("inverse_regularization", "inverse_regularisation", "did you mean inverse_regularization"),
         ("inverse_regularization: 1.0", "inverse_regularization: strong", "should be a valid number"),
-        ("    accuracy: 0.85", "    acuracy: 0.85", r"gate.floors: 'acuracy' is unknown; did you mean accuracy\?"),
+        ("    accuracy: 0.85", "    acuracy: 0.85", r"gate.thresholds: 'acuracy' is unknown; did you mean accuracy\?"),
         ("[island, sex, season]", "[islands]", r"evaluate.slices: 'islands' is unknown; did you mean island\?"),
     ],
 )

@@ -17,7 +17,7 @@ BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((GRAFANA / 
 PANELS = [(board, panel) for board in BOARDS for panel in BOARDS[board]["panels"] if panel["type"] != "row"]
 VARIABLES = {"$job": "slipway", "$namespace": ".*", "$feature": "plain", "$__rate_interval": "1m"}
 THRESHOLDS = {
-    ("model", "Live accuracy"): "slipway:accuracy:floor",
+    ("model", "Live accuracy"): "slipway:accuracy:threshold",
     ("model", "Judged predictions"): "slipway:feedback:min",
     ("model", "Age of the model"): "slipway:model_age_days:max",
 }

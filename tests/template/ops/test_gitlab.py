@@ -88,7 +88,7 @@ def script(name: str, folder: Path, **env: str) -> subprocess.CompletedProcess[s
 
 
 def test_a_merge_request_shows_each_check_of_the_gate_and_the_scores(tmp_path):
-    outcomes = {"floor accuracy": "pass", "slices": "fail", "champion": "hold"}
+    outcomes = {"threshold accuracy": "pass", "slices": "fail", "champion": "hold"}
     reasons = [{"check": check, "outcome": outcome, "detail": f"<{check}>"} for check, outcome in outcomes.items()]
     (tmp_path / "build").mkdir()
     verdict = {"reasons": reasons, "metrics": {"accuracy": 0.98, "recall.Adelie": 1.0}}
@@ -97,7 +97,7 @@ def test_a_merge_request_shows_each_check_of_the_gate_and_the_scores(tmp_path):
     cases = ElementTree.parse(tmp_path / "build/gate.xml").findall("testcase")
     shown = {case.get("name"): [(child.tag, child.get("message")) for child in case] for case in cases}
     assert shown == {
-        "floor accuracy": [],
+        "threshold accuracy": [],
         "slices": [("failure", "<slices>")],
         "champion": [("skipped", "<champion>")],
     }

@@ -88,7 +88,7 @@ def test_the_monitors_numbers_are_the_rules(watched):
         "slipway:psi:base": monitor.PSI_BASE,
         "slipway:psi_chance:z": monitor.PSI_CHANCE_Z,
         "slipway:drift_rows:min": monitor.ROWS_AT_LEAST,
-        "slipway:feedback:min": monitor.FEEDBACK_AT_LEAST,
+        "slipway:feedback:min": monitor.MIN_FEEDBACK,
         "slipway:accuracy_interval:z": monitor.ACCURACY_Z,
     }.items():
         assert rules[name].split("#")[0].strip() == f"vector({number})", name

@@ -119,8 +119,8 @@ def number(name: str) -> float:
 
 @pytest.mark.usefixtures("penguins")
 def test_the_accuracy_that_alerts_demand_is_the_gates():
-    floors = load_params(ROOT).gate.floors
-    assert number("slipway:accuracy:floor") == floors.get("accuracy", number("slipway:accuracy:floor"))
+    thresholds = load_params(ROOT).gate.thresholds
+    assert number("slipway:accuracy:threshold") == thresholds.get("accuracy", number("slipway:accuracy:threshold"))
 
 
 def test_the_latency_that_is_promised_is_an_edge_of_the_histogram():

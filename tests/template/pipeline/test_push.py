@@ -114,7 +114,10 @@ DATA = {
     ),
 }
 MODEL = {
-    "a worse model": (replaced("params.yaml", "regularization: 1.0", "regularization: 0.0001"), ["floor", "REJECT"]),
+    "a worse model": (
+        replaced("params.yaml", "regularization: 1.0", "regularization: 0.0001"),
+        ["threshold", "REJECT"],
+    ),
     "a slice that fails": (
         replaced(
             "src/project/model.py",

@@ -66,9 +66,9 @@ def server():
     made.server_close()
 
 
-def found(server, floor: float | None = 0.85) -> dict[str, Finding]:
+def found(server, threshold: float | None = 0.85) -> dict[str, Finding]:
     prometheus = Prometheus(server.url, 'job="slipway"', VERSION)
-    return {finding.what: finding for finding in observe(prometheus, VERSION, "24h", floor)}
+    return {finding.what: finding for finding in observe(prometheus, VERSION, "24h", threshold)}
 
 
 def test_nothing_is_due_when_all_is_like_the_training_rows(server):
@@ -113,7 +113,7 @@ def test_accuracy_that_may_still_be_at_the_floor_is_no_reason(server):
 
 
 def test_without_a_floor_accuracy_is_not_judged(server):
-    assert "accuracy" not in found(server, floor=None)
+    assert "accuracy" not in found(server, threshold=None)
 
 
 def test_a_version_that_does_not_serve_is_not_judged(server):
@@ -217,8 +217,8 @@ def command(server, tmp_path, monkeypatch):
 
     recorded = []
     monkeypatch.setattr(tracking, "set_tags", lambda workspace, *given: recorded.append(given), raising=False)
-    floors = type("Floors", (), {"gate": type("Gate", (), {"floors": {"accuracy": 0.85}})})
-    monkeypatch.setattr(workspace.Workspace, "params", floors)
+    thresholds = type("Floors", (), {"gate": type("Gate", (), {"thresholds": {"accuracy": 0.85}})})
+    monkeypatch.setattr(workspace.Workspace, "params", thresholds)
 
     def call(*arguments):
         line = ["--root", str(tmp_path), "monitor", "--prometheus", server.url, *arguments]

@@ -37,7 +37,7 @@ def table():
 
 
 PROBLEM = flower_problem(row=Thorny, record=ThornySpecimen, load=lambda folder: table())
-PARAMS = Params.model_validate({"gate": {"floors": {"accuracy": 0.5}, "champion": {"metric": "accuracy"}}})
+PARAMS = Params.model_validate({"gate": {"thresholds": {"accuracy": 0.5}, "champion": {"metric": "accuracy"}}})
 
 
 @pytest.fixture(scope="module")

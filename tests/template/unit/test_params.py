@@ -6,7 +6,7 @@ from slipway.problem import SlipwayError
 from slipway.problem.params import check_arguments, load_params
 
 ROOT = Path(__file__).parents[3]
-MINIMAL = "gate:\n  floors: {accuracy: 0.5}\n  champion: {metric: accuracy}\n"
+MINIMAL = "gate:\n  thresholds: {accuracy: 0.5}\n  champion: {metric: accuracy}\n"
 
 
 def _load(tmp_path: Path, text: str):
@@ -15,7 +15,7 @@ def _load(tmp_path: Path, text: str):
 
 
 def test_the_projects_own_params_are_valid():
-    assert load_params(ROOT).gate.floors
+    assert load_params(ROOT).gate.thresholds
 
 
 def test_what_is_not_said_has_its_default(tmp_path):

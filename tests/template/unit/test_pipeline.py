@@ -98,7 +98,7 @@ ALL = ["prepare", "validate", "train", "evaluate"]
         (_append("src/project/data.py"), ["prepare"]),
         (_append("src/project/schema.py"), ALL),
         (_append("src/project/expectations.py"), ["validate"]),
-        (_param("missing_at_most: 0.2", "missing_at_most: 0.3"), ["validate"]),
+        (_param("max_missing: 0.2", "max_missing: 0.3"), ["validate"]),
         (_append("src/project/model.py"), ["train"]),
         (_append("src/slipway/compile/__init__.py"), ["train"]),
         (_param("seed: 0", "seed: 1"), ["train"]),

@@ -22,7 +22,7 @@ class Unrelated(BaseModel):
         ({"record": Unrelated}, r"the record lacks fields of the row: bed, colour.*let it inherit"),
         ({"target": "colour"}, "the target 'colour' is a field of the row: the model would be told the answer"),
         ({"target": "sort"}, "the record has no field 'sort'; it has bed"),
-        ({"identity": ("plant", "garden")}, "the record has no field 'garden'"),
+        ({"group": ("plant", "garden")}, "the record has no field 'garden'"),
     ],
 )
 def test_a_wrong_declaration_is_refused_when_it_is_made(changes, words):
@@ -31,8 +31,8 @@ def test_a_wrong_declaration_is_refused_when_it_is_made(changes, words):
 
 
 def test_one_identity_or_several_may_be_named():
-    assert flower_problem(identity="plant").identities == ("plant",)
-    assert flower_problem(identity=("plant", "bed")).identities == ("plant", "bed")
+    assert flower_problem(group="plant").groups == ("plant",)
+    assert flower_problem(group=("plant", "bed")).groups == ("plant", "bed")
 
 
 def _project(folder: Path, named: str, code: str) -> Path:

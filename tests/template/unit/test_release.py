@@ -76,7 +76,7 @@ def test_promoting_the_champion_again_does_nothing(challenged):
 def test_a_verdict_that_is_not_promote_is_refused_with_its_reasons(challenged):
     workspace = commit_params(challenged, "    accuracy: 0.85", "    log_loss: 0.000001")
     assert judge(workspace).verdict == "REJECT"
-    with pytest.raises(SlipwayError, match=r"(?s)the verdict is REJECT.*floor log_loss: .*at most 1e-06 is needed"):
+    with pytest.raises(SlipwayError, match=r"(?s)the verdict is REJECT.*threshold log_loss: .*at most 1e-06 is needed"):
         promote(workspace)
 
 
@@ -94,7 +94,7 @@ def test_force_overrules_a_verdict_and_the_reason_is_recorded(challenged):
     [
         ({"candidate": "0" * 64}, "another candidate"),
         ({"champion": None}, "another champion"),
-        ({"table": "0" * 64}, "another table of held-out rows"),
+        ({"table": "0" * 64}, "another test set"),
     ],
 )
 def test_a_verdict_of_something_else_is_refused_even_with_force(challenged, change, words):
@@ -184,7 +184,7 @@ def test_a_rollback_that_is_killed_can_be_run_again(challenged, step, when):
     if (step, when) != ("_commit", "after"):
         _rollback(challenged)
     assert files(challenged.champion) == first
-    assert history(challenged.root)[0].decision.withdrawn == [version]
+    assert history(challenged.root)[0].decision.rolled_back == [version]
     assert is_clean(challenged)
 
 
@@ -245,7 +245,7 @@ def test_what_was_rolled_back_is_held_by_the_gate_and_released_again_when_asked(
     with pytest.raises(SlipwayError, match="the verdict is HOLD"):
         promote(challenged)
     promote(challenged, force_reason="it does not bite any more")
-    assert read_decision(challenged.root).withdrawn == []
+    assert read_decision(challenged.root).rolled_back == []
 
 
 def test_a_champion_can_be_named_for_a_rollback_by_the_start_of_its_version(challenged):
@@ -257,7 +257,7 @@ def test_a_champion_can_be_named_for_a_rollback_by_the_start_of_its_version(chal
 def test_a_second_rollback_does_not_go_back_to_what_was_withdrawn(challenged):
     promote(challenged)
     rollback(challenged, reason="it bites")
-    with pytest.raises(SlipwayError, match="no earlier champion that was not withdrawn"):
+    with pytest.raises(SlipwayError, match="no earlier champion that was not rolled_back"):
         rollback(challenged, reason="again")
 
 
@@ -268,7 +268,7 @@ def test_a_rollback_does_not_go_back_behind_a_champion_that_was_removed(challeng
         rollback(challenged, reason="?")
     judge(challenged)
     promote(challenged)
-    with pytest.raises(SlipwayError, match="no earlier champion that was not withdrawn"):
+    with pytest.raises(SlipwayError, match="no earlier champion that was not rolled_back"):
         rollback(challenged, reason="?")
 
 

@@ -48,7 +48,7 @@ def test_the_page_shows_verdict_reasons_scores_slices_data_and_lineage(challenge
         run.bundle.version,
         run.champion.version,
         run.verdict["verdict"],
-        "floor accuracy",
+        "threshold accuracy",
         "recall.Gentoo",
         "island=Dream",
         "Population stability index",
@@ -95,7 +95,7 @@ def test_after_a_promotion_the_report_is_of_a_candidate_that_is_the_champion(rel
 def test_what_a_name_holds_is_text_and_no_markup(challenged, tmp_path):
     workspace = copy_checkout(challenged, tmp_path / "checkout")
     path = workspace.verdict
-    path.write_text(path.read_text().replace("floor accuracy", "<script>alert(1)</script> | x"))
+    path.write_text(path.read_text().replace("threshold accuracy", "<script>alert(1)</script> | x"))
     write_report(workspace)
     assert "<script>" not in (workspace.root / "build" / "report.html").read_text()
     assert "alert(1)</script> \\| x" in (workspace.root / "build" / "report.md").read_text()

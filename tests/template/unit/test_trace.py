@@ -166,7 +166,7 @@ def test_data_that_the_releasing_commit_no_longer_names_is_fetched_from_the_comm
 
 def test_what_a_model_is_now(story):
     states = [(found.state, found.candidate) for found in (model(story.root, v) for v in story.versions)]
-    assert states == [("serves", False), ("withdrawn", False), ("candidate", True)]
+    assert states == [("serves", False), ("rolled_back", False), ("candidate", True)]
 
 
 def test_what_a_model_was_is_seen_from_an_earlier_commit(story, clone):
@@ -358,12 +358,12 @@ def test_a_broken_record_in_the_history_is_told_and_the_rest_is_traced(story, cl
     run(clone, "git", "commit", "--quiet", "--all", "--message", "A conflict, committed")
     broken = head(clone)
     found = model(clone, story.versions[1])
-    assert found.state == "earlier champion"  # what was withdrawn cannot be read just now
+    assert found.state == "earlier champion"  # what was rolled_back cannot be read just now
     assert any(broken[:8] in note for note in found.notes)
     assert any("what serves cannot be told" in note for note in found.notes)
     (clone / POINTER).write_bytes(whole)
     run(clone, "git", "commit", "--quiet", "--all", "--message", "Mended")
-    assert model(clone, story.versions[1]).state == "withdrawn"
+    assert model(clone, story.versions[1]).state == "rolled_back"
     assert commit(clone, broken).champion is None
     with pytest.raises(SlipwayError, match=f"{broken[:8]}:champion.dvc: does not say what was released"):
         history(clone)  # what a rollback would restore must not be guessed
@@ -402,7 +402,7 @@ def test_the_command_prints_what_is_known_for_people_and_as_json(story):
     found = model(story.root, story.versions[1])
     assert json.loads(call("--json", story.versions[1])) == asdict(found)
     said = call(story.versions[1])
-    assert said.startswith(f"{found.name} {story.versions[1]}: withdrawn\n")
+    assert said.startswith(f"{found.name} {story.versions[1]}: rolled_back\n")
     for part in (found.fetch, found.data.fetch, found.built_from.subject, "it bites", "r2", found.images[0], found.tag):
         assert part in said
     forward = call(story.commits["built second"])

@@ -10,7 +10,7 @@ from flowers import Specimen, flowers
 from slipway.contract import Column, Contract
 from slipway.problem.params import Validate
 
-PARAMS = Validate(missing_at_most=0.1)
+PARAMS = Validate(max_missing=0.1)
 
 
 def derived(column: Column, values, **changes):

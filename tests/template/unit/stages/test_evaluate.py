@@ -4,7 +4,7 @@ import json
 import pytest
 
 from slipway.evaluation import metrics
-from slipway.evaluation.test_set import HeldOut
+from slipway.evaluation.test_set import TestSet
 from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.params import Evaluate
@@ -44,9 +44,9 @@ def test_slices_are_listed_with_their_counts_and_missing_is_one(original, tmp_pa
     run(original, tmp_path)
     rows = {item["slice"]: item["rows"] for item in json.loads((tmp_path / "slices.json").read_bytes())}
     assert set(rows) == {"island=Biscoe", "island=Dream", "island=Torgersen", "sex=female", "sex=male", "sex=missing"}
-    held_out = HeldOut(original.problem, original.table / "test.parquet")
-    assert rows["island=Dream"] == (held_out.table["island"] == "Dream").sum()
-    assert sum(count for name, count in rows.items() if name.startswith("sex")) == len(held_out.table)
+    test_set = TestSet(original.problem, original.table / "test.parquet")
+    assert rows["island=Dream"] == (test_set.table["island"] == "Dream").sum()
+    assert sum(count for name, count in rows.items() if name.startswith("sex")) == len(test_set.table)
 
 
 def test_a_column_of_too_many_values_is_no_slice(original, tmp_path):
@@ -64,9 +64,9 @@ def test_a_feature_that_matters_is_more_important_than_one_that_does_not(origina
 
 def test_the_scores_are_of_the_bundle_and_of_no_other_object(original, tmp_path):
     scores = run(original, tmp_path)
-    held_out = HeldOut(original.problem, original.table / "test.parquet")
+    test_set = TestSet(original.problem, original.table / "test.parquet")
     predictor = Predictor.load(original.bundle)
-    assert scores["accuracy"].value == predictor.score(held_out.table, held_out.table["species"])
+    assert scores["accuracy"].value == predictor.score(test_set.table, test_set.table["species"])
 
 
 def test_without_the_held_out_rows_it_says_what_to_run(original, tmp_path):

@@ -18,7 +18,7 @@ from slipway.problem.params import Params
 from slipway.stages.prepare import prepare
 from slipway.stages.train import describe, fit, golden_rows, rounded, train
 
-PARAMS = Params.model_validate({"gate": {"floors": {"accuracy": 0.5}, "champion": {"metric": "accuracy"}}})
+PARAMS = Params.model_validate({"gate": {"thresholds": {"accuracy": 0.5}, "champion": {"metric": "accuracy"}}})
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from slipway.problem.params import Validate
 from slipway.stages.prepare import in_test, shape
 from slipway.stages.validate import ValidationReport, failures_table, validate
 
-PARAMS = Validate(missing_at_most=0.5)
+PARAMS = Validate(max_missing=0.5)
 
 
 def write(folder, table: pd.DataFrame, problem, test=None) -> None:
@@ -128,8 +128,8 @@ def test_a_whole_number_or_boolean_may_be_missing_where_it_is_optional(check):
 
 def test_an_optional_field_may_be_missing_as_often_as_allowed_and_no_more(check):
     share = flowers()["bed"].isna().mean()
-    assert check(flowers(), params=Validate(missing_at_most=share)).passed
-    (failure,) = check(flowers(), params=Validate(missing_at_most=share - 0.005)).failures
+    assert check(flowers(), params=Validate(max_missing=share)).passed
+    (failure,) = check(flowers(), params=Validate(max_missing=share - 0.005)).failures
     assert failure.expectation == f"bed is missing in at most {share - 0.005:.6g} of the records"
     assert failure.count == flowers()["bed"].isna().sum()
 
@@ -174,8 +174,8 @@ def test_an_individual_on_both_sides_is_named(check):
 def test_an_individual_named_by_two_fields_is_on_both_sides_only_if_both_agree(check):
     table = flowers().assign(colour=["blue", "red"] * 100)
     test = pd.Series([False, True] * 100, index=table.index)
-    assert check(table, test=test, identity=("plant", "colour")).passed
-    failures = check(table.assign(colour="red"), test=test, identity=("plant", "colour")).failures
+    assert check(table, test=test, group=("plant", "colour")).passed
+    failures = check(table.assign(colour="red"), test=test, group=("plant", "colour")).failures
     assert failures[0].values[0] == "p0 / red"
 
 
@@ -304,7 +304,7 @@ def test_another_process_writes_the_same_bytes_even_if_nobody_is_at_home(check, 
         "import pwd; pwd.getpwuid = {}.__getitem__;"
         "from pathlib import Path; from flowers import flower_problem; from slipway.problem.params import Validate;"
         "from slipway.stages.validate import validate;"
-        "validate(flower_problem(), Validate(missing_at_most=0.5), Path('table'), Path('again'))"
+        "validate(flower_problem(), Validate(max_missing=0.5), Path('table'), Path('again'))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path), "TZ": "Asia/Tokyo"}
     environment.pop("HOME", None)

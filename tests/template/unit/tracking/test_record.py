@@ -23,8 +23,8 @@ def git(workspace: Workspace, *arguments: str) -> str:
 def test_the_parameters_are_all_of_params_yaml_flattened(workspace):
     parameters = record(workspace).parameters
     assert parameters["model.strength"] == 1.0
-    assert parameters["gate.floors.log_loss"] == 2.0
-    assert parameters["validate.missing_at_most"] == 0.2
+    assert parameters["gate.thresholds.log_loss"] == 2.0
+    assert parameters["validate.max_missing"] == 0.2
     assert parameters["evaluate.slices"] == ["bed"]
 
 

@@ -91,7 +91,7 @@ SCORES = {"accuracy_score": 0.9, "f1_score": 0.8, "mean_absolute_error": 5.0}
 
 
 @pytest.mark.parametrize(
-    ("classes", "floors", "refused"),
+    ("classes", "thresholds", "refused"),
     [
         (("a", "b", "c"), {"accuracy": 0.9, "macro_f1": 0.8}, None),
         (("a", "b", "c"), {"accuracy": 0.91}, "accuracy_score"),
@@ -102,7 +102,7 @@ SCORES = {"accuracy_score": 0.9, "f1_score": 0.8, "mean_absolute_error": 5.0}
         ((), {"mae": 4.9}, "mean_absolute_error"),
     ],
 )
-def test_mlflow_checks_the_floors_that_it_can(tracked, classes, floors, refused):
+def test_mlflow_checks_the_floors_that_it_can(tracked, classes, thresholds, refused):
     goal = type(tracked[0].target)(tracked[0].target.column, classes)
-    words = fault(floors, goal, SCORES)
+    words = fault(thresholds, goal, SCORES)
     assert words is None if refused is None else refused in words
