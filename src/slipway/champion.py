@@ -1,19 +1,26 @@
-"""What serves, as Git records it: the file `champion.dvc`, with the decision in its `meta` section."""
+"""What serves, as the last commit says: the decision in `champion.dvc`, and what the overlays of Kubernetes pin."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway.model.bundle import VERSION_DIGITS
 from slipway.problem import SlipwayError
-from slipway.versioning import file_at, file_history
+from slipway.versioning import file_at, file_history, git
 
 POINTER = "champion.dvc"
 BUNDLE, EVALUATION, DECISION = "bundle", "evaluation", "decision.json"  # in champion/
+OVERLAYS = "k8s/overlays"
+IMAGE = "slipway"  # what k8s/base calls it
+VERSION, COMMIT, EXPECTED = "slipway/model-version", "slipway/commit", "SLIPWAY_EXPECTED"
+NOTHING = re.compile("(sha256:)?0+")  # what an overlay pins before its first release
+PIN = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64} [0-9a-f]{12} [0-9a-f]{40}")
 
 
 class Decision(BaseModel):
@@ -52,6 +59,34 @@ class Release:
     """One line of the history: a decision, and the commit that made it."""
 
     decision: Decision
+    commit: str
+    when: str
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What an overlay deploys.
+
+    image: name@sha256:digest. version: of the model in it. commit: that the image was built from. Version and commit
+    are None where whoever pinned it by hand left them out.
+    """
+
+    image: str
+    version: str | None
+    commit: str | None
+
+    @property
+    def digest(self) -> str:
+        """The image's digest, as hex digits."""
+        return self.image.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A pin as a commit left it in an overlay. when: of the commit, ISO 8601."""
+
+    overlay: str
+    pin: Pin
     commit: str
     when: str
 
@@ -105,3 +140,113 @@ def history(root: Path, *, revisions: Sequence[str] = ("HEAD",), unreadable: lis
         else:
             releases.append(Release(decision, version.commit, version.when))
     return releases
+
+
+def pins(root: Path, revision: str = "HEAD") -> dict[str, Pin]:
+    """Read what each overlay pins at a revision, by the overlay's name; one without an image's digest is left out.
+
+    Raises SlipwayError naming an overlay that cannot be read.
+    """
+    try:
+        names = git(root, "ls-tree", "-d", "--name-only", "-z", f"{revision}:./{OVERLAYS}").split("\0")
+    except SlipwayError:
+        return {}  # no such folder there
+    paths = {name: _overlay(name) for name in names if name}
+    texts = {name: (path, file_at(root, revision, path)) for name, path in paths.items()}
+    found = {name: parse_pin(text, f"{revision}:{path}") for name, (path, text) in texts.items() if text}
+    return {name: pin for name, pin in found.items() if pin}
+
+
+def pin_history(root: Path, revision: str = "HEAD", *, unreadable: list[str] | None = None) -> list[Pinned]:
+    """List what the overlays pinned, newest first: one entry for each commit that wrote an overlay with a pin.
+
+    unreadable: takes one line for each overlay that cannot be read; without it, such an overlay raises SlipwayError.
+    """
+    found = []
+    for version in file_history(root, f":(glob){_overlay('*')}", revisions=(revision,)):
+        try:
+            pin = parse_pin(version.text or "", f"{version.commit[:8]}:{version.path}")
+        except SlipwayError as error:
+            if unreadable is None:
+                raise
+            unreadable.append(str(error))
+            continue
+        if pin:
+            found.append(Pinned(Path(version.path).parent.name, pin, version.commit, version.when))
+    return found
+
+
+def parse_pin(text: str, place: str) -> Pin | None:
+    """Read what the text of a `kustomization.yaml` pins; None if it names no image by a digest other than zeros.
+
+    Raises SlipwayError, naming `place`, if it is no kustomization.
+    """
+    import yaml
+
+    try:
+        # Everything as text: twelve digits are no number. In C, where it was built in: histories grow long.
+        content: dict[str, Any] = yaml.load(text, getattr(yaml, "CBaseLoader", yaml.BaseLoader)) or {}  # noqa: S506
+        images = [one for one in content.get("images") or [] if _named(one.get("digest"))]
+        if not images:
+            return None
+        image = next((one for one in images if one["name"] == IMAGE), images[0])
+        said = content.get("commonAnnotations") or {}
+        name = image.get("newName") or image["name"]
+        return Pin(f"{name}@{image['digest']}", _named(said.get(VERSION)), _named(said.get(COMMIT)))
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise SlipwayError(f"{place}: not a kustomization: {' '.join(str(error).split())}") from None
+
+
+def write_pin(root: Path, overlay: str, pin: Pin) -> Path:
+    """Write into an overlay of the work tree what it deploys; everything else in the file stays as it is.
+
+    Gives the file's path. Raises SlipwayError if there is no such overlay, or the pin is not a whole one.
+    """
+    from ruamel.yaml import YAML  # keeps comments, order and quotes
+
+    path = root / _overlay(overlay)
+    if not PIN.fullmatch(f"{pin.image} {pin.version} {pin.commit}"):
+        raise SlipwayError(
+            f"{pin.image} {pin.version} {pin.commit}: not an image name@sha256:..., a model's version of 12 hex digits "
+            "and a commit of 40"
+        )
+    if not path.exists():
+        raise SlipwayError(f"{path}: no such overlay")
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 10**6
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    content = yaml.load(path.read_text("utf-8"))
+    _pin(content, pin)
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+    temporary.replace(path)
+    return path
+
+
+def _pin(content: dict[str, Any], pin: Pin) -> None:
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
+
+    images = content.setdefault("images", [])
+    image = next((one for one in images if one["name"] == IMAGE), None)
+    if image is None:
+        images.append(image := {"name": IMAGE})
+    image.pop("newTag", None)
+    image["newName"], image["digest"] = pin.image.split("@")
+    # Quoted: a version of digits alone would be a number, and an annotation must be a text.
+    content.setdefault("commonAnnotations", {}).update(
+        {VERSION: Quoted(pin.version or ""), COMMIT: Quoted(pin.commit or "")}
+    )
+    for generator in content.get("configMapGenerator") or []:
+        literals = generator.get("literals") or []
+        for number, literal in enumerate(literals):
+            if literal.startswith(f"{EXPECTED}="):
+                literals[number] = f"{EXPECTED}={pin.version}"
+
+
+def _overlay(name: str) -> str:
+    return f"{OVERLAYS}/{name}/kustomization.yaml"
+
+
+def _named(value: str | None) -> str | None:
+    return None if not value or NOTHING.fullmatch(value) else value

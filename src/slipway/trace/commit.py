@@ -59,7 +59,7 @@ def trace_commit(record: Record, commit: str) -> CommitTrace:
         released=[record.step(release) for release in released],
         built=[record.step(release) for release in built],
         next=record.step(following) if following else None,
-        deployed=[d for d in record.deployments if d.pin.version in versions or d.pin.image_commit == commit],
+        deployed=[d for d in record.deployments if d.pin.version in versions or d.pin.commit == commit],
         notes=notes,
     )
 

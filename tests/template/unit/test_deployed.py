@@ -4,11 +4,8 @@ import pytest
 
 from checkouts import run
 from overlays import commit_overlays, pinned
-from slipway.deployed import Deployment, Pin, deployments, read_pin
-from slipway.problem import SlipwayError
+from slipway.deployed import Deployment, deployments
 from slipway.versioning import find_commit, shallow_edge
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -29,29 +26,6 @@ def found(root: Path, revision: str = "HEAD") -> list[Deployment]:
 def places(root: Path, revision: str = "HEAD") -> list[tuple[str, str, str | None, bool]]:
     """Overlay, first digit of the image, the commit that pinned it, and whether it still holds."""
     return [(d.overlay, d.pin.digest[0], d.commit, d.until is None) for d in found(root, revision)]
-
-
-def test_a_pin_by_hand_is_read_whole_though_its_version_looks_like_a_number():
-    assert read_pin(pinned("a")) == Pin(f"ghcr.io/ada/penguins@sha256:{'a' * 64}", "123456789012", "c" * 40)
-
-
-def test_what_the_template_ships_is_no_pin_yet_and_a_tag_is_none():
-    for path in sorted((ROOT / "k8s" / "overlays").glob("*/kustomization.yaml")):
-        if "0" * 64 in path.read_text() or "newTag" in path.read_text():
-            assert read_pin(path.read_text()) is None
-
-
-def test_an_image_beside_the_model_is_not_taken_for_it():
-    proxy = f"images:\n  - name: proxy\n    digest: sha256:{'d' * 64}"
-    pin = read_pin(pinned("a").replace("images:", proxy))
-    assert pin is not None
-    assert pin.digest == "a" * 64
-
-
-@pytest.mark.parametrize("text", ["images: [", "images: 1", "- a", "images: [1]", "images: [{digest: 'sha256:ab'}]"])
-def test_what_is_no_kustomization_is_an_error_that_says_so(text):
-    with pytest.raises(SlipwayError, match="not a kustomization: "):
-        read_pin(text)
 
 
 def test_each_overlay_has_a_history_of_its_own(checkout):
