@@ -93,12 +93,6 @@ def find_commit(root: Path, revision: str) -> str | None:
         return None
 
 
-def shallow_edge(root: Path) -> frozenset[str]:
-    """Give the commits at which a shallow clone's history is cut off; none in a full clone."""
-    path = root / git(root, "rev-parse", "--git-path", "shallow").strip()
-    return frozenset(path.read_text("utf-8").split() if path.exists() else ())
-
-
 def changed_files(root: Path) -> list[str]:
     """List tracked files, below `root`, that differ from the last commit."""
     return [name for name in git(root, "diff", "--name-only", "--relative", "-z", "HEAD").split("\0") if name]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from slipway.cli import learn, release, serve, trace
+from slipway.cli import learn, lineage, release, serve
 from slipway.cli.console import EXIT_REFUSED
 from slipway.problem import SlipwayError
 
@@ -47,7 +47,7 @@ def main(ctx: click.Context, root: Path) -> None:
 
 COMMANDS = (
     *(learn.run, learn.prepare, learn.validate, learn.train, learn.evaluate, learn.gate, learn.track),
-    *(release.promote, release.rollback, release.history, trace.trace),
+    *(release.promote, release.rollback, release.history, lineage.lineage),
     *(learn.report, serve.serve, serve.smoke, serve.monitor, serve.doctor),
 )
 for command in COMMANDS:
