@@ -1,10 +1,7 @@
 """Which penguin is this? The only code that a fork edits: replace this folder's files by your own."""
 
-from project.data import load
-from project.expectations import expectations
-from project.model import build
 from project.schema import Observation, Penguin
-from slipway.problem import Problem
+from slipway.problem import Function, Problem
 
 problem = Problem(
     name="penguins",
@@ -12,7 +9,7 @@ problem = Problem(
     record=Observation,
     target="species",
     group="individual",
-    load=load,
-    build=build,
-    expectations=expectations,
+    load=Function("project.data:load"),
+    build=Function("project.model:build"),
+    expectations=Function("project.expectations:expectations"),
 )

@@ -13,7 +13,7 @@ from slipway.contract import Contract, Target
 from slipway.evaluation import metrics
 from slipway.problem import Problem, SlipwayError, load_problem
 from slipway.problem.files import TEST
-from slipway.problem.params import Params, check_arguments, close_names, load_params
+from slipway.problem.params import Params, close_names, load_params
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,6 @@ class Workspace:
     def params(self) -> Params:
         """`params.yaml`, checked against the problem. Raises SlipwayError naming the wrong entry."""
         params = load_params(self.root)
-        check_arguments(self.problem.build, params.model, section=f"{self.root / 'params.yaml'}: model")
         _check_names("evaluate.slices", params.evaluate.slices, self.record.names)
         known = metrics.names(self.target)
         _check_names("gate.thresholds", params.gate.thresholds, known)

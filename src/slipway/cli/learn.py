@@ -34,10 +34,11 @@ def run(root: Path, track: bool, pull: bool) -> None:
     """
     fix_arithmetic()
     from slipway.pipeline import fetch, reproduce
+    from slipway.problem.params import check_arguments
     from slipway.workspace import Workspace
 
     workspace = Workspace(root)
-    _ = workspace.params  # a typo is told before anything is run
+    check_arguments(workspace.problem.build, workspace.params.model)  # a typo is reported before anything is run
     for pointer in fetch(root):
         stage_line("pull", f"fetched what {pointer} names")
     for name, ran in reproduce(root, pull=pull).items():

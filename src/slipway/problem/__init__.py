@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +34,22 @@ class Unit:
         return {**handler(core), "unit": self.symbol}
 
 
+@dataclass(frozen=True)
+class Function:
+    """A function of the project, named as "module:function"; its module is imported when the function is needed."""
+
+    name: str
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The function itself; `inspect.signature` follows this name."""
+        return cast("Callable[..., Any]", _import(self.name, "src/project/__init__.py"))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return self.__wrapped__(*args, **kwargs)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """What is predicted, from what, with what. A fork makes one of these in `src/project/__init__.py`.
@@ -47,6 +63,9 @@ class Problem:
     load: reads the data folder into a table with the record's columns; its index names the source's rows.
     build: makes the estimator; its keyword arguments are the section `model` of `params.yaml`.
     expectations: lists what must hold of the data as a whole, as Great Expectations' expectations.
+
+    The last three are functions, or each a `Function` that names one: its module is imported only by the commands that
+    call it, so that what it imports slows down no other command.
     """
 
     name: str
@@ -93,18 +112,24 @@ def load_problem(root: Path = Path()) -> Problem:
         raise SlipwayError(f"{path}: {error}") from None
     except KeyError:
         raise SlipwayError(f'{path}: lacks the lines\n[tool.slipway]\nproblem = "project:problem"') from None
-    module, _, attribute = str(named).partition(":")
     source = str((root / "src").resolve())
     if source not in sys.path:
         sys.path.insert(0, source)
-    try:
-        problem = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise SlipwayError(f"{path}: problem = {named!r}: there is no module {module!r} in {source}") from None
-    except AttributeError:
-        raise SlipwayError(f"{path}: problem = {named!r}: {module} has no {attribute!r}") from None
+    problem = _import(str(named), f"{path}: problem")
     if not isinstance(problem, Problem):
         raise SlipwayError(f"{path}: problem = {named!r} is a {type(problem).__name__}, not a slipway.problem.Problem")
     return problem
+
+
+def _import(name: str, place: str) -> Any:
+    """Import what "module:attribute" names. Raises SlipwayError, naming the place, if there is none."""
+    module, _, attribute = name.partition(":")
+    try:
+        imported = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise SlipwayError(f"{place}: {name!r}: there is no module {module!r} in src") from None
+    if not hasattr(imported, attribute):
+        raise SlipwayError(f"{place}: {name!r}: {module} has no {attribute!r}")
+    return getattr(imported, attribute)

@@ -103,21 +103,27 @@ def load_params(root: Path = Path()) -> Params:
     return _checked(Params, {} if content is None else content, str(path))
 
 
-def check_arguments(function: Callable[..., Any], given: dict[str, Any], *, section: str) -> None:
-    """Check `given` against a function's keyword arguments and their types, without calling it.
+def check_arguments(build: Callable[..., Any], given: dict[str, Any]) -> None:
+    """Check the section `model` against the keyword arguments of the project's `build` and their types.
 
-    section: where the arguments were written, for the error's text. Raises SlipwayError naming every wrong one.
+    `build` is not called. Raises SlipwayError naming every wrong argument.
     """
-    parameters = inspect.signature(function).parameters.values()
+    parameters = inspect.signature(build).parameters.values()
     written = SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters if p.annotation is not p.empty})
-    types = get_type_hints(written, globalns=function.__globals__)  # the return type may need a heavy import: left out
+    types = get_type_hints(
+        written, globalns=inspect.unwrap(build).__globals__
+    )  # the return type may need a heavy import: left out
     fields: dict[str, Any] = {
         p.name: (types.get(p.name, Any), ... if p.default is p.empty else p.default)
         for p in parameters
         if p.kind is not p.VAR_KEYWORD
     }
     extra: Literal["allow", "forbid"] = "allow" if any(p.kind is p.VAR_KEYWORD for p in parameters) else "forbid"
-    _checked(create_model("Arguments", __config__=ConfigDict(extra=extra, strict=True), **fields), given, section)
+    _checked(
+        create_model("Arguments", __config__=ConfigDict(extra=extra, strict=True), **fields),
+        given,
+        "params.yaml: model",
+    )
 
 
 def close_names(name: str, known: Sequence[str]) -> str:

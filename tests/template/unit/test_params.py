@@ -76,8 +76,8 @@ def build(*, depth: int, rate: float = 0.1) -> "NotImportedHere":  # noqa: F821 
 )
 def test_the_models_arguments_are_checked_by_builds_signature(given, words):
     with pytest.raises(SlipwayError, match=f"(?s)params.yaml: model.*{words}"):
-        check_arguments(build, given, section="params.yaml: model")
+        check_arguments(build, given)
 
 
 def test_right_arguments_pass():
-    check_arguments(build, {"depth": 3, "rate": 1}, section="model")
+    check_arguments(build, {"depth": 3, "rate": 1})

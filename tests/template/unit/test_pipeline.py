@@ -1,9 +1,11 @@
 """The pipeline as DVC runs it: what re-runs when something changes, and that two clones give the same bundle."""
 
+import ast
 import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import grimp
@@ -54,6 +56,16 @@ def built(penguins, tmp_path_factory) -> Path:
     run(workspace.root, "git", "add", ".")
     run(workspace.root, "git", "commit", "--quiet", "--message", "Run")
     return workspace.root
+
+
+@pytest.mark.parametrize("command", [*PIPELINE, "gate", "report"])
+def test_a_command_imports_just_the_part_of_the_project_that_it_uses(folder, command):
+    code = (
+        "import sys; from slipway.cli import main; main([sys.argv[1]], standalone_mode=False);"
+        "print({m.removeprefix('project.') for m in sys.modules if m.startswith('project.')})"
+    )
+    imported = run(folder, sys.executable, "-c", code, command).splitlines()[-1]
+    assert ast.literal_eval(imported) == {"schema"} | PROJECT.get(command, set())
 
 
 @pytest.fixture
@@ -161,8 +173,6 @@ def test_a_second_run_does_nothing_but_judge(folder):
 
 
 def test_the_pipeline_works_without_an_activated_environment(folder, monkeypatch):
-    import sys
-
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     _param("seed: 0", "seed: 1")(folder)
     run(folder, sys.executable, "-m", "slipway", "run", "--no-track")

@@ -5,7 +5,8 @@ import pytest
 from pydantic import BaseModel
 
 from flowers import Flower, Specimen, flower_problem
-from slipway.problem import Problem, SlipwayError, load_problem
+from slipway.problem import Function, Problem, SlipwayError, load_problem
+from slipway.problem.params import check_arguments
 
 
 class Unrelated(BaseModel):
@@ -72,6 +73,33 @@ def test_a_problem_that_cannot_be_found_is_told(tmp_path, named, code, words):
 def test_a_module_that_the_project_itself_lacks_is_shown_as_such(tmp_path):
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         load_problem(_project(tmp_path, "another:problem", "import no_such_library"))
+
+
+LAZY = """
+from flowers import flower_problem
+from slipway.problem import Function
+mine = flower_problem(**{name: Function(f"parts:{name}") for name in ("load", "build", "expectations")})
+"""
+
+
+def test_a_function_that_is_named_is_imported_when_it_is_called_and_not_before(tmp_path, monkeypatch):
+    _project(tmp_path, "another:mine", LAZY)
+    (tmp_path / "src" / "parts.py").write_text("def build(*, depth: int = 3): return depth\n")
+    problem = load_problem(tmp_path)
+    assert "parts" not in sys.modules
+    with pytest.raises(SlipwayError, match=r"dept: unknown; did you mean depth\?"):
+        check_arguments(problem.build, {"dept": 1})
+    assert problem.build(depth=4) == 4
+    del sys.modules["parts"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("parts:build", "there is no module 'parts' in src"), ("flowers:grow", "flowers has no 'grow'")],
+)
+def test_a_function_that_is_not_there_is_reported_with_the_file_that_names_it(name, words):
+    with pytest.raises(SlipwayError, match=f"src/project/__init__.py: '{name}': {words}"):
+        Function(name)()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,7 @@
 """What does this house sell for?"""
 
-from project.data import load
-from project.expectations import expectations
-from project.model import build
 from project.schema import House, Sale
-from slipway.problem import Problem
+from slipway.problem import Function, Problem
 
 problem = Problem(
     name="houses",
@@ -12,7 +9,7 @@ problem = Problem(
     record=Sale,
     target="price",
     group="house_id",
-    load=load,
-    build=build,
-    expectations=expectations,
+    load=Function("project.data:load"),
+    build=Function("project.model:build"),
+    expectations=Function("project.expectations:expectations"),
 )
