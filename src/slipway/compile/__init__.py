@@ -17,7 +17,6 @@ from slipway.contract import Array, Contract, Target
 from slipway.model.runtimes import load_runtime
 from slipway.problem import SlipwayError
 
-LONGEST_REASON = 200
 LEAST_EXPONENT = -9  # a smaller difference is none worth telling
 ONNX_RUNTIME_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
@@ -133,5 +132,4 @@ def _agreement(probes: Sequence[Probe], difference: float) -> str:
 
 def _first_line(error: Exception) -> str:
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    line = ONNX_RUNTIME_CODE.sub("ONNX Runtime: ", line).rstrip(". ")
-    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."
+    return ONNX_RUNTIME_CODE.sub("ONNX Runtime: ", line).rstrip(". ")

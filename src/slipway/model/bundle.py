@@ -1,26 +1,26 @@
 """The released model on disk: write it, verify it, read it.
 
 Nothing in a bundle is parsed before all of it was verified: the list of files, that each is a plain file, and the
-digest of each against `manifest.json`, whose own digest is the bundle's identity. The bytes that were verified are
-the bytes that are used.
+size and digest of each against `manifest.json`, whose own digest is the bundle's identity. The bytes that were verified
+are the bytes that are used.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from slipway.contract import Contract, Target, canonical_json
+from slipway.contract import Contract, Target, canonical_json, strict_json
 from slipway.problem import SlipwayError
 
 MANIFEST = "manifest.json"
@@ -28,21 +28,32 @@ REFERENCE = "reference.json"
 EXAMPLES = "examples.json"
 MODELS = {"onnx": "model.onnx", "skops": "model.skops"}
 VERSION_DIGITS = 12
-LARGEST_MANIFEST = 1 << 20
+FORMAT = 2
+LARGEST_MANIFEST = 1 << 20  # bytes
+LARGEST_BUNDLE = 2 << 30  # bytes; no ONNX file may be larger either
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class BundleError(SlipwayError):
-    """The bundle is not what was released: what is wrong with it, by name."""
+    """The bundle is not what was released: what is wrong with it, by file."""
 
 
-class Manifest(BaseModel):
-    """What `manifest.json` says."""
-
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    format: Literal[1]
+
+class File(_Strict):
+    """The size in bytes and the SHA-256 of a file."""
+
+    size: Annotated[int, Field(ge=0, le=LARGEST_BUNDLE)]
+    sha256: Digest
+
+
+class Manifest(_Strict):
+    """The content of `manifest.json`."""
+
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
     name: str
     kind: Literal["classification", "regression"]
     row: dict[str, Any]
@@ -54,7 +65,7 @@ class Manifest(BaseModel):
     versions: dict[str, str]
     data: str
     params: Digest
-    files: dict[str, Digest]
+    files: dict[str, File]
 
 
 @dataclass(frozen=True)
@@ -70,14 +81,14 @@ class Bundle:
         """The first 12 hex digits of the digest: the model's version everywhere."""
         return self.digest[:VERSION_DIGITS]
 
-    @property
+    @cached_property
     def contract(self) -> Contract:
         """The contract of a row, as the model was trained on it."""
         return Contract.from_schema(self.manifest.row)
 
-    @property
+    @cached_property
     def target(self) -> Target:
-        """What is predicted."""
+        """The predicted column and its classes."""
         return Target.of(Contract.from_schema(self.manifest.target).columns[0])
 
     @property
@@ -85,15 +96,15 @@ class Bundle:
         """The model file's bytes, in the runtime's format."""
         return self.files[MODELS[self.manifest.runtime]]
 
-    @property
+    @cached_property
     def reference(self) -> dict[str, Any]:
         """Training-time bins and shares, see `slipway.model.reference`."""
-        return dict(json.loads(self.files[REFERENCE]))
+        return dict(strict_json(self.files[REFERENCE]))
 
-    @property
+    @cached_property
     def examples(self) -> dict[str, Any]:
         """Golden rows and the predictions that they must give, see `slipway.model.predictor`."""
-        return dict(json.loads(self.files[EXAMPLES]))
+        return dict(strict_json(self.files[EXAMPLES]))
 
 
 def write_bundle(folder: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
@@ -102,9 +113,12 @@ def write_bundle(folder: Path, manifest: Mapping[str, Any], files: Mapping[str, 
     manifest: the manifest's content without `format` and `files`, which are added here.
     files: name and content of every other file of the bundle.
     """
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
-    content = canonical_json({**manifest, "format": 1, "files": digests})
-    _manifest(content)
+    listed = {
+        name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in sorted(files.items())
+    }
+    content = canonical_json({**manifest, "format": FORMAT, "files": listed})
+    _parsed(Bundle(_manifest(content), hashlib.sha256(content).hexdigest(), files), folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -123,7 +137,8 @@ def read_bundle(folder: Path, *, expected: str | None = None) -> Bundle:
     """Read and verify the bundle in `folder`.
 
     expected: the bundle's digest or version (a prefix of the digest), if the caller knows which it must be.
-    Raises BundleError, naming the file, if anything is missing, added, changed, a link, or not a plain file.
+    Raises BundleError, naming the file, if one is missing, added, changed, too large, a link or not a plain file, or
+    holds something else than a bundle's file of this name does.
     """
     names = _plain_files(folder)
     if MANIFEST not in names:
@@ -139,11 +154,12 @@ def read_bundle(folder: Path, *, expected: str | None = None) -> Bundle:
         raise BundleError(f"{folder / name}: missing, though {MANIFEST} lists it")
     for name in sorted(names - set(manifest.files) - {MANIFEST}):
         raise BundleError(f"{folder / name}: not listed in {MANIFEST}; it does not belong to this bundle")
-    files = {name: _read(folder / name) for name in manifest.files}
-    for name, data in files.items():
-        if hashlib.sha256(data).hexdigest() != manifest.files[name]:
+    files = {}
+    for name, file in manifest.files.items():
+        files[name] = _read(folder / name, file.size, exact=True)
+        if hashlib.sha256(files[name]).hexdigest() != file.sha256:
             raise BundleError(f"{folder / name}: its SHA-256 is not the one in {MANIFEST}; the file was changed")
-    return Bundle(manifest, digest, files)
+    return _parsed(Bundle(manifest, digest, files), folder)
 
 
 def _plain_files(folder: Path) -> set[str]:
@@ -159,23 +175,26 @@ def _plain_files(folder: Path) -> set[str]:
     return names
 
 
-def _read(path: Path, limit: int | None = None) -> bytes:
+def _read(path: Path, size: int, *, exact: bool = False) -> bytes:
+    """Read a file of at most `size` bytes, or of exactly so many; a larger one is refused before it is read."""
     try:
         # Never follow a link that took the file's place after the folder was listed.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
-            content = file.read() if limit is None else file.read(limit + 1)
+            found = os.fstat(descriptor).st_size
+            if exact and found != size:
+                raise BundleError(f"{path}: {found:,} bytes, {MANIFEST} says {size:,}; the file was changed")
+            if found > size:
+                raise BundleError(f"{path}: {found:,} bytes; at most {size:,} are read")
+            return file.read(size)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
-    if limit is not None and len(content) > limit:
-        raise BundleError(f"{path}: larger than {limit} bytes")
-    return content
 
 
 def _manifest(content: bytes, folder: Path = Path()) -> Manifest:
     path = folder / MANIFEST
     try:
-        manifest = Manifest.model_validate(json.loads(content))
+        manifest = Manifest.model_validate(strict_json(content))
     except ValidationError as error:
         first = error.errors()[0]
         raise BundleError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -188,4 +207,24 @@ def _manifest(content: bytes, folder: Path = Path()) -> Manifest:
     if set(manifest.files) != needed:
         strange = sorted(set(manifest.files) ^ needed)
         raise BundleError(f"{path}: a bundle of this kind lists {', '.join(sorted(needed))}; differing: {strange[0]}")
+    if (size := sum(file.size for file in manifest.files.values())) > LARGEST_BUNDLE:
+        raise BundleError(f"{path}: the files have {size:,} bytes in all; at most {LARGEST_BUNDLE:,} are read")
     return manifest
+
+
+def _parsed(bundle: Bundle, folder: Path) -> Bundle:
+    """Parse everything but the model. Raises BundleError for content that is not of a bundle, or no golden row."""
+    name = MANIFEST
+    try:
+        _ = bundle.contract
+        if list(bundle.target.classes) != bundle.manifest.classes:
+            raise ValueError("classes are not those of the target")
+        name = REFERENCE
+        _ = bundle.reference
+        name = EXAMPLES
+        rows, predictions = bundle.examples["rows"], bundle.examples["predictions"]
+        if not rows or len(rows) != len(predictions):
+            raise ValueError("golden rows are needed, each with its prediction")
+    except (SlipwayError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise BundleError(f"{folder / name}: {type(error).__name__}: {error}") from None
+    return bundle

@@ -10,11 +10,17 @@ from typing import Any
 import numpy as np
 
 from slipway.contract import Array
-from slipway.model.bundle import Bundle, BundleError, read_bundle
+from slipway.model.bundle import MODELS, Bundle, BundleError, read_bundle
+from slipway.model.limits import limited
 from slipway.model.runtimes import load_runtime
+from slipway.problem import SlipwayError
 
 # Another processor may sum in another order. A wrong model is off by far more than this.
 GOLDEN_TOLERANCE = 1e-6
+# What loading may take. A model is not code, but it may hold loops and huge tensors all the same.
+SECONDS = 60.0
+MEMORY = 1 << 30  # bytes, and MEMORY_PER_BYTE for each byte of the model file
+MEMORY_PER_BYTE = 8
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,43 @@ class Predictor:
         )
 
     @classmethod
-    def load(cls, folder: Path, *, expected: str | None = None, threads: int = 1) -> Predictor:
-        """Verify the bundle in `folder`, load it, and see it reproduce its golden rows. Raises BundleError if not."""
-        predictor = cls(read_bundle(folder, expected=expected), threads=threads)
-        predictor.check()
-        return predictor
+    def load(
+        cls,
+        folder: Path,
+        *,
+        expected: str | None = None,
+        threads: int = 1,
+        seconds: float = SECONDS,
+        memory: int = MEMORY,
+    ) -> Predictor:
+        """Verify the bundle in `folder`, load it, and reproduce its golden rows.
+
+        seconds, memory: the limits of loading; memory in bytes, besides what a model of its size needs.
+        Raises BundleError if something of this fails or a limit is passed.
+        """
+        bundle = read_bundle(folder, expected=expected)
+        model = folder / MODELS[bundle.manifest.runtime]
+
+        loaded: list[Predictor] = []
+
+        def load() -> Predictor:
+            loaded.append(cls(bundle, threads=threads))
+            loaded[0].check()
+            return loaded[0]
+
+        def stop() -> None:
+            for predictor in loaded:
+                predictor._runtime.stop()
+
+        allowed = memory + MEMORY_PER_BYTE * len(bundle.model)
+        try:
+            return limited(load, seconds=seconds, memory=allowed, stop=stop)
+        except (TimeoutError, MemoryError) as error:
+            raise BundleError(f"{model}: loading it and answering its golden rows takes {error}") from None
+        except SlipwayError:
+            raise
+        except Exception as error:  # each runtime has its own errors
+            raise BundleError(f"{model}: cannot be loaded or run: {error}") from error
 
     def predict(self, table: Any) -> Predictions:
         """Predict for a table, a mapping of columns or a sequence of rows (see `Contract.arrays`)."""

@@ -79,22 +79,21 @@ class Bins:
         return np.bincount(index, minlength=size)
 
 
-def describe(contract: Contract, arrays: Mapping[str, Array], predictions: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe the training rows: for each feature its bins and the share of rows in each.
+def describe(contract: Contract, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """Describe each column of the training rows: its bins and the share of rows in each."""
+    return {
+        column.name: described(Bins.of(column, arrays[column.name]), arrays[column.name]) for column in contract.columns
+    }
 
-    predictions: the shares of the training rows' predictions, as the caller gives them.
-    """
-    described = {}
-    for column in contract.columns:
-        bins = Bins.of(column, arrays[column.name])
-        described[column.name] = {
-            "labels": list(bins.labels),
-            "edges": list(bins.edges),
-            "categories": list(bins.categories),
-            "shares": shares(bins.count(arrays[column.name])),
-        }
-    rows = len(next(iter(arrays.values())))
-    return {"rows": rows, "features": described, "predictions": dict(predictions)}
+
+def described(bins: Bins, values: Array) -> dict[str, Any]:
+    """Give the bins and the shares of values in them, as JSON has them."""
+    return {
+        "labels": list(bins.labels),
+        "edges": list(bins.edges),
+        "categories": list(bins.categories),
+        "shares": shares(bins.count(values)),
+    }
 
 
 def shares(counts: Array) -> list[float]:

@@ -19,7 +19,7 @@ from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.runtimes import load_runtime
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.files import PASSED, SOURCE, TRAIN
-from slipway.problem.params import Params
+from slipway.problem.params import Params, check_arguments
 
 GOLDEN_ROWS = 16
 GOLDEN_DIGITS = 9
@@ -38,8 +38,7 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
     contract, goal = features(problem), target(problem)
     rows = pd.read_parquet(table / TRAIN)
     arrays = contract.arrays(rows)
-    truth = goal.encode(rows[problem.target])
-    estimator = fit(problem, params, arrays, truth)
+    estimator = fit(problem, params, arrays, goal.encode(rows[problem.target]))
     compiled = compile_estimator(
         estimator,
         contract,
@@ -50,32 +49,36 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
         allow_onnx=params.train.compile,
     )
     runtime = load_runtime(compiled.runtime, compiled.model, contract, classes=len(goal.classes), threads=1)
-    learned = {"model": dict(sorted(params.model.items())), "train": params.train.model_dump()}
+    golden = golden_rows(contract, arrays, params.train.seed)
+    answers = Predictions(*runtime.run(contract.arrays(golden)), goal.classes).as_json()
+    answer = Contract("Target", (goal.column,))
+    training = {
+        "rows": len(rows),
+        "groups": rows.groupby(list(problem.groups), dropna=False).ngroups,
+        "features": reference.describe(contract, arrays),
+        "target": reference.describe(answer, answer.arrays(rows))[problem.target],
+        "predictions": predicted_shares(goal, Predictions(*runtime.run(arrays), goal.classes)),
+    }
+    arguments = {"model": dict(sorted(params.model.items())), "train": params.train.model_dump()}
     manifest = {
         "name": problem.name,
         "kind": "classification" if goal.classes else "regression",
         "row": contract.schema(),
-        "target": Contract("Target", (goal.column,)).schema(),
+        "target": answer.schema(),
         "classes": list(goal.classes),
         "runtime": compiled.runtime,
         "runtime_reason": compiled.reason,
         "estimator": describe(estimator),
         "versions": {name: version(name) for name in ("numpy", "scikit-learn", *LIBRARIES[compiled.runtime])},
         "data": json.loads((table / SOURCE).read_bytes())["data"],
-        "params": hashlib.sha256(canonical_json(learned)).hexdigest(),
+        "params": hashlib.sha256(canonical_json(arguments)).hexdigest(),
     }
-    golden = golden_rows(contract, arrays, params.train.seed)
-    answers = Predictions(*runtime.run(contract.arrays(golden)), goal.classes).as_json()
-    predicted = Predictions(*runtime.run(arrays), goal.classes)
-    bundle = write_bundle(
-        out,
-        manifest,
-        {
-            MODELS[compiled.runtime]: compiled.model,
-            REFERENCE: canonical_json(reference.describe(contract, arrays, predicted_shares(goal, predicted))),
-            EXAMPLES: canonical_json({"rows": golden, "predictions": rounded(answers)}),
-        },
-    )
+    files = {
+        MODELS[compiled.runtime]: compiled.model,
+        REFERENCE: canonical_json(training),
+        EXAMPLES: canonical_json({"rows": golden, "predictions": rounded(answers)}),
+    }
+    bundle = write_bundle(out, manifest, files)
     Predictor.load(out)  # a bundle that cannot reproduce its golden rows is no candidate
     return bundle
 
@@ -86,6 +89,7 @@ def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Ar
 
     from slipway.model.runtimes.skops import frame
 
+    check_arguments(problem.build, params.model)
     estimator = problem.build(**params.model)
     if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
         raise SlipwayError(f"build() gave a {type(estimator).__name__}, which has no fit() and predict()")
@@ -142,19 +146,11 @@ def predicted_shares(goal: Target, predicted: Predictions) -> dict[str, Any]:
     """Describe the predictions of the training rows: the share of each class and of confidence, or of the values."""
     if not goal.classes:
         bins = reference.Bins.of(goal.column, predicted.values)
-        return {"value": _described(bins, predicted.values)}
+        return {"value": reference.described(bins, predicted.values)}
     counts = np.bincount(predicted.values, minlength=len(goal.classes))
     labels = [label_name(label) for label in goal.classes]
     found: dict[str, Any] = {"labels": dict(zip(labels, reference.shares(counts), strict=True))}
     if predicted.probabilities is not None:
         bins = reference.Bins.between("confidence", reference.CONFIDENCE_EDGES)
-        found["confidence"] = _described(bins, predicted.probabilities.max(axis=1))
+        found["confidence"] = reference.described(bins, predicted.probabilities.max(axis=1))
     return found
-
-
-def _described(bins: reference.Bins, values: Array) -> dict[str, Any]:
-    return {
-        "labels": list(bins.labels),
-        "edges": list(bins.edges),
-        "shares": reference.shares(bins.count(values)),
-    }

@@ -90,7 +90,9 @@ def write(folder: Path, target: type[BaseModel] = Species, *, runtime: str = "on
     }
     files = {
         MODELS[runtime]: model,
-        REFERENCE: canonical_json(reference.describe(contract, arrays, shares)),
+        REFERENCE: canonical_json(
+            {"rows": len(predicted), "features": reference.describe(contract, arrays), "predictions": shares}
+        ),
         EXAMPLES: canonical_json({"rows": golden, "predictions": answers}),
     }
     return write_bundle(folder, manifest, files)

@@ -38,7 +38,7 @@ def test_a_refused_bundle_gives_a_live_process_that_says_why(
         settings["expected"] = "0" * 12
     expected = {
         "missing": "no bundle is here",
-        "changed": "SHA-256",
+        "changed": "the file was changed",
         "no model": "cannot be loaded",
         "wrong golden row": "golden row 1",
         "another version": "000000000000",

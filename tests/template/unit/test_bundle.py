@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -18,7 +19,11 @@ MANIFEST = {
     "data": "0" * 32 + ".dir",
     "params": "0" * 64,
 }
-FILES = {"model.onnx": b"a model", "reference.json": b"{}", "examples.json": b'{"rows": [], "predictions": []}'}
+FILES = {
+    "model.onnx": b"a model",
+    "reference.json": b"{}",
+    "examples.json": b'{"rows": [{"x": 1}], "predictions": [{"value": 2}]}',
+}
 
 
 @pytest.fixture
@@ -70,7 +75,40 @@ def _manifest(**changes):
     return tamper
 
 
-DIGEST = "0" * 64
+def _text(change):
+    def tamper(folder):
+        path = folder / "manifest.json"
+        path.write_bytes(change(path.read_bytes()))
+
+    return tamper
+
+
+def _sealed(name, content):
+    """Change a file, and the manifest so that it lists the changed file."""
+
+    def tamper(folder):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / name).write_bytes(content)
+        manifest["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    return tamper
+
+
+def _sparse(folder, size=3 << 30):
+    with (folder / "model.onnx").open("wb") as file:
+        file.truncate(size)
+
+
+def _sparse_and_listed(folder):
+    _sparse(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["model.onnx"]["size"] = 3 << 30
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+ANY = {"size": 7, "sha256": "0" * 64}
+DEEP = b"[" * 900_000
 
 
 @pytest.mark.parametrize(
@@ -84,11 +122,34 @@ DIGEST = "0" * 64
         pytest.param(lambda f: (f / "code").mkdir(), "code: not a plain file", id="a folder added"),
         pytest.param(lambda f: (f / "manifest.json").unlink(), "no bundle is here: manifest.json", id="no manifest"),
         pytest.param(lambda f: (f / "manifest.json").write_text("{"), "manifest.json: not JSON", id="half a manifest"),
-        pytest.param(_manifest(files={"../model.onnx": DIGEST}), "points outside", id="a name outside"),
-        pytest.param(_manifest(files={"..\\model.onnx": DIGEST}), "points outside", id="a name outside, on Windows"),
-        pytest.param(_manifest(files={"model.pkl": DIGEST}), "lists examples.json", id="another model file"),
+        pytest.param(_manifest(files={"../model.onnx": ANY}), "points outside", id="a name outside"),
+        pytest.param(_manifest(files={"..\\model.onnx": ANY}), "points outside", id="a name outside, on Windows"),
+        pytest.param(_manifest(files={"model.pkl": ANY}), "lists examples.json", id="another model file"),
         pytest.param(_manifest(runtime="pickle"), "runtime", id="another runtime"),
-        pytest.param(_manifest(format=2), "format", id="another format"),
+        pytest.param(_manifest(format=1), "format", id="another format"),
+        pytest.param(_manifest(format=True), "format: Input should be a valid integer", id="a format of another type"),
+        pytest.param(_manifest(classes=["a"]), "classes are not those of the target", id="other classes"),
+        pytest.param(_manifest(row={}), "manifest.json: KeyError: 'properties'", id="no fields"),
+        pytest.param(_manifest(row={"properties": {"x": 3}}), "manifest.json: TypeError", id="a field that is none"),
+        pytest.param(_text(lambda t: b'{"name": "a",' + t[1:]), "'name' stands twice", id="a key twice"),
+        pytest.param(_text(lambda t: t.decode().encode("utf-16")), "not JSON: .*utf-8", id="another encoding"),
+        pytest.param(_text(lambda _: DEEP), "not JSON: nested too deeply", id="deeply nested"),
+        pytest.param(_text(lambda t: t + b" " * 1_100_000), "bytes; at most 1,048,576 are read", id="a huge manifest"),
+        pytest.param(_sparse, "model.onnx: 3,221,225,472 bytes, manifest.json says 7", id="a huge file"),
+        pytest.param(
+            _sparse_and_listed, "model.onnx.size: .* less than or equal to 2147483648", id="a huge file listed"
+        ),
+        pytest.param(_sealed("reference.json", DEEP), "reference.json: .*nested too deeply", id="a nested reference"),
+        pytest.param(_sealed("examples.json", b'{"a": 1, "a": 1}'), "'a' stands twice", id="a key twice in a file"),
+        pytest.param(_sealed("examples.json", b"{}"), "examples.json: KeyError: 'rows'", id="no golden rows"),
+        pytest.param(
+            _sealed("examples.json", b'{"rows": [], "predictions": []}'), "golden rows are needed", id="0 golden rows"
+        ),
+        pytest.param(
+            _sealed("examples.json", b'{"rows": [{"x": 1}], "predictions": []}'),
+            "golden rows are needed, each with its prediction",
+            id="a golden row without a prediction",
+        ),
         pytest.param(_manifest(hook="x"), "hook", id="an unknown entry"),
     ],
 )
@@ -122,3 +183,9 @@ def test_a_manifest_that_could_not_be_read_back_is_not_written(tmp_path):
     with pytest.raises(BundleError, match="kind"):
         write_bundle(tmp_path / "bundle", {**MANIFEST, "kind": "magic"}, FILES)
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_file_larger_than_the_manifest_says_is_refused_before_it_is_read(folder, monkeypatch):
+    _sparse(folder, 1 << 40)  # reading it would end in a MemoryError
+    with pytest.raises(BundleError, match="the file was changed"):
+        read_bundle(folder)

@@ -18,8 +18,7 @@ def folder(tmp_path_factory):
     estimator = problem.build().fit(table[list(contract.names)].assign(**arrays), goal.encode(table["kind"]))
     compiled = compile_estimator(estimator, contract, arrays, goal, seed=0, tolerance=1e-5)
     where = tmp_path_factory.mktemp("bundle") / "bundle"
-    _write(where, compiled, {"rows": [], "predictions": []})
-    answers = Predictor(read_bundle(where)).predict([ROW]).as_json()
+    answers = Predictor(_write(where, compiled, {"rows": [ROW], "predictions": [{}]})).predict([ROW]).as_json()
     _write(where, compiled, {"rows": [ROW], "predictions": answers})
     return where
 

@@ -52,15 +52,15 @@ def test_a_column_without_spread_still_has_bins_that_take_every_value(values):
 
 
 def test_the_reference_has_each_feature_and_shares_that_sum_to_one(arrays):
-    described = reference.describe(CONTRACT, arrays, {})
-    assert list(described["features"]) == list(CONTRACT.names)
-    for feature in described["features"].values():
+    described = reference.describe(CONTRACT, arrays)
+    assert list(described) == list(CONTRACT.names)
+    for feature in described.values():
         assert sum(feature["shares"]) == pytest.approx(1)
         assert len(feature["shares"]) == len(feature["labels"])
 
 
 def test_bins_are_read_back_from_the_reference(arrays):
-    bins = reference.bins_of(reference.describe(CONTRACT, arrays, {}))
+    bins = reference.bins_of({"features": reference.describe(CONTRACT, arrays)})
     for column in CONTRACT.columns:
         assert bins[column.name] == Bins.of(column, arrays[column.name])
 

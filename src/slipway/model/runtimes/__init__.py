@@ -32,6 +32,9 @@ class Runtime(Protocol):
     def run(self, arrays: Mapping[str, Array]) -> Output:
         """Predict from the contract's arrays, all of one length n > 0."""
 
+    def stop(self) -> None:
+        """End a run of another thread with an error, where the library can."""
+
 
 # ONNX Runtime reports its use to its maker unless this is set before it is imported. A server has no business to.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

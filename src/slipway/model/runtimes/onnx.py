@@ -21,15 +21,22 @@ class OnnxRuntime:
         options.log_severity_level = 4  # what fails is raised
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._inputs = [item.name for item in self._session.get_inputs()]
+        self._run_options = onnxruntime.RunOptions()
+        self._run_options.log_severity_level = 4
         self._classes = classes
 
     def run(self, arrays: Mapping[str, Array]) -> Output:
         """Predict from the contract's arrays."""
-        outputs = self._session.run(None, {name: arrays[name].reshape(-1, 1) for name in self._inputs})
+        inputs = {name: arrays[name].reshape(-1, 1) for name in self._inputs}
+        outputs = self._session.run(None, inputs, self._run_options)
         if not self._classes:
             return Output(np.asarray(outputs[0], dtype=np.float64).reshape(-1), None)
         values = np.asarray(outputs[0], dtype=np.int64).reshape(-1)
         return Output(values, np.asarray(outputs[1], dtype=np.float64) if len(outputs) > 1 else None)
+
+    def stop(self) -> None:
+        """End a run of another thread with an error; this session runs no more after that."""
+        self._run_options.terminate = True
 
 
 def load(model: bytes, contract: Contract, *, classes: int, threads: int) -> OnnxRuntime:

@@ -72,6 +72,9 @@ class SkopsRuntime:
         """Predict from the contract's arrays."""
         return predict(self._estimator, arrays, classes=self._classes, threads=self._threads)
 
+    def stop(self) -> None:
+        """Do nothing: scikit-learn cannot be stopped."""
+
 
 def frame(arrays: Mapping[str, Array]) -> pd.DataFrame:
     """Make the table that an estimator is fitted on and predicts from."""
