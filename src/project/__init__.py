@@ -1,4 +1,4 @@
-"""Which penguin is this? The only code that a fork edits: replace this folder's files by your own."""
+"""Is this penguin female or male? The only code that a fork edits: replace this folder's files by your own."""
 
 from project.schema import Observation, Penguin
 from slipway.problem import Function, Problem
@@ -7,7 +7,7 @@ problem = Problem(
     name="penguins",
     row=Penguin,
     record=Observation,
-    target="species",
+    target="sex",
     group="individual",
     load=Function("project.data:load"),
     build=Function("project.model:build"),

@@ -1,4 +1,4 @@
-"""What learns. Each argument may be set in `params.yaml`, under `model:`; its type is checked there."""
+"""The estimator. Each argument of `build` can be set in `params.yaml`, under `model:`; its type is checked there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ def build(*, inverse_regularization: float = 1.0, max_iterations: int = 1000) ->
     """Make the estimator that is fitted: logistic regression over scaled numbers and one-hot categories.
 
     It receives a table with one column for each feature: numbers as float64 (missing: NaN), categories as
-    strings (missing: the empty string), and the target as the index of its class.
+    strings (missing: the empty string, which all its one-hot columns answer with 0), and the target as the index of
+    its class.
     """
     from sklearn.compose import make_column_selector, make_column_transformer
     from sklearn.linear_model import LogisticRegression

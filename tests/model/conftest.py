@@ -23,16 +23,12 @@ def model(workspace: Workspace) -> Predictor:
 
 
 @pytest.fixture(scope="session")
-def test_rows(workspace: Workspace) -> pd.DataFrame:
+def test(workspace: Workspace) -> pd.DataFrame:
+    """The test set, with the target."""
     return pd.read_parquet(workspace.table / TEST)
 
 
 @pytest.fixture(scope="session")
-def test_target(workspace: Workspace, test_rows: pd.DataFrame) -> pd.Series:
-    return test_rows[workspace.problem.target]
-
-
-@pytest.fixture(scope="session")
-def minimum(workspace: Workspace) -> float:
+def threshold(workspace: Workspace) -> float:
     """The threshold in `params.yaml` for what `score` gives: accuracy, or R2 in a regression."""
     return workspace.params.gate.thresholds["accuracy" if workspace.target.classes else "r2"]

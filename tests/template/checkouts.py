@@ -92,7 +92,7 @@ def commit_params(workspace: Workspace, old: str, new: str) -> Workspace:
 
 
 def retrain(workspace: Workspace, regularization: float) -> Workspace:
-    """Make and judge another candidate, almost as the champion."""
+    """Make and judge another candidate; a little better than the champion where it is regularized a little less."""
     new = f"inverse_regularization: {regularization}"
     workspace = commit_params(workspace, "inverse_regularization: 1.0", new)
     train(workspace.problem, workspace.params, workspace.table, workspace.validation, workspace.bundle)

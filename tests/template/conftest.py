@@ -49,7 +49,7 @@ def released(original: Workspace, tmp_path: Path) -> Workspace:
 @pytest.fixture(scope="session")
 def challenged_original(original: Workspace, tmp_path_factory) -> Workspace:
     """A released checkout with another candidate that the gate lets pass; only for copying and reading."""
-    return retrain(copy_checkout(original, tmp_path_factory.mktemp("challenged") / "checkout"), 0.9)
+    return retrain(copy_checkout(original, tmp_path_factory.mktemp("challenged") / "checkout"), 1.1)
 
 
 @pytest.fixture

@@ -122,9 +122,13 @@ class Predictor:
         output = self._runtime.run(arrays)
         return Predictions(output.values, output.probabilities, self.classes)
 
-    def score(self, table: Any, target: Any) -> float:
-        """Accuracy, or R2 in a regression, on rows and their true labels or values: scikit-learn's `score`."""
-        predicted, truth = self.predict(table).values, self.target.encode(target)
+    def score(self, table: Any, target: Any = None) -> float:
+        """Accuracy, or R2 in a regression, as scikit-learn's `score`.
+
+        target: the true labels or values; by default the table's own column.
+        """
+        truth = self.target.encode(table[self.target.column.name] if target is None else target)
+        predicted = self.predict(table).values
         if self.classes:
             return float((predicted == truth).mean())
         return float(1 - ((truth - predicted) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())

@@ -41,7 +41,19 @@ def _renamed(column: str, name: str):
     return lambda rows: [{name if k == column else k: v for k, v in row.items()} for row in rows]
 
 
+def _without_labels(rows: Rows) -> None:
+    for row in rows[::2]:
+        row["Sex"] = "NA"
+
+
+def _swapped(rows: Rows) -> None:
+    for row in rows:
+        if row["studyName"] == "PAL0809":
+            row["Sex"] = {"FEMALE": "MALE", "MALE": "FEMALE"}.get(row["Sex"], row["Sex"])
+
+
 FLIPPER = "Flipper Length (mm)"
+MASS = {"FEMALE": "3800", "MALE": "4500"}
 FAULTS = {
     "a column missing": (_without(FLIPPER), ["flipper_length_mm"]),
     "a column renamed": (_renamed(FLIPPER, "Flipper (mm)"), ["flipper_length_mm", "Flipper (mm)"]),
@@ -49,15 +61,16 @@ FAULTS = {
     "a wrong type in one cell": (_set(17, FLIPPER, "long"), ["flipper_length_mm", "long", "17"]),
     "a value out of bounds": (_set(23, "Body Mass (g)", "62500"), ["body_mass_g", "62500", "23", "7500"]),
     "an unknown category": (_set(5, "Island", "Anvers"), ["island", "Anvers", "5"]),
-    "an unknown label": (_set(6, "Species", "Emperor penguin (Aptenodytes forsteri)"), ["species", "Emperor", "6"]),
-    "null where none may be": (_set(9, "Culmen Depth (mm)", "NA"), ["bill_depth_mm", "9"]),
+    "an unknown species": (_set(6, "Species", "Emperor penguin (Aptenodytes forsteri)"), ["species", "Emperor", "6"]),
+    "an unknown label": (_set(6, "Sex", "UNDETERMINED"), ["sex", "undetermined", "6"]),
+    "null where none may be": (_set(13, "Culmen Depth (mm)", "NA"), ["bill_depth_mm", "13"]),
     "duplicated rows": (lambda rows: rows + rows[:20], ["sample"]),
     "half the rows gone": (lambda rows: rows[::2], ["300"]),
-    "a class missing": (lambda rows: [r for r in rows if not r["Species"].startswith("Chin")], ["Chinstrap"]),
+    "the labels of most rows gone": (_without_labels, ["300"]),
+    "a class missing": (lambda rows: [row for row in rows if row["Sex"] != "FEMALE"], ["female"]),
+    "the labels of a season swapped": (_swapped, ["body_mass_g", "3700", "4000"]),
     "the target leaking into a feature": (
-        lambda rows: [
-            {**row, "Body Mass (g)": {"A": "3000", "C": "4000", "G": "5000"}[row["Species"][0]]} for row in rows
-        ],
+        lambda rows: [{**row, "Body Mass (g)": MASS.get(row["Sex"], row["Body Mass (g)"])} for row in rows],
         ["body_mass_g", "0.98"],
     ),
 }
