@@ -169,7 +169,7 @@ def _record(workspace: Workspace, *, must: bool) -> None:
             raise
         click.secho(f"not recorded: {error}", fg="yellow", err=True)
         return
-    stage_line("track", f"MLflow run {done.run_id}, {workspace.problem.name} version {done.model_version}")
+    stage_line("track", f"MLflow run {done.run_id}, {workspace.problem.name} version {done.version}")
 
 
 @click.command()

@@ -60,10 +60,10 @@ def rollback(root: Path, version: str | None, reason: str) -> None:
 
 
 def _point_alias(workspace: Workspace, digest: str) -> None:
-    from slipway.tracking import set_alias
+    from slipway.tracking import update_version
 
     try:
-        version = set_alias(workspace, digest, "champion")
+        version = update_version(workspace, digest, alias="champion")
     except SlipwayError as error:
         click.secho(f"MLflow's alias was not moved: {error}", fg="yellow", err=True)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -84,14 +85,14 @@ def smoke(root: Path, url: str, bundle: Path | None, wait: float, ops_url: str |
 @click.option(
     "--prometheus", default="http://127.0.0.1:9090", show_default=True, help="URL; a token: $PROMETHEUS_TOKEN."
 )
-@click.option("--window", default="24h", show_default=True, help="How far to look back.")
 @click.option("--match", default='job="slipway"', show_default=True, help="Label matchers of the service's series.")
 @click.option("--track/--no-track", default=True, help="Write the findings to the champion's version in MLflow.")
 @click.pass_obj
-def monitor(root: Path, prometheus: str, window: str, match: str, track: bool) -> None:
-    """Read drift and live accuracy of the champion from Prometheus, and say whether retraining is due.
+def monitor(root: Path, prometheus: str, match: str, track: bool) -> None:
+    """Show the champion's drift and live accuracy over the last 24 hours, and whether retraining is due.
 
-    The exit status is 3 if it is due, 0 if not, 1 if that could not be found out. A scheduled workflow asks this.
+    Retraining is due when an alert of severity `retrain` fires. The exit status is 3 if it is due, 0 if not, and 1 if
+    that could not be found out. A scheduled workflow runs this.
     """
     from slipway import monitor as monitoring
     from slipway.champion import read_decision
@@ -100,25 +101,22 @@ def monitor(root: Path, prometheus: str, window: str, match: str, track: bool) -
     champion = read_decision(root)
     if champion is None:
         raise SlipwayError("no champion yet; `slipway promote` makes one")
-    workspace = Workspace(root)
-    server = monitoring.Prometheus(prometheus, match, champion.version)
-    threshold = workspace.params.gate.thresholds.get("accuracy")
-    findings = monitoring.observe(server, champion.version, window, threshold)
-    rows = [(f.outcome, f.what, f"{f.value:.3f}", f"{f.limit:.3f}", f.rows) for f in findings]
-    table(f"Champion {champion.version}, the last {window}", ("", "what", "found", "limit", "rows"), rows)
+    findings, alerts = monitoring.observe(prometheus, match, champion.version)
+    rows = [(f.what, f"{f.value:.3f}", f"{f.threshold or math.nan:.3f}", f.rows) for f in findings]
+    table(f"Champion {champion.version}, the last 24 hours", ("what", "found", "threshold", "rows"), rows)
     if track:
-        _record_findings(workspace, champion.digest, monitoring.tags(findings, window))
-    if monitoring.retraining_due(findings):
-        click.secho("Retraining is due.", fg="yellow", bold=True)
+        _record_findings(Workspace(root), champion.digest, monitoring.tags(findings, alerts))
+    if alerts:
+        click.secho(f"Retraining is due: {', '.join(alerts)}", fg="yellow", bold=True)
         sys.exit(EXIT_RETRAIN)
     click.echo("Retraining is not due.")
 
 
 def _record_findings(workspace: Workspace, digest: str, tags: dict[str, str]) -> None:
-    from slipway.tracking import set_tags
+    from slipway.tracking import update_version
 
     try:
-        version = set_tags(workspace, digest, tags)
+        version = update_version(workspace, digest, tags=tags)
     except SlipwayError as error:
         click.secho(f"not recorded: {error}", fg="yellow", err=True)
         return

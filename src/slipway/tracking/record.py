@@ -1,11 +1,10 @@
-"""What is recorded of a candidate, collected from the files that the pipeline and the gate left."""
+"""The record of a candidate, collected from the files that pipeline and gate wrote."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,74 +19,58 @@ from slipway.workspace import Workspace
 
 DIGEST, VERSION, VERDICT = "slipway.digest", "slipway.version", "slipway.verdict"  # tags
 COMMIT, REPOSITORY, DIRTY = "mlflow.source.git.commit", "mlflow.source.git.repoURL", "slipway.git.dirty"
-NO_VERDICT = "none"
 
 
 class Record:
-    """What is recorded of a candidate.
+    """The record of a candidate.
 
-    metrics: each score, and the ends of its interval as `SCORE.low` and `SCORE.high`. parameters: `params.yaml`,
-    flattened. files: each file and the folder that it goes to. verdict: of just this candidate.
+    metrics: each score as SCORE, and the ends of its interval as SCORE.low and SCORE.high. parameters: `params.yaml`,
+    flattened. files: each file, with the folder of the run that it goes to. verdict: on this candidate, or "none".
     """
 
     def __init__(self, workspace: Workspace, bundle: Bundle) -> None:
-        self.workspace = workspace
-        self.bundle = bundle
-        self.name = bundle.manifest.name
-        metrics = workspace.evaluation / METRICS
-        if not metrics.exists():
-            raise SlipwayError(f"{metrics}: missing; the stages before this one make it: slipway run")
-        self.metrics = dict(_numbers(json.loads(metrics.read_bytes())))
-        self.parameters = dict(_flat(workspace.params.model_dump(by_alias=True)))
+        """Raises SlipwayError if the candidate was not evaluated."""
+        import pandas as pd
+
+        self.workspace, self.bundle, self.name = workspace, bundle, bundle.manifest.name
+        if not (workspace.evaluation / METRICS).exists():
+            raise SlipwayError(f"{workspace.evaluation / METRICS}: missing; `slipway run` makes it")
+        self.metrics: dict[str, float] = {}
+        for name, score in json.loads((workspace.evaluation / METRICS).read_bytes()).items():
+            allowed = re.sub(r"[^\w.\- /:]", "_", name)  # a class may have a name that no metric of MLflow can have
+            ends = {f"{allowed}.{end}": score[end] for end in ("low", "high")}
+            self.metrics |= {allowed: score["value"], **ends}
+        parameters = pd.json_normalize(workspace.params.model_dump(by_alias=True)).to_dict("records")[0]
+        self.parameters: dict[str, Any] = {str(name): value for name, value in parameters.items()}
         verdict = json.loads(workspace.verdict.read_bytes()) if workspace.verdict.exists() else {}
-        mine = verdict.get("candidate") == bundle.digest  # else it is an earlier candidate's
-        self.verdict = str(verdict["verdict"]) if mine else NO_VERDICT
+        current = verdict.get("candidate") == bundle.digest  # else it is of an earlier candidate
+        self.verdict = str(verdict["verdict"]) if current else "none"
         files: dict[Path, str | None] = dict.fromkeys(sorted(workspace.evaluation.iterdir()), "evaluation")
         files |= {workspace.validation / REPORT: "validation", workspace.root / "params.yaml": None}
-        files |= {workspace.verdict: None} if mine else {}
+        files |= {workspace.verdict: None} if current else {}
         self.files = {path: folder for path, folder in files.items() if path.is_file()}
-
-    @property
-    def pictures(self) -> list[Path]:
-        """The files that are pictures."""
-        return [path for path in self.files if path.suffix == ".svg"]
 
     @cached_property
     def digest(self) -> str:
-        """The digest of all that can change while the bundle stays the same."""
+        """The digest of everything that can change while the bundle stays the same."""
         contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.files]
         return hashlib.sha256(canonical_json([self.parameters, self.metrics, self.verdict, contents])).hexdigest()
 
     @cached_property
     def tags(self) -> dict[str, str]:
-        """Which bundle it is, and from which code: commit, whether files differed from it, repository."""
+        """The bundle's digest and version, and the code: commit, whether files differ from it, repository."""
         tags = {DIGEST: self.bundle.digest, VERSION: self.bundle.version}
         root = self.workspace.root
         try:
             tags |= {COMMIT: git(root, "rev-parse", "HEAD").strip(), DIRTY: str(bool(changed_files(root))).lower()}
             url = git(root, "remote", "get-url", "origin").strip()
         except SlipwayError:
-            return tags  # in no repository, nothing committed yet, or no remote
+            return tags  # no repository, no commit yet, or no remote
         return tags | ({REPOSITORY: without_password(url)} if "://" in url else {})
 
     @property
     def slipway(self) -> str | None:
-        """Where pip finds just this Slipway, if that is known."""
+        """The requirement by which pip installs the Slipway of this very commit; None if it is in no repository."""
         url = self.tags.get(REPOSITORY, "")
         known = url.startswith("https://") and self.tags[DIRTY] == "false"
-        return f"git+{url}@{self.tags[COMMIT]}" if known else None
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _numbers(scores: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, float]]:
-    for name, score in scores.items():
-        allowed = re.sub(r"[^\w.\- /:]", "_", name)  # a class may have a name that no metric of MLflow's can have
-        yield allowed, score["value"]
-        yield from ((f"{allowed}.{end}", score[end]) for end in ("low", "high"))
+        return f"slipway @ git+{url}@{self.tags[COMMIT]}" if known else None

@@ -18,7 +18,7 @@ from slipway.model.bundle import read_bundle
 from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST
-from slipway.tracking import set_alias, track
+from slipway.tracking import track, update_version
 from slipway.tracking.model import signed_table
 from slipway.workspace import Workspace
 
@@ -91,7 +91,7 @@ def test_a_server_keeps_one_version_for_all_clones_and_serves_the_champion(serve
     assert not (workspace.root / "mlartifacts").exists()
     assert list((tmp_path / "files").rglob("model.onnx"))
 
-    set_alias(workspace, read_bundle(workspace.bundle).digest, "champion")
+    update_version(workspace, read_bundle(workspace.bundle).digest, alias="champion")
     rows = signed_table(workspace.features, pd.read_parquet(workspace.table / TEST))
     mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
     answers = mlflow.pyfunc.load_model("models:/plants@champion").predict(rows)

@@ -2,6 +2,7 @@ import os
 import sqlite3
 
 import pytest
+from filelock import FileLock
 
 from slipway.problem import SlipwayError
 from slipway.tracking import connection
@@ -19,23 +20,30 @@ def test_a_server_has_its_own_place_for_files(tmp_path, monkeypatch, uri):
     assert (tracking_uri(tmp_path), artifact_location(tmp_path)) == (uri, None)
 
 
-def test_the_clients_settings_hold_while_it_is_connected_but_not_over_the_users_own(template, monkeypatch):
+def test_a_setting_of_the_user_holds_over_ours(template, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
-    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
     with connect(template.root):
         assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
         assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
-    assert "MLFLOW_DISABLE_TELEMETRY" not in os.environ
 
 
 def test_a_second_process_waits_and_then_says_why_it_gives_up(tmp_path, monkeypatch):
     monkeypatch.setattr(connection, "LOCK_SECONDS", 0)
     (tmp_path / "build").mkdir()
-    other = sqlite3.connect(tmp_path / "build" / ".tracking.lock", isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(SlipwayError, match="another process records to MLflow"), connect(tmp_path):
+    with (
+        FileLock(tmp_path / "build" / ".tracking.lock"),
+        pytest.raises(SlipwayError, match=r"tracking.lock.*could not be acquired"),
+        connect(tmp_path),
+    ):
         pass
-    other.close()
+
+
+def test_a_database_of_another_version_of_mlflow_is_named_with_both_ways_out(workspace):
+    with sqlite3.connect(workspace.root / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    words = r"(?s)mlflow db upgrade.*make setup.*MLFLOW_TRACKING_URI"
+    with pytest.raises(SlipwayError, match=words), connect(workspace.root) as client:
+        client.search_experiments()
 
 
 def test_an_error_within_the_block_becomes_words_and_frees_the_lock(template):

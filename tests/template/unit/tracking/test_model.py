@@ -16,7 +16,7 @@ from plants import client_of, make_workspace, retrain
 from slipway.model.bundle import BundleError, read_bundle, write_bundle
 from slipway.model.predictor import Predictor
 from slipway.problem.files import TEST
-from slipway.tracking import set_alias, track
+from slipway.tracking import track, update_version
 from slipway.tracking.model import signature, signed_table
 from slipway.tracking.pyfunc_model import BundleModel
 from slipway.workspace import Workspace
@@ -57,7 +57,7 @@ def each(request, template, tmp_path_factory):
 
 def test_the_champion_answers_as_the_service_does(each):
     workspace, _ = each
-    set_alias(workspace, read_bundle(workspace.bundle).digest, "champion")
+    update_version(workspace, read_bundle(workspace.bundle).digest, alias="champion")
     rows = test_set(workspace)
     rows.index = rows.index[::-1]
     answers = load(workspace, "champion").predict(rows)

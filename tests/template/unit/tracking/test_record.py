@@ -105,7 +105,7 @@ def test_the_repository_is_recorded_without_a_password_and_tells_pip_where_slipw
     git(committed, "remote", "add", "origin", "https://ada:secret@git.example.org/plants.git")
     head = git(committed, "rev-parse", "HEAD").strip()
     assert record(committed).tags["mlflow.source.git.repoURL"] == "https://git.example.org/plants.git"
-    assert record(committed).slipway == f"git+https://git.example.org/plants.git@{head}"
+    assert record(committed).slipway == f"slipway @ git+https://git.example.org/plants.git@{head}"
 
 
 def test_code_that_was_not_committed_is_nowhere_for_pip_to_find(committed):

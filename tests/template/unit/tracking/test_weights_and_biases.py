@@ -51,7 +51,7 @@ def test_a_service_that_is_down_leaves_mlflows_record_and_is_tried_again(offline
         patch.setenv("WANDB_MODE", "online")
         patch.setenv("WANDB_API_KEY", "0" * 40)
         patch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-        patch.setattr(wb, "PATIENCE", 2)
+        patch.setattr(wb, "TIMEOUT_SECONDS", 2)
         with pytest.raises(SlipwayError, match="MLflow has the record"):
             track(offline)
     assert [int(v.version) for v in client_of(offline).search_model_versions("name = 'plants'")] == [1]
