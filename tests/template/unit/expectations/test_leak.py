@@ -28,6 +28,8 @@ def score(values, kind="number", target=CLASSES, y=LABELS) -> float:
         (CODE, "integer"),
         (CODE + RNG.normal(0, 0.05, SIZE), "number"),
         (np.where(CODE == 1, np.nan, CODE), "number"),
+        (np.array([-np.inf, 0.0, np.inf])[CODE], "number"),
+        (CODE * 1.0 + 1e9, "number"),
         (np.array(["p", "q", None], dtype=object)[CODE], "text"),
     ],
 )
