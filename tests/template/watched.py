@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import shutil
 import socket
@@ -26,7 +27,7 @@ from pydantic import BaseModel
 
 from slipway.contract import Contract
 from slipway.model.predictor import Predictions
-from slipway.model.reference import bins_of, reference, shares
+from slipway.model.reference import bins_of, describe, shares
 from slipway.serving.telemetry import Telemetry
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
@@ -59,6 +60,19 @@ def expanded(expression: str) -> str:
     """Put the rules' expressions in the place of the series that they record, so that raw series are all it reads."""
     known = recorded()
     return re.sub(r"[a-z_]+:\w+:\w+", lambda name: f"({expanded(known[name[0]])})", expression)
+
+
+def number(name: str) -> float:
+    """Read a number of thresholds.yml."""
+    return float(re.fullmatch(r"vector\((.+)\)", recorded()[name].split("#")[0].strip())[1])  # type: ignore[index]
+
+
+def psi_threshold(bins: int, live: float, trained: float) -> float:
+    """Compute the threshold of the rules, for so many bins, live rows and training rows."""
+    degrees = max(bins - 1, 1)
+    spread = 2 / (9 * degrees)
+    quantile = degrees * (1 - spread + number("slipway:psi_chance:z") * math.sqrt(spread)) ** 3
+    return number("slipway:psi:base") + quantile * (1 / live + 1 / trained)
 
 
 def await_event(happened: Callable[[], Any], what: str) -> Any:
@@ -216,7 +230,7 @@ def described(random: np.random.Generator, rows: int = 300) -> dict[str, Any]:
     counts = np.bincount(drawn.values, minlength=len(CLASSES))
     confidence = {"labels": [], "edges": [], "shares": []}
     labels = {"labels": dict(zip(CLASSES, shares(counts), strict=True)), "confidence": confidence}
-    return reference(Contract.from_model(Row), arrays(random, rows), labels)
+    return describe(Contract.from_model(Row), arrays(random, rows), labels)
 
 
 class Seen(NamedTuple):

@@ -7,8 +7,7 @@ import pytest
 
 from slipway import monitor
 from slipway.model.reference import population_stability_index
-from slipway.monitor import psi_limit
-from watched import CLASSES, VERSION, expanded, recorded, streams
+from watched import CLASSES, VERSION, expanded, psi_threshold, streams
 
 FEATURE, PREDICTION = "job_version_feature:slipway_feature_values", "job_version:slipway_predictions"
 CLOSE = 0.02  # `increase` extrapolates: a replica with one scrape less in this short run weighs up to 1 % more
@@ -46,11 +45,11 @@ def test_the_recorded_psi_is_the_rules(watched, window):
 
 
 @pytest.mark.parametrize("window", ["1h", "24h"])
-def test_the_threshold_is_that_of_the_monitor(watched, window):
+def test_the_threshold_is_the_formulas(watched, window):
     server, reference, counts, rest = watched
     found = by("feature", server.query(expanded(f"{FEATURE}:psi_threshold{window}"), time=rest + 60))
     assert found == {
-        name: pytest.approx(psi_limit(len(counts[name]), counts[name].sum(), reference["rows"]), rel=0.02)
+        name: pytest.approx(psi_threshold(len(counts[name]), counts[name].sum(), reference["rows"]), rel=0.02)
         for name in counts
     }
 
@@ -63,32 +62,33 @@ def test_drift_of_the_predictions_is_numpys(watched):
     expected = np.array([reference["predictions"]["labels"][label] for label in CLASSES])
     value = population_stability_index(expected, actual / actual.sum())
     assert server.value(expanded(f"{PREDICTION}:psi1h"), **at) == pytest.approx(value, rel=CLOSE)
-    limit = psi_limit(3, actual.sum(), reference["rows"])
+    limit = psi_threshold(3, actual.sum(), reference["rows"])
     assert server.value(expanded(f"{PREDICTION}:psi_threshold1h"), **at) == pytest.approx(limit, rel=0.02)
 
 
-def test_the_monitor_finds_what_the_rules_find(watched):
+def test_the_upper_end_of_the_live_accuracy_is_wilsons(watched):
+    from scipy.stats import binomtest
+
+    server, _, _, rest = watched
+    raw = by("outcome", server.query('sum by (outcome) (slipway_feedback_total{outcome=~".*correct"})', time=rest))
+    correct, judged = round(raw["correct"]), round(sum(raw.values()))
+    upper = binomtest(correct, judged).proportion_ci(0.95, method="wilson").high
+    found = server.value(expanded("job_version:slipway_live_accuracy:upper24h"), time=rest + 60)
+    assert found == pytest.approx(upper, abs=0.002)
+
+
+def test_the_monitor_finds_what_the_rules_recorded_and_the_alerts_that_fire(watched):
     server, reference, counts, _ = watched
-    asked = monitor.Prometheus(server.url, 'job="slipway"', VERSION)
-    found = {finding.what: finding for finding in monitor.observe(asked, VERSION, "24h", 0.85)}
-    limits = by("feature", server.query(f"{FEATURE}:psi_threshold24h"))
-    firing = by("feature", server.query('ALERTS{alertname="SlipwayFeatureDriftLasting",alertstate="firing"}'))
+    found, alerts = monitor.observe(server.url, 'job="slipway"', VERSION)
+    findings = {finding.what: finding for finding in found}
+    thresholds = by("feature", server.query(f"{FEATURE}:psi_threshold24h"))
     for name in counts:
-        finding = found[f"drift of {name}"]
+        finding = findings[f"drift of {name}"]
         assert finding.value == pytest.approx(psi(reference, counts, name), rel=0.1)
-        assert finding.limit == pytest.approx(limits[name], rel=0.02)
-        assert (finding.outcome == "fail") == (name in firing)
-    assert 0 < len(firing) < len(counts)
-    assert found["accuracy"].outcome == "pass"
-
-
-def test_the_monitors_numbers_are_the_rules(watched):
-    rules = recorded()
-    for name, number in {
-        "slipway:psi:base": monitor.PSI_BASE,
-        "slipway:psi_chance:z": monitor.PSI_CHANCE_Z,
-        "slipway:drift_rows:min": monitor.ROWS_AT_LEAST,
-        "slipway:feedback:min": monitor.MIN_FEEDBACK,
-        "slipway:accuracy_interval:z": monitor.ACCURACY_Z,
-    }.items():
-        assert rules[name].split("#")[0].strip() == f"vector({number})", name
+        assert finding.threshold == pytest.approx(thresholds[name], rel=0.02)
+        assert finding.rows == pytest.approx(counts[name].sum(), rel=0.1)
+        assert (finding.value > finding.threshold) == (f"SlipwayFeatureDriftLasting {name}" in alerts)
+    assert 0 < sum(alert.startswith("SlipwayFeatureDriftLasting") for alert in alerts) < len(counts)
+    assert findings["drift of the predictions"].value > 0
+    assert findings["accuracy"].value == pytest.approx(10 / 11, abs=0.02)
+    assert findings["accuracy"].threshold == server.value("slipway:accuracy:threshold")

@@ -1,34 +1,31 @@
 """The findings, from a Prometheus whose answers are given; tests/template/ops asks a real one."""
 
 import json
-import math
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from slipway import cli, monitor
-from slipway.model.reference import population_stability_index
-from slipway.monitor import Finding, Prometheus, observe, psi_limit, retraining_due, tags, upper_accuracy
+from slipway import cli
+from slipway.monitor import Finding, observe, query, tags
 from slipway.problem import SlipwayError
 
 VERSION = "0123456789ab"
+DRIFTED = {"alertname": "SlipwayFeatureDriftLasting", "feature": "mass", "severity": "retrain"}
 
 
 class Fake(BaseHTTPRequestHandler):
-    """Answers each query with the vector of the first metric that it names."""
+    """Answers each query with the vector of the first word that it holds."""
 
     def do_GET(self):
-        query = parse_qs(urlsplit(self.path).query)["query"][0]
-        self.server.asked.append((query, self.headers["authorization"]))
-        found = next((vector for name, vector in self.server.vectors.items() if name in query), [])
+        asked = parse_qs(urlsplit(self.path).query)["query"][0]
+        self.server.asked.append((asked, self.headers["authorization"]))
+        found = next((vector for word, vector in self.server.vectors.items() if word in asked), [])
         result = [{"metric": labels, "value": [0, str(value)]} for labels, value in found]
-        status = 200 if self.server.vectors else 400
         body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
-        self.send_response(status)
+        self.send_response(200 if self.server.vectors else 400)
         self.end_headers()
         self.wfile.write(body)
 
@@ -36,19 +33,25 @@ class Fake(BaseHTTPRequestHandler):
         pass
 
 
-def vectors(low=500, high=500, correct=95, incorrect=5):
+def recorded(level: str, quantity: str, value: float, **labels: str):
+    return {"__name__": f"{level}:{quantity}24h", **labels}, value
+
+
+def vectors():
+    mass, predictions = "job_version_feature:slipway_feature_values", "job_version:slipway_predictions"
     return {
         "slipway_model_info": [({"version": VERSION}, 1)],
-        "slipway_reference_rows": [({}, 250)],
-        "slipway_feature_reference_share": [({"feature": "mass", "bin": b}, 0.5) for b in ("low", "high")],
-        "slipway_feature_values_total": [
-            ({"feature": "mass", "bin": "low"}, low),
-            ({"feature": "mass", "bin": "high"}, high),
-            ({"feature": "mass", "bin": "a bin of the model before"}, 900),
+        "slipway:.+": [({"__name__": "slipway:accuracy:threshold"}, 0.85)],
+        "job_version.*24h": [
+            recorded(mass, "psi", 0.4, feature="mass"),
+            recorded(mass, "psi_threshold", 0.25, feature="mass"),
+            recorded(mass, "increase", 1000.2, feature="mass"),
+            recorded(predictions, "psi", 0.1),
+            recorded(predictions, "psi_threshold", 0.24),
+            recorded(predictions, "increase", 1000),
+            recorded("job_version:slipway_live_accuracy", "ratio", 0.95),
+            recorded("job_version:slipway_feedback_judged", "increase", 100),
         ],
-        "slipway_prediction_reference_share": [({"outcome": o}, 0.5) for o in "XY"],
-        "slipway_predictions_total": [({"outcome": o}, 500) for o in "XY"],
-        "slipway_feedback_total": [({"outcome": "correct"}, correct), ({"outcome": "incorrect"}, incorrect)],
     }
 
 
@@ -66,59 +69,44 @@ def server():
     made.server_close()
 
 
-def found(server, threshold: float | None = 0.85) -> dict[str, Finding]:
-    prometheus = Prometheus(server.url, 'job="slipway"', VERSION)
-    return {finding.what: finding for finding in observe(prometheus, VERSION, "24h", threshold)}
+def found(server) -> tuple[list[Finding], list[str]]:
+    return observe(server.url, 'job="slipway"', VERSION)
 
 
-def test_nothing_is_due_when_all_is_like_the_training_rows(server):
-    findings = found(server)
-    assert {name: finding.outcome for name, finding in findings.items()} == {
-        "drift of mass": "pass",
-        "drift of the predictions": "pass",
-        "accuracy": "pass",
-    }
-    assert findings["drift of mass"].value == 0
-    assert findings["drift of mass"].rows == 1000
-    assert not retraining_due(list(findings.values()))
+def test_what_prometheus_recorded_is_found_with_its_thresholds(server):
+    assert found(server)[0] == [
+        Finding("drift of mass", 0.4, 0.25, 1000),
+        Finding("drift of the predictions", 0.1, 0.24, 1000),
+        Finding("accuracy", 0.95, 0.85, 100),
+    ]
 
 
-@pytest.mark.parametrize(
-    ("changes", "what"),
-    [({"low": 900, "high": 100}, "drift of mass"), ({"correct": 70, "incorrect": 30}, "accuracy")],
-)
-def test_drift_or_low_accuracy_makes_retraining_due(server, changes, what):
-    server.vectors = vectors(**changes)
-    findings = found(server)
-    assert [name for name, finding in findings.items() if finding.outcome == "fail"] == [what]
-    assert retraining_due(list(findings.values()))
+def test_what_is_not_recorded_yet_is_left_out(server):
+    server.vectors["job_version.*24h"] = []
+    assert found(server) == ([], [])
 
 
-def test_predictions_that_drift_make_retraining_due(server):
-    server.vectors["slipway_predictions_total"] = [({"outcome": "X"}, 990), ({"outcome": "Y"}, 10)]
-    assert found(server)["drift of the predictions"].outcome == "fail"
+def test_a_firing_alert_is_named_with_its_feature_once_for_all_namespaces(server):
+    server.vectors["ALERTS"] = [({**DRIFTED, "namespace": name}, 1) for name in ("staging", "production")]
+    assert found(server)[1] == ["SlipwayFeatureDriftLasting mass"]
 
 
-@pytest.mark.parametrize("changes", [{"low": 150, "high": 0}, {"correct": 0, "incorrect": 40}, {"low": 0, "high": 0}])
-def test_too_little_to_go_by_proves_nothing(server, changes):
-    server.vectors = vectors(**changes)
-    findings = found(server)
-    assert "hold" in {finding.outcome for finding in findings.values()}
-    assert not retraining_due(list(findings.values()))
-
-
-def test_accuracy_that_may_still_be_at_the_floor_is_no_reason(server):
-    server.vectors = vectors(correct=82, incorrect=18)
-    assert found(server)["accuracy"].outcome == "pass"
-
-
-def test_without_a_floor_accuracy_is_not_judged(server):
-    assert "accuracy" not in found(server, threshold=None)
+def test_only_alerts_of_the_service_and_the_version_that_ask_for_retraining_count(server):
+    found(server)
+    (asked,) = [expression for expression, _ in server.asked if "ALERTS" in expression]
+    wanted = ('severity="retrain"', 'alertstate="firing"', 'job="slipway"', f'version=~"|{VERSION}"')
+    assert all(matcher in asked for matcher in wanted)
 
 
 def test_a_version_that_does_not_serve_is_not_judged(server):
     server.vectors["slipway_model_info"] = [({"version": "ffffffffffff"}, 1)]
     with pytest.raises(SlipwayError, match=f"does not see the champion {VERSION} serve.*ffffffffffff"):
+        found(server)
+
+
+def test_a_server_without_the_rules_is_no_answer(server):
+    del server.vectors["slipway:.+"]
+    with pytest.raises(SlipwayError, match="does not evaluate the rules of monitoring/prometheus/rules"):
         found(server)
 
 
@@ -128,81 +116,26 @@ def test_a_token_goes_along(server, monkeypatch):
     assert {authorization for _, authorization in server.asked} == {"Bearer secret"}
 
 
-def test_who_does_not_answer_is_named(server):
+def test_a_server_that_does_not_answer_is_named(server):
     server.vectors = {}
     with pytest.raises(SlipwayError, match=f"Prometheus at {server.url}: HTTP Error 400"):
         found(server)
     with pytest.raises(SlipwayError, match="does not answer"):
-        Prometheus("http://127.0.0.1:9", "", VERSION).query("up")
+        query("http://127.0.0.1:9", "up")
     with pytest.raises(SlipwayError, match="not the URL"):
-        Prometheus("file:///etc/passwd", "", VERSION)
-
-
-def test_a_window_is_a_duration(server):
-    with pytest.raises(SlipwayError, match="not a window"):
-        observe(Prometheus(server.url, "", VERSION), VERSION, "24h]) or vector(1", None)
-
-
-@pytest.mark.parametrize(("bins", "rows"), [(2, 200), (3, 1000), (5, 300), (11, 200), (11, 5000)])
-def test_chance_alone_stays_under_the_limit_without_the_base(bins, rows):
-    """In simulated windows without drift, PSI is over the chance part of the limit about once in a thousand."""
-    random = np.random.default_rng(bins * rows)
-    trained, repeats = 250, 20_000
-    truth = np.arange(1, bins + 1) + bins
-    truth = truth / truth.sum()
-    expected = random.multinomial(trained, truth, repeats) / trained
-    actual = random.multinomial(rows, truth, repeats) / rows
-    psi = np.array([population_stability_index(e, a) for e, a in zip(expected, actual, strict=True)])
-    chance = psi_limit(bins, rows, trained) - monitor.PSI_BASE
-    assert 0.0002 < (psi > chance).mean() < 0.004
-    assert psi.mean() == pytest.approx((bins - 1) * (1 / rows + 1 / trained), rel=0.08)
-
-
-def test_bins_that_training_rows_left_empty_raise_no_alarm():
-    """A rare value that 250 training rows happened not to have costs little beside the base."""
-    random = np.random.default_rng(0)
-    truth = np.array([0.6, 0.39, 0.01])
-    expected = random.multinomial(250, truth, 5000) / 250
-    for rows in (200, 1000, 50_000):
-        actual = random.multinomial(rows, truth, 5000) / rows
-        psi = np.array([population_stability_index(e, a) for e, a in zip(expected, actual, strict=True)])
-        assert (psi > psi_limit(3, rows, 250)).mean() < 0.001
-
-
-def test_the_limit_is_the_chi_square_quantile():
-    from scipy.stats import chi2
-
-    for bins in range(2, 40):
-        chance = psi_limit(bins, 2, 2) - monitor.PSI_BASE
-        assert chance == pytest.approx(chi2.ppf(0.999, bins - 1), rel=0.035)
-
-
-def test_the_upper_accuracy_is_wilsons():
-    from scipy.stats import binomtest
-
-    for correct, judged in ((50, 50), (0, 60), (83, 100), (700, 1000)):
-        high = binomtest(correct, judged).proportion_ci(0.95, method="wilson").high
-        assert upper_accuracy(correct, judged) == pytest.approx(high, abs=1e-4)
+        query("file:///etc/passwd", "up")
 
 
 def test_the_findings_become_tags():
-    findings = [
-        Finding("drift of bill length (mm)", 0.31234, 0.25, 1000, "fail"),
-        Finding("drift of the predictions", math.nan, math.nan, 0, "hold"),
-        Finding("accuracy", 0.9, 0.85, 60, "pass"),
-    ]
-    written = tags(findings, "24h")
-    assert written.pop("slipway.live.window").startswith("24h to 20")
+    findings = [Finding("drift of bill length (mm)", 0.31234, 0.25, 1000), Finding("accuracy", 0.9, None, 60)]
+    written = tags(findings, ["SlipwayFeatureDriftLasting bill length (mm)", "SlipwayModelOld"])
+    assert written.pop("slipway.live.time").startswith("20")
     assert written == {
         "slipway.live.retrain": "true",
+        "slipway.live.alerts": "SlipwayFeatureDriftLasting bill length (mm), SlipwayModelOld",
         "slipway.live.drift.bill_length__mm_": "0.3123",
-        "slipway.live.drift.bill_length__mm_.outcome": "fail",
         "slipway.live.drift.bill_length__mm_.rows": "1000",
-        "slipway.live.drift.predictions": "nan",
-        "slipway.live.drift.predictions.outcome": "hold",
-        "slipway.live.drift.predictions.rows": "0",
         "slipway.live.accuracy": "0.9",
-        "slipway.live.accuracy.outcome": "pass",
         "slipway.live.accuracy.rows": "60",
     }
 
@@ -213,12 +146,10 @@ def command(server, tmp_path, monkeypatch):
     digest = VERSION + "0" * 52
     meta = f"meta: {{digest: '{digest}', action: promote, verdict: PROMOTE, reason: r, who: w}}\n"
     (tmp_path / "champion.dvc").write_text(meta)
-    from slipway import tracking, workspace
+    from slipway import tracking
 
     recorded = []
-    monkeypatch.setattr(tracking, "set_tags", lambda workspace, *given: recorded.append(given), raising=False)
-    thresholds = type("Floors", (), {"gate": type("Gate", (), {"thresholds": {"accuracy": 0.85}})})
-    monkeypatch.setattr(workspace.Workspace, "params", thresholds)
+    monkeypatch.setattr(tracking, "update_version", lambda _, digest, *, tags: recorded.append((digest, tags)))
 
     def call(*arguments):
         line = ["--root", str(tmp_path), "monitor", "--prometheus", server.url, *arguments]
@@ -238,9 +169,10 @@ def test_the_exit_status_is_0_when_nothing_is_due(command):
 
 
 def test_the_exit_status_is_3_when_retraining_is_due(command, server):
-    server.vectors = vectors(low=900, high=100)
+    server.vectors["ALERTS"] = [(DRIFTED, 1)]
     done = command("--no-track")
     assert done.exit_code == 3
+    assert "Retraining is due: SlipwayFeatureDriftLasting mass" in done.output
     assert "drift of mass" in done.output
     assert command.recorded == []
 
