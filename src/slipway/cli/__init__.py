@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from slipway.cli import learn, lineage, release, serve
+from slipway.cli import learn, lineage, release, scaffold, serve
 from slipway.cli.console import EXIT_REFUSED
 from slipway.problem import SlipwayError
 
@@ -46,6 +46,7 @@ def main(ctx: click.Context, root: Path) -> None:
 
 
 COMMANDS = (
+    scaffold.new,
     *(learn.run, learn.prepare, learn.validate, learn.train, learn.evaluate, learn.gate, learn.track),
     *(release.promote, release.rollback, release.history, lineage.lineage),
     *(learn.report, serve.serve, serve.smoke, serve.monitor, serve.doctor),

@@ -1,0 +1,74 @@
+"""Commands that make the template someone's own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from slipway.cli.console import table as show_table
+from slipway.problem import SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.scaffold import Draft
+    from slipway.scaffold.checkout import Plan
+
+
+@click.command()
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--target", required=True, metavar="COLUMN", help="What is predicted.")
+@click.option("--name", help="Of the model; by default the table's.")
+@click.option("--group", metavar="COLUMN", help="What names the rows that belong together: a patient, a house.")
+@click.option("--drop", multiple=True, metavar="COLUMN", help="A column that is not used; may be given several times.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def new(
+    root: Path, table: Path, target: str, name: str | None, group: str | None, drop: tuple[str, ...], yes: bool
+) -> None:
+    """Make this checkout the project of your own table, instead of the shipped example.
+
+    TABLE is a CSV, TSV or Parquet file, or a folder of them. The row, its bounds, the model, expectations, thresholds
+    and tests are proposed from the data, as plain code with the evidence in comments. A plan is shown first.
+    """
+    from slipway.problem import NAME
+    from slipway.scaffold import SHIPPED, default_name, draft
+    from slipway.scaffold.checkout import apply, make_plan, require_clean
+    from slipway.scaffold.table import read_table
+
+    name = name or default_name(table, target)
+    if not NAME.fullmatch(name) or name == SHIPPED:
+        raise SlipwayError(f"--name {name}: lower-case letters, digits and hyphens, a letter first, and not {SHIPPED}")
+    require_clean(root, table)
+    read = read_table(table)
+    drafted = draft(read, target, name=name, group=group, drop=drop)
+    plan = make_plan(root, read, drafted.files, drafted.accuracy)
+    _show(drafted, plan)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise SlipwayError("nothing was written: without a terminal to ask on, --yes says that this is meant")
+        click.confirm("Write this?", abort=True)
+    apply(plan)
+    click.secho(f"\n{name} predicts {target}. Next:", bold=True)
+    click.echo("  slipway run\n  dvc push && git add --all && git commit -m 'Our problem'")
+
+
+def _show(drafted: Draft, plan: Plan) -> None:
+    proposal, rows = drafted.proposal, f"{drafted.proposal.rows:,} rows"
+    if not plan.table.whole:
+        rows += f" of {plan.table.size / 1e6:,.0f} MB, from blocks spread evenly over it; the others were not looked at"
+    fields = [
+        (one.recorded, one.column.name, one.column.kind + (", optional" if one.column.optional else ""), one.evidence)
+        for one in (proposal.target, *([proposal.group] if proposal.group else []), *proposal.features)
+    ]
+    show_table(f"{plan.table.path}: {rows}", ("column", "field", "kind", "evidence"), fields)
+    click.echo("")
+    show_table("What you should know", ("column", "found, and what was done"), drafted.findings)
+    for one in drafted.evidence.thresholds:
+        click.echo(f"\nThreshold: {one.metric} at least {one.value:g} ({one.evidence})", nl=False)
+    click.echo(f"\n\nWrites   {', '.join(plan.writes)}")
+    click.echo(f"Replaces data/ by {plan.table.path}, tracked by DVC")
+    click.echo(f"Removes  {', '.join(plan.removes) or 'nothing'}; what overlays pin")
+    for note in plan.notes:
+        click.secho(f"Note     {note}", fg="yellow")

@@ -1,0 +1,232 @@
+"""What one column of a table holds: its kind, bounds, categories, and how a missing value is written in it."""
+
+from __future__ import annotations
+
+import keyword
+import math
+import re
+import unicodedata
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from slipway.contract import EXACT, Array, Column, Kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+INTEGER = re.compile(r"\s*[-+]?\d+(\.0*)?\s*")
+CODE = re.compile(r"\s*0\d+\s*")  # a leading zero: no quantity is written so
+MARKS = ("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "unknown", "missing")  # of no number
+TEXT_MARKS = ("N/A", "n/a", "nan", "NaN", "NULL", "null", "<NA>", "?", "-", "--")  # of no text; "NA" may be Namibia
+DATES = {
+    "2024-01-31": re.compile(r"\d{4}-\d\d?-\d\d?"),
+    "2024-01-31 12:00": re.compile(r"\d{4}-\d\d?-\d\d?[T ]\d\d?:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d:?\d\d))?"),
+    "2024/01/31": re.compile(r"\d{4}/\d\d?/\d\d?( .*)?"),
+    "20240131": re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"),
+    "01/31/2024": re.compile(r"\d\d?/\d\d?/(\d{4}|\d\d)( \d\d?:.*)?"),
+    "31.01.2024": re.compile(r"\d\d?\.\d\d?\.(\d{4}|\d\d)( \d\d?:.*)?"),
+    "31 Jan 2024": re.compile(r"(\d\d?[ -])?[A-Z][a-z]{2,8}[ -](\d\d?, )?(\d{4}|\d\d)"),
+}
+IDENTIFIER = re.compile(r"(^|_)(id|ids|uuid|guid|key|identifier|index)$")
+CODES = re.compile(r"(^|_)(id|code|zip|zipcode|postcode|plz|sku|isbn|ean|phone|fips|iata|icao|key|no|nr|number)$")
+UNIT = re.compile(r"\s*[(\[]\s*([^)\]]{1,12}?)\s*[)\]]\s*$")
+UNITS = ("mm", "cm", "km", "kg", "mg", "ml", "usd", "eur", "gbp", "ms", "hz", "kwh", "mph", "percent")
+MOST_CATEGORIES, LONGEST_CATEGORY = 60, 60
+STRAY, MOST_STRAY = 0.02, 5  # so many cells, and different ones, of a column of numbers may be none
+LEAST_WORDS = 3  # on average: texts of fewer are codes
+SENTINELS = (-1, -9, -99, -999, -9999, 99, 999, 9999, 99999)
+RESERVED = {"int", "float", "str", "bool", "l", "o", "i"}  # would hide a type, or look like a digit
+
+Holds = Literal["values", "dates", "words", "codes", "nothing"]
+
+
+@dataclass(frozen=True)
+class Described:
+    """A recorded column: what it would be as a field of the schema, and the evidence for that.
+
+    holds: "values" are numbers, booleans and categories; "words" are texts to read, "codes" are texts to compare.
+    missing: how a missing value is written, besides an empty cell. absent, distinct: how many. formats: of dates.
+    low, high: of numbers. notes: what is to be said on the terminal.
+    """
+
+    recorded: str
+    column: Column
+    holds: Holds
+    evidence: str
+    missing: tuple[str, ...] = ()
+    absent: int = 0
+    distinct: int = 0
+    low: float = math.nan
+    high: float = math.nan
+    formats: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def identifier(self) -> bool:
+        """Whether its name says that it identifies something."""
+        return bool(IDENTIFIER.search(self.column.name)) or self.recorded.startswith("Unnamed: ")
+
+
+def field_name(recorded: str, taken: Collection[str]) -> str:
+    """Make a field's name, in snake case, that is not among `taken` and hides nothing of Pydantic or Python."""
+    from pydantic import BaseModel
+
+    words = unicodedata.normalize("NFKD", recorded).encode("ascii", "ignore").decode()
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", words)
+    name = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "column"
+    name = "row_id" if recorded.startswith("Unnamed: ") else name
+    name = f"n_{name}" if name[0].isdigit() else name
+    if name in RESERVED or keyword.iskeyword(name) or name in dir(BaseModel) or name.startswith("model_"):
+        name = f"{name}_" if not name.startswith("model_") else f"the_{name}"
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    return free
+
+
+def describe(
+    recorded: str, cells: pd.Series, name: str, *, decimal: str = ".", na_is_missing: bool = False
+) -> Described:
+    """Say what a column holds.
+
+    cells: as written; an empty one is missing. na_is_missing: whether `NA` stands for a missing value elsewhere in the
+    table, so that it does in a column of words too, but not in one of two-letter codes.
+    """
+    written = {str(value): int(n) for value, n in cells.value_counts().items() if value != ""}
+    numbers = [value for value in written if _is_number(value, decimal)]
+    missing, notes = _missing(written, set(numbers), na_is_missing=na_is_missing)
+    counts = {value: n for value, n in written.items() if value not in missing}
+    absent = len(cells) - sum(counts.values())
+    column = Column(name=name, kind="text", optional=absent > 0, description=recorded, unit=_unit(recorded, name))
+    found = Described(recorded, column, "nothing", "no cell is filled", missing, absent, len(counts), notes=notes)
+    if not counts:
+        return found
+    if formats := _formats(counts):
+        iso = formats[0].startswith("2024")
+        evidence = f"dates, {min(counts)} to {max(counts)}" if iso else f"dates, as {next(iter(counts))}"
+        return replace(found, holds="dates", evidence=evidence, formats=formats)
+    if not all(value in counts for value in numbers) or len(numbers) < len(counts):
+        return _texts(found, counts, len(cells))
+    values = np.array([float(value.replace(decimal, ".", 1)) for value in counts])
+    codes = any(CODE.fullmatch(value) for value in counts) or CODES.search(name) or np.abs(values).max() > EXACT
+    if codes and all(INTEGER.fullmatch(value) for value in counts):
+        note = "whole numbers that look like a code: kept as text, as they are written"
+        return _texts(replace(found, notes=(*notes, note)), counts, len(cells))
+    return _numbers(found, values, np.fromiter(counts.values(), dtype=int), len(cells))
+
+
+def _missing(
+    written: Mapping[str, int], numbers: set[str], *, na_is_missing: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Tell how the column writes a missing value, and what is to be said about that."""
+    others = [value for value in written if value not in numbers]
+    stray = [value for value in others if value.strip().lower() not in MARKS]
+    amount = sum(written[value] for value in stray)
+    if numbers and len(stray) <= MOST_STRAY and amount <= STRAY * sum(written.values()):
+        return tuple(others), (f"{amount:,} cells are no numbers ({listed(stray)}): read as missing",) if stray else ()
+    codes = all(re.fullmatch(r"[A-Z]{2}", value) for value in written if value not in TEXT_MARKS)
+    missing = [value for value in others if value in TEXT_MARKS or (value == "NA" and na_is_missing and not codes)]
+    notes = []
+    if missing:
+        notes.append(f"{listed(missing)} in {sum(written[value] for value in missing):,} cells: read as missing")
+    if "NA" in written and "NA" not in missing:
+        notes.append(f"'NA' in {written['NA']:,} cells: kept as a value")
+    return tuple(missing), tuple(notes)
+
+
+def _is_number(value: str, decimal: str) -> bool:
+    return bool(NUMBER.fullmatch(value.replace(decimal, ".", 1)))
+
+
+def _unit(recorded: str, name: str) -> str | None:
+    if (found := UNIT.search(recorded)) and re.search("[a-zA-Z%]", found[1]):
+        return found[1]
+    last = name.rsplit("_", 1)[-1]
+    return last if last != name and last in UNITS else None
+
+
+def _formats(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Name the ways in which the cells write dates, the most usual first; none if they are no dates."""
+    found = {form: sum(n for value, n in counts.items() if way.fullmatch(value.strip())) for form, way in DATES.items()}
+    if sum(found.values()) < 0.95 * sum(counts.values()):
+        return ()
+    return tuple(sorted((form for form, n in found.items() if n), key=lambda form: -found[form]))
+
+
+def _numbers(found: Described, values: Array, amounts: Array, rows: int) -> Described:
+    cells = np.sort(np.repeat(values, amounts))
+    if set(values) == {0.0, 1.0}:
+        evidence = f"only 0 and 1; 1 in {cells.sum() / rows:.0%} of {rows:,} rows"
+        column = replace(found.column, kind="boolean", examples=(True,))
+        return replace(found, column=column, holds="values", evidence=evidence)
+    whole = bool((values % 1 == 0).all())
+    kind: Kind = "integer" if whole else "number"
+    low, high, middle = (
+        round(value) if whole else float(value)
+        for value in (*_bounds(cells[0], cells[-1], whole=whole), cells[(len(cells) - 1) // 2])
+    )
+    column = replace(found.column, kind=kind, minimum=low, maximum=high, examples=(middle,))
+    evidence = f"{cells[0]:.6g} to {cells[-1]:.6g}, median {middle:.6g}{_outliers(cells)}"
+    found = replace(found, column=column, holds="values", low=float(cells[0]), high=float(cells[-1]))
+    return replace(found, evidence=evidence, notes=(*found.notes, *_sentinel(values, cells)))
+
+
+def _bounds(low: float, high: float, *, whole: bool) -> tuple[float, float]:
+    """Give half of the span more room on each side, in round numbers; not below 0 if nothing is."""
+    span = max(high - low, abs(high) / 100, 1e-9)
+    step = 10.0 ** math.floor(math.log10(span))
+    step = max(step, 1.0) if whole else step
+    digits = max(0, -round(math.log10(step)))
+    below = round(math.floor((low - span / 2) / step) * step, digits)
+    above = round(math.ceil((high + span / 2) / step) * step, digits)
+    return (max(below, 0.0) if low >= 0 else below), (min(above, 0.0) if high <= 0 else above)
+
+
+def _outliers(cells: Array) -> str:
+    first, third = np.quantile(cells, [0.25, 0.75])
+    limit = float(f"{third + 3 * (third - first):.2g}")
+    far = int((cells > limit).sum())
+    if first == third or not 0 < far <= len(cells) / 50:
+        return ""
+    return f"; {far:,} of {len(cells):,} rows {'is' if far == 1 else 'are'} above {limit:g}"
+
+
+def _sentinel(values: Array, cells: Array) -> tuple[str, ...]:
+    """Notice a value that may stand for a missing one: 99, -1 and the like, repeated and far from all others."""
+    for mark in SENTINELS:
+        rest = values[values != mark]
+        if len(rest) < 3 or mark not in (cells[0], cells[-1]):
+            continue
+        times, apart = int((cells == mark).sum()), np.abs(rest - mark).min()
+        if times > 1 and (apart > np.ptp(rest) or (mark == -1 and rest.min() >= 0 and times > len(cells) / 20)):
+            return (f"{mark:g} occurs {times:,} times, far from the rest: kept; it may stand for a missing value",)
+    return ()
+
+
+def _texts(found: Described, counts: Mapping[str, int], rows: int) -> Described:
+    seen = f"{len(counts):,} different values in {rows:,} rows"
+    if {value.strip().lower() for value in counts} == {"true", "false"}:
+        true = sum(n for value, n in counts.items() if value.strip().lower() == "true")
+        column = replace(found.column, kind="boolean", examples=(True,))
+        return replace(found, column=column, holds="values", evidence=f"true in {true / rows:.0%} of {rows:,} rows")
+    (usual, most), (rarest, least) = next(iter(counts.items())), list(counts.items())[-1]
+    few = len(counts) <= 10 or len(counts) <= min(MOST_CATEGORIES, rows / 10)
+    if few and sum(counts.values()) >= 3 * len(counts) and max(map(len, counts)) <= LONGEST_CATEGORY:
+        rare = f"; {rarest!r} in only {least}" if least < 5 else ""
+        column = replace(found.column, kind="category", categories=tuple(sorted(counts)), examples=(usual,))
+        evidence = f"{seen}; {usual!r} in {most / rows:.0%}{rare}"
+        return replace(found, column=column, holds="values", evidence=evidence)
+    words = sum(len(value.split()) * n for value, n in counts.items()) / sum(counts.values())
+    if words >= LEAST_WORDS:
+        return replace(found, holds="words", evidence=f"{seen}, {words:.1f} words each")
+    return replace(found, holds="codes", evidence=f"{seen}, as {usual[:LONGEST_CATEGORY]!r}")
+
+
+def listed(values: Collection[str]) -> str:
+    """List some of the values, as they are written."""
+    shown = [repr(value) for value in values]
+    return ", ".join(shown[:3]) + (" and others" if len(shown) > 3 else "")

@@ -1,0 +1,211 @@
+"""What the loaded table shows: the split, features that give the target away, thresholds, and what must hold of it."""
+
+from __future__ import annotations
+
+import math
+import runpy
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slipway.contract import Array
+from slipway.expectations import leak
+from slipway.problem import SlipwayError
+from slipway.problem.params import Validate
+from slipway.scaffold.columns import listed
+from slipway.scaffold.proposal import ROW_ID, Proposal
+from slipway.scaffold.table import Table
+from slipway.stages.prepare import in_test, shape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHARES = (0.25, 0.3, 0.2, 0.35, 0.4, 0.15)  # of test rows: the first with which each class is on both sides
+GAIN = 0.1  # of what a constant prediction leaves to be gained, a first threshold asks for this share
+IMBALANCED = 0.7  # share of one class, from which on accuracy alone says little
+LEAST_OF_SLICE, MOST_SLICES, MOST_VALUES = 40, 3, 10
+MOST_MEDIANS = 3
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A score that is asked for, with what a constant prediction reaches."""
+
+    metric: str
+    value: float
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Median:
+    """Between which values a column's median is expected, and by which factor a fault moves it out of them."""
+
+    name: str
+    low: float
+    high: float
+    found: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the numbers of `params.yaml`, the expectations and the tests are made from.
+
+    train, test: the table as `slipway prepare` divides it. thresholds: the first is the one that champions are compared
+    by. shares: of each class.
+    """
+
+    proposal: Proposal
+    train: pd.DataFrame
+    test: pd.DataFrame
+    test_share: float
+    max_missing: float
+    thresholds: tuple[Threshold, ...]
+    slice_threshold: Threshold
+    slices: tuple[str, ...]
+    shares: dict[str | bool, float]
+    medians: tuple[Median, ...]
+
+    @property
+    def least_rows(self) -> int:
+        """The number of rows that is expected: nine tenths of those at hand, in round numbers."""
+        return int(_rough(0.9 * (len(self.train) + len(self.test)), math.floor))
+
+
+def load(table: Table, code: str) -> pd.DataFrame:
+    """Load the table with the project's own `data.py`, whose text is `code`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "data.py")
+        path.write_text(code, "utf-8")
+        folder = table.path if table.path.is_dir() else table.path.parent
+        if not table.whole:  # of a large table the rows that were read stand for all
+            folder = Path(scratch)
+            sample = folder / table.files[0].name
+            if table.raw is not None:
+                table.raw.to_parquet(sample)
+            else:
+                encoding, separator = table.options.get("encoding", "utf-8"), table.options.get("sep", ",")
+                table.cells.to_csv(sample, index=False, sep=separator, encoding=encoding)
+        loaded: pd.DataFrame = runpy.run_path(str(path))["load"](folder)
+        return loaded
+
+
+def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
+    """Divide the table, leave out features that give the target away, and find thresholds and expectations.
+
+    Raises SlipwayError if the table is not what the proposal declares, or some class cannot be on both sides.
+    """
+    table = shape(proposal.record, loaded)
+    for column in proposal.record.columns:
+        if column.numeric and table[column.name].dtype.kind not in "fiub":
+            raise SlipwayError(f"{proposal.table.path}: {column.name}: not every cell is a {column.kind}")
+    share, test = _split(proposal, table)
+    train, test_rows = table[~test], table[test]
+    for name, score in leak.scores(proposal.row, proposal.goal, train, test_rows).items():
+        if score > Validate().max_leak:
+            recorded = next(one.recorded for one in proposal.features if one.column.name == name)
+            proposal = proposal.without(
+                recorded, f"alone predicts {proposal.target.recorded!r} with a score of {score:.3g}: gives it away"
+            )
+    if not proposal.features:
+        raise SlipwayError(f"{proposal.table.path}: every column gives the target away; nothing is left to learn from")
+    shares: dict[str | bool, float] = {}
+    if proposal.goal.classes:
+        codes = proposal.goal.encode(table[proposal.target.column.name])
+        shares = {label: float((codes == code).mean()) for code, label in enumerate(proposal.goal.classes)}
+    truth = table[proposal.target.column.name].to_numpy()
+    thresholds = _of_classes(shares) if shares else _of_numbers(truth)
+    absent = max([0.0, *(one.absent / proposal.rows for one in proposal.features)])
+    return Evidence(
+        proposal=proposal,
+        train=train,
+        test=test_rows,
+        test_share=share,
+        max_missing=max(Validate().max_missing, math.ceil(20 * absent + 1) / 20),
+        thresholds=thresholds,
+        slice_threshold=_of_slices(shares, truth),
+        slices=_slices(proposal, test_rows),
+        shares=shares,
+        medians=_medians(proposal, table),
+    )
+
+
+def _split(proposal: Proposal, table: pd.DataFrame) -> tuple[float, pd.Series]:
+    """Choose the share of test rows so that every class is in both parts."""
+    group = proposal.group.column.name if proposal.group else ROW_ID
+    target = table[proposal.target.column.name]
+    classes = set(proposal.goal.classes)
+    for share in SHARES:
+        test = in_test(table, (group,), share)
+        parts = [set(target[where].unique()) if classes else set() for where in (~test, test)]
+        if 0 < test.sum() < len(test) and all(part == classes for part in parts):
+            return share, test
+    lacking = listed([str(one) for one in classes if (target == one).sum() < target.size / 20])
+    raise SlipwayError(
+        f"{proposal.table.path}: no split by {group!r} has every class of {proposal.target.recorded!r} on both sides "
+        f"(the rare ones: {lacking or 'none'}); name another --group, or leave out the rows of a class"
+    )
+
+
+def _of_classes(shares: dict[str | bool, float]) -> tuple[Threshold, ...]:
+    label, most = max(shares.items(), key=lambda item: item[1])
+    flat = 2 * most / (1 + most) / len(shares)
+    found = [
+        Threshold("accuracy", _gained(most), f"always saying {label} reaches {most:.3f}"),
+        Threshold("macro_f1", _gained(flat), f"always saying {label} reaches {flat:.3f}"),
+    ]
+    if most < IMBALANCED:
+        return tuple(found)
+    held = Threshold(
+        "accuracy", round(most - 0.05, 2), f"{found[0].evidence}: {label} is frequent, so macro_f1 decides"
+    )
+    return found[1], held
+
+
+def _gained(flat: float) -> float:
+    return math.floor(100 * (flat + GAIN * (1 - flat))) / 100
+
+
+def _of_numbers(truth: Array) -> tuple[Threshold, ...]:
+    off = np.abs(truth - np.median(truth)).mean()
+    evidence = f"always saying the mean reaches 0; the median, {np.median(truth):.4g}, is off by {off:.4g} on average"
+    return (Threshold("r2", GAIN, evidence),)
+
+
+def _of_slices(shares: dict[str | bool, float], truth: Array) -> Threshold:
+    if shares:
+        most = max(shares.values())
+        return Threshold("accuracy", math.floor(80 * most) / 100, f"four fifths of what a constant reaches, {most:.3f}")
+    off = float(np.abs(truth - np.median(truth)).mean())
+    return Threshold("mae", float(f"{1.5 * off:.2g}"), f"half more than a constant is off by, {off:.4g}")
+
+
+def _slices(proposal: Proposal, test: pd.DataFrame) -> tuple[str, ...]:
+    """Choose columns of a few values, each frequent among the test rows."""
+    found = []
+    for column in proposal.row.columns:
+        values = test[column.name].value_counts()
+        if column.kind in ("category", "boolean") and 2 <= len(values) <= MOST_VALUES:
+            found.append((int(values.min()), column.name))
+    return tuple(name for least, name in sorted(found, reverse=True)[:MOST_SLICES] if least >= LEAST_OF_SLICE / 4)
+
+
+def _medians(proposal: Proposal, table: pd.DataFrame) -> tuple[Median, ...]:
+    """Choose numbers whose median a fault of scale would move out of the middle third of the values."""
+    columns = [one for one in (proposal.target.column, *proposal.row.columns) if one.kind in ("number", "integer")]
+    found = []
+    for column in columns:
+        low, middle, high = (float(value) for value in table[column.name].quantile([1 / 3, 0.5, 2 / 3]))
+        low, high = _rough(low, math.floor), _rough(high, math.ceil)
+        if 0 < low < middle < high < 10 * middle:
+            found.append(Median(column.name, low, high, middle))
+    return tuple(found[:MOST_MEDIANS])
+
+
+def _rough(value: float, rounded: Callable[[float], int]) -> float:
+    """Give the value with two significant digits, rounded up or down."""
+    digits = 1 - math.floor(math.log10(abs(value))) if value else 0
+    return float(round(rounded(value * 10**digits) / 10**digits, max(0, digits)))
