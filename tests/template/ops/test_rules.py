@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -46,8 +47,12 @@ def test_docker_and_local_processes_differ_in_addresses_alone():
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
-def test_alerts_fire_when_they_should_and_only_then(path):
-    assert "SUCCESS" in promtool("test", "rules", path)
+def test_alerts_fire_when_they_should_and_only_then(path, tmp_path):
+    shutil.copytree(PROMETHEUS, tmp_path, dirs_exist_ok=True)
+    thresholds = tmp_path / "rules" / "thresholds.yml"  # a fork's accuracy is its own; these tests are over 0.85
+    rule = re.compile(r"(record: slipway:accuracy:threshold\s+expr: vector)\(.*?\)")
+    thresholds.write_text(rule.sub(r"\1(0.85)", thresholds.read_text()))
+    assert "SUCCESS" in promtool("test", "rules", tmp_path / "tests" / path.name)
 
 
 def test_each_alert_is_seen_to_fire_and_in_three_ways_to_keep_silent():
