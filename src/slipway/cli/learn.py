@@ -1,15 +1,17 @@
-"""Commands that learn: the pipeline, its stages, the gate, the record, the report."""
+"""Commands that make and judge a candidate: the pipeline, its stages, the gate, the record, the report."""
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from slipway.arithmetic import fix_arithmetic
+from slipway.cli.arithmetic import fix_arithmetic
 from slipway.cli.console import EXIT_REFUSED, show, show_verdict, stage_line
 from slipway.problem import SlipwayError
 
@@ -19,165 +21,142 @@ if TYPE_CHECKING:
 STARTED = time.perf_counter()
 
 
-def _seconds() -> float:
-    return time.perf_counter() - STARTED
+def command(function: Callable[..., str | None]) -> click.Command:
+    """Make a command of a function of the workspace; the text that it returns becomes its line, with the seconds.
+
+    Arithmetic is fixed before the function imports NumPy.
+    """
+
+    @functools.wraps(function)
+    def call(root: Path, **options: bool) -> None:
+        fix_arithmetic()
+        from slipway.workspace import Workspace
+
+        if text := function(Workspace(root), **options):
+            stage_line(function.__name__, text, time.perf_counter() - STARTED)
+
+    return click.command()(click.pass_obj(call))
 
 
-@click.command()
+@command
 @click.option("--track/--no-track", default=True, help="Record the run in MLflow.")
 @click.option("--pull", is_flag=True, help="Fetch what was made of the same inputs before, instead of making it again.")
-@click.pass_obj
-def run(root: Path, track: bool, pull: bool) -> None:
+def run(at: Workspace, track: bool, pull: bool) -> None:
     """Run the pipeline where something changed, judge the candidate, record the run.
 
     The exit status is 1 if a stage refuses or the verdict is REJECT. The champion is not touched.
     """
-    fix_arithmetic()
     from slipway.pipeline import fetch, reproduce
     from slipway.problem.params import check_arguments
-    from slipway.workspace import Workspace
 
-    workspace = Workspace(root)
-    check_arguments(workspace.problem.build, workspace.params.model)  # a typo is reported before anything is run
-    for pointer in fetch(root):
+    check_arguments(at.problem.build, at.params.model)  # a typo is reported before anything is run
+    for pointer in fetch(at.root):
         stage_line("pull", f"fetched what {pointer} names")
-    for name, ran in reproduce(root, pull=pull).items():
+    for name, ran in reproduce(at.root, pull=pull).items():
         if not ran:
             stage_line(name, "unchanged")
-    verdict = _judge(workspace)
+    verdict = _judge(at)
     if track:
-        _record(workspace, must=False)
+        try:
+            stage_line("track", _record(at))
+        except SlipwayError as error:
+            click.secho(f"not recorded: {error}", fg="yellow", err=True)
     if verdict == "PROMOTE":
         click.echo("`slipway promote` makes the candidate the champion.")
     if verdict == "REJECT":
         sys.exit(EXIT_REFUSED)
 
 
-@click.command()
-@click.pass_obj
-def prepare(root: Path) -> None:
-    """Stage 1: shape the data to the schema and divide it.
+@command
+def prepare(at: Workspace) -> str:
+    """Stage 1: shape the data to the schema and divide it into training rows and test set.
 
-    Rows of one individual stay together, and a row never changes sides as the data grows.
+    Rows of one group stay together, and a row never changes sides as the data grows.
     """
-    fix_arithmetic()
     from slipway.stages.prepare import prepare as stage
-    from slipway.workspace import Workspace
 
-    at = Workspace(root)
     done = stage(at.problem, at.params.prepare, at.data, at.table)
-    rows = f"{done.train + done.test} rows: {done.train} to learn from, {done.test} held out"
-    stage_line("prepare", rows, _seconds())
+    return f"{done.train + done.test} rows: {done.train} to train on, {done.test} to test on"
 
 
-@click.command()
-@click.pass_obj
-def validate(root: Path) -> None:
+@command
+def validate(at: Workspace) -> str:
     """Stage 2: refuse data that is not what the schema and the expectations say.
 
     The report for people is build/validation/data-docs/index.html (Great Expectations' Data Docs).
     """
-    fix_arithmetic()
     from slipway.stages.validate import failures_table
     from slipway.stages.validate import validate as stage
-    from slipway.workspace import Workspace
 
-    at = Workspace(root)
     report = stage(at.problem, at.params.validate_, at.table, at.validation)
     if not report.passed:
         show(failures_table(report))
         sys.exit(EXIT_REFUSED)
-    stage_line("validate", f"{len(report.outcomes)} expectations hold", _seconds())
+    return f"{len(report.outcomes)} expectations hold"
 
 
-@click.command()
-@click.pass_obj
-def train(root: Path) -> None:
+@command
+def train(at: Workspace) -> str:
     """Stage 3: fit the estimator, compile it, write the bundle: the candidate."""
-    fix_arithmetic()
     from slipway.stages.train import train as stage
-    from slipway.workspace import Workspace
 
-    at = Workspace(root)
     bundle = stage(at.problem, at.params, at.table, at.validation, at.bundle)
-    what = f"{bundle.manifest.estimator} as {bundle.manifest.runtime}: candidate {bundle.version}"
-    stage_line("train", what, _seconds())
     if bundle.manifest.runtime != "onnx":
         click.echo(f"          {bundle.manifest.runtime_reason}")
+    return f"{bundle.manifest.estimator} as {bundle.manifest.runtime}: candidate {bundle.version}"
 
 
-@click.command()
-@click.pass_obj
-def evaluate(root: Path) -> None:
+@command
+def evaluate(at: Workspace) -> str:
     """Stage 4: score the candidate on the test set, with intervals, slices and plots."""
-    fix_arithmetic()
     from slipway.evaluation import metrics
     from slipway.stages.evaluate import evaluate as stage
-    from slipway.workspace import Workspace
 
-    at = Workspace(root)
     scores = stage(at.problem, at.params.evaluate, at.bundle, at.table, at.evaluation)
-    shown = [name for name in metrics.headlines(at.target) if name in scores]
-    text = ", ".join(f"{name} {scores[name].value:.4g}" for name in shown)
-    stage_line("evaluate", text, _seconds())
+    return ", ".join(f"{name} {scores[name].value:.4g}" for name in metrics.headlines(at.target) if name in scores)
 
 
-@click.command()
-@click.pass_obj
-def gate(root: Path) -> None:
+@command
+def gate(at: Workspace) -> None:
     """Judge the candidate: PROMOTE, HOLD or REJECT, with every reason.
 
-    Floors, slices, size, the tests in tests/model, and the champion on the same test set.
+    Thresholds, slices, size, the tests in tests/model, and the champion on the same test set.
     The exit status is 1 for REJECT.
     """
-    fix_arithmetic()
-    from slipway.workspace import Workspace
-
-    if _judge(Workspace(root)) == "REJECT":
+    if _judge(at) == "REJECT":
         sys.exit(EXIT_REFUSED)
 
 
-def _judge(workspace: Workspace) -> str:
+def _judge(at: Workspace) -> str:
     from slipway.gate import judge
 
-    verdict = judge(workspace)
+    verdict = judge(at)
     show_verdict(verdict)
     return verdict.verdict
 
 
-@click.command()
-@click.pass_obj
-def track(root: Path) -> None:
+@command
+def track(at: Workspace) -> str:
     """Record the candidate's run in MLflow; calling it again adds nothing.
 
     SQLite in mlflow.db by default; MLFLOW_TRACKING_URI names a server. `make ui` shows the runs.
     """
-    from slipway.workspace import Workspace
-
-    _record(Workspace(root), must=True)
+    return _record(at)
 
 
-def _record(workspace: Workspace, *, must: bool) -> None:
+def _record(at: Workspace) -> str:
     from slipway.champion import read_decision
     from slipway.tracking import track as record
 
-    try:
-        decision = read_decision(workspace.root)
-        done = record(workspace, decision.digest if decision else None)
-    except SlipwayError as error:
-        if must:
-            raise
-        click.secho(f"not recorded: {error}", fg="yellow", err=True)
-        return
-    stage_line("track", f"MLflow run {done.run_id}, {workspace.problem.name} version {done.version}")
+    decision = read_decision(at.root)
+    done = record(at, decision.digest if decision else None)
+    return f"MLflow run {done.run_id}, {at.problem.name} version {done.version}"
 
 
-@click.command()
-@click.pass_obj
-def report(root: Path) -> None:
+@command
+def report(at: Workspace) -> None:
     """Write the run's report: build/report.html for a browser, build/report.md for a pull request."""
     from slipway.report import write_report
-    from slipway.workspace import Workspace
 
-    for path in write_report(Workspace(root)):
+    for path in write_report(at):
         click.echo(path)

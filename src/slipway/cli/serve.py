@@ -130,7 +130,7 @@ def _record_findings(workspace: Workspace, digest: str, tags: dict[str, str]) ->
 @click.pass_obj
 def doctor(root: Path) -> None:
     """Say what is installed, which remotes and servers are configured, and whether they answer."""
-    from slipway.doctor import examine
+    from slipway.cli.doctor import examine
     from slipway.workspace import Workspace
 
     findings = examine(Workspace(root))

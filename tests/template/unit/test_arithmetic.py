@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from slipway import arithmetic
+from slipway.cli import arithmetic
 
 SHOW = """
-from slipway.arithmetic import fix_arithmetic
+from slipway.cli.arithmetic import fix_arithmetic
 fix_arithmetic()
 import numpy, scipy.linalg, threadpoolctl
 print({lib["architecture"] for lib in threadpoolctl.threadpool_info() if lib["internal_api"] == "openblas"})

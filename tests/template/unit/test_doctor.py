@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from slipway.doctor import examine
+from slipway.cli.doctor import examine
 
 
 def found(workspace) -> dict[str, tuple[str, str]]:

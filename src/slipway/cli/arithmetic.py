@@ -1,4 +1,4 @@
-"""Makes sums come out the same, to the last digit, on every processor of a platform."""
+"""The same sums, to the last digit, on every processor of a platform."""
 
 from __future__ import annotations
 

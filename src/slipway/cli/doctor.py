@@ -53,7 +53,9 @@ def _installed() -> Iterator[Finding]:
 
 
 def _project(workspace: Workspace) -> str:
-    _ = workspace.params
+    from slipway.problem.params import check_arguments
+
+    check_arguments(workspace.problem.build, workspace.params.model)
     return f"{workspace.problem.name}: predicts {workspace.problem.target} from {', '.join(workspace.features.names)}"
 
 
