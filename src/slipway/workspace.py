@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -16,55 +15,25 @@ from slipway.problem.files import TEST
 from slipway.problem.params import Params, close_names, load_params
 
 
-@dataclass(frozen=True)
 class Workspace:
     """The folder that a project lives in. Paths are relative to `root`, as `dvc.yaml` has them."""
 
-    root: Path = Path()
-
-    @property
-    def data(self) -> Path:
-        """The raw data."""
-        return self.root / "data"
-
-    @property
-    def table(self) -> Path:
-        """The prepared train and test rows."""
-        return self.root / "build" / "table"
-
-    @property
-    def validation(self) -> Path:
-        """What Great Expectations found."""
-        return self.root / "build" / "validation"
-
-    @property
-    def bundle(self) -> Path:
-        """The candidate."""
-        return self.root / "build" / "bundle"
-
-    @property
-    def evaluation(self) -> Path:
-        """The candidate's scores, slices and plots."""
-        return self.root / "build" / "evaluation"
-
-    @property
-    def verdict(self) -> Path:
-        """The gate's answer."""
-        return self.root / "build" / "verdict.json"
-
-    @property
-    def tracked(self) -> Path:
-        """Where the candidate's run is recorded."""
-        return self.root / "build" / "tracked.json"
+    def __init__(self, root: Path = Path()) -> None:
+        """root: the project's folder."""
+        build = root / "build"
+        self.root = root
+        self.data = root / "data"
+        self.table = build / "table"  # the prepared training rows and test set
+        self.validation = build / "validation"  # the report of Great Expectations
+        self.bundle = build / "bundle"  # the candidate
+        self.evaluation = build / "evaluation"  # the candidate's scores, slices and plots
+        self.verdict = build / "verdict.json"  # the gate's
+        self.tracked = build / "tracked.json"  # the candidate's run in MLflow
+        self.champion = root / "champion"  # the bundle that serves, its evaluation, and the decision that released it
 
     def test_set_digest(self) -> str:
-        """Compute the digest of the test set, by which a verdict names what it was given on."""
+        """Compute the digest of the test set, by which a verdict names it."""
         return hashlib.sha256((self.table / TEST).read_bytes()).hexdigest()
-
-    @property
-    def champion(self) -> Path:
-        """What serves: its bundle, evaluation and the decision that released it."""
-        return self.root / "champion"
 
     @cached_property
     def problem(self) -> Problem:
