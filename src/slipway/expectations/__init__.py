@@ -1,3 +1,5 @@
 """What must hold of the data: derived from the contract, checked and shown by Great Expectations."""
 
-BOTH = "individual in both parts"  # a column of the table that lays training and test rows side by side
+# Columns of the table that lays training and test rows side by side.
+BOTH = "group in both parts"
+ALIKE = "group under several spellings"

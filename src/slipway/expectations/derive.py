@@ -13,11 +13,13 @@ import numpy as np
 from great_expectations.expectations.expectation import Expectation
 
 from slipway.contract import Column, Contract, Target
-from slipway.expectations import BOTH
+from slipway.expectations import ALIKE, BOTH
 from slipway.problem.params import Validate
 
 if TYPE_CHECKING:
     import pandas as pd
+
+UNCLEAN = r"^\s+\S|\S\s+$|[\x00-\x1f\x7f]"  # blanks at the ends, control characters
 
 # For each numeric kind: in words, the pandas dtypes that hold it, and what its text looks like.
 NUMERIC: dict[str, tuple[str, list[str], str]] = {
@@ -45,10 +47,12 @@ def _legible(column: Column, values: pd.Series) -> pd.Series:
     return values.astype("string") if (strange & ~np.isnan(numbers)).any() else values
 
 
-def of_records(contract: Contract, table: pd.DataFrame, params: Validate) -> list[Expectation]:
+def of_records(
+    contract: Contract, table: pd.DataFrame, params: Validate, groups: Iterable[str] = ()
+) -> list[Expectation]:
     """Derive what must hold of the records, of which `table` is a legible table; its index names the rows.
 
-    A column that the table lacks has no expectations of its own: that it is lacking is said once.
+    A column that the table lacks has no expectations of its own: that it is lacking is reported once.
     """
     derived: list[Expectation] = [
         gxe.ExpectTableColumnsToMatchSet(
@@ -59,6 +63,10 @@ def of_records(contract: Contract, table: pd.DataFrame, params: Validate) -> lis
     for column in contract.columns:
         if column.name in table:
             derived += of_column(column, table[column.name], params)
+    for name in groups:
+        if name in table and not contract[name].numeric:
+            description = f"{name} has no blanks at its ends and no control characters"
+            derived.append(gxe.ExpectColumnValuesToNotMatchRegex(column=name, regex=UNCLEAN, description=description))
     if len(table.columns) > 1:
         derived.append(
             gxe.ExpectCompoundColumnsToBeUnique(column_list=list(table.columns), description="no record occurs twice")
@@ -78,7 +86,12 @@ def of_column(column: Column, values: pd.Series, params: Validate) -> list[Expec
             value_set=list(column.categories),
             description=f"{column.name} is one of {_listed(column.categories)}",
         )
-        return [*derived, in_set]
+        occur = gxe.ExpectColumnDistinctValuesToContainSet(
+            column=column.name,
+            value_set=list(column.categories),
+            description=f"each declared {column.name} occurs: load() reads it as it is written, or the schema drops it",
+        )
+        return [*derived, in_set, occur]
     filled = gxe.ExpectColumnValuesToMatchRegex(
         column=column.name, regex=r"\S", description=f"{column.name} is not blank"
     )
@@ -133,17 +146,22 @@ def _declared(*bounds: tuple[float | None, bool]) -> Iterable[tuple[float, bool]
     return [(value, flag) for value, flag in bounds if value is not None]
 
 
+DISJOINT = {
+    BOTH: "no group is in both the training rows and the test set",
+    ALIKE: "no two groups differ in case, blanks or Unicode form alone: these look like one group spelled twice",
+}
+
+
 def of_split(target: Target, table: pd.DataFrame) -> list[Expectation]:
     """Derive what must hold between the parts.
 
-    table: the column `individual in both parts` (its identity, or missing), and for each part a column with the
-    target of its records (missing in the records of the other part).
+    table: the columns BOTH and ALIKE (the group's name where that holds, else missing), and for each part a column with
+    the target of its records (missing in the records of the other part).
     """
     derived: list[Expectation] = []
     for name in table.columns:
-        if name == BOTH:
-            description = "no individual is both learned from and tested on"
-            derived.append(gxe.ExpectColumnValuesToBeNull(column=BOTH, description=description))
+        if name in DISJOINT:
+            derived.append(gxe.ExpectColumnValuesToBeNull(column=name, description=DISJOINT[name]))
         elif target.classes:
             derived.append(
                 gxe.ExpectColumnDistinctValuesToContainSet(
@@ -155,11 +173,35 @@ def of_split(target: Target, table: pd.DataFrame) -> list[Expectation]:
     return derived
 
 
-def of_measures(sizes: Iterable[str], scores: Mapping[str, float], target: str, params: Validate) -> list[Expectation]:
-    """Derive what must hold of a table with one row: the parts' sizes, and each feature's score as an oracle."""
+def of_training(features: Contract, table: pd.DataFrame) -> list[Expectation]:
+    """Derive what must hold of the training rows' features. table: their distinct values, a missing one as a text."""
+    return [
+        gxe.ExpectColumnUniqueValueCountToBeBetween(
+            column=name, min_value=2, description=f"{name} has more than one value among the training rows"
+        )
+        for name in features.names
+        if name in table
+    ]
+
+
+def of_measures(
+    sizes: Iterable[str], scores: Mapping[str, float], repeated: Mapping[str, float], target: str, params: Validate
+) -> list[Expectation]:
+    """Derive what must hold of a table with one row: the parts' sizes, each feature's score, the share of repeats.
+
+    scores: of predicting the target from that feature alone. repeated: the column's name, and the share by chance.
+    """
     derived: list[Expectation] = [
         gxe.ExpectColumnMinToBeBetween(column=name, min_value=1, description=f"there are {name}") for name in sizes
     ]
+    for name, chance in repeated.items():
+        description = (
+            f"at most {chance + params.max_repeated:.2%} of the test rows have the features of a training row "
+            f"({chance:.2%} by chance, and validate.max_repeated)"
+        )
+        derived.append(
+            gxe.ExpectColumnMaxToBeBetween(column=name, max_value=chance + params.max_repeated, description=description)
+        )
     for name in scores:
         description = (
             f"{name} alone does not tell {target}: it predicts it with a score of at most {params.max_leak:.6g}"

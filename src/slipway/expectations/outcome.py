@@ -1,4 +1,4 @@
-"""What came of an expectation: Great Expectations' many forms of a result as one, in plain words."""
+"""The outcome of an expectation: Great Expectations' many forms of a result as one, in plain words."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
 
 WIDEST = 40  # characters of an offending value that are shown
+MOST = 5  # mismatches that are shown
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one expectation.
+    """The outcome of one expectation.
 
     expectation: in words. column: the one that it is about, if it is about one. count, share: of the records that are
     not as expected; None if it is about the table or column as a whole. values: the first of them (None: missing);
-    rows: where they stand in the source. found: what was observed of the whole, or the error that was raised.
+    rows: their row numbers in the source. found: the observed value of the whole, or the error that was raised.
     """
 
     expectation: str
@@ -74,12 +76,20 @@ def _found(details: Mapping[str, Any]) -> str | None:
     """Say what was observed, if the expectation is about the table or column as a whole."""
     if "unexpected_count" in details:
         return None
-    mismatched = details.get("details", {}).get("mismatched", {})
+    more = details.get("details") or {}
+    mismatched = more.get("mismatched") or {}
+    if isinstance(mismatched, list):
+        return "; ".join(f"{one['Found']} in place of {one['Expected']}" for one in mismatched[:MOST])
     lacking = mismatched.get("missing") or details.get("partial_missing_list")
-    unknown = mismatched.get("unexpected")  # these lists were sets: their order is no one's
+    unknown = mismatched.get("unexpected")
+    # Great Expectations gives these as sets, whose order varies.
     words = [f"lacks {_plain(sorted(lacking, key=str))}"] if lacking else []
     words += [f"unknown: {_plain(sorted(unknown, key=str))}"] if unknown else []
     observed = _plain(details.get("observed_value"))
+    if partition := more.get("observed_partition"):
+        names = partition.get("values") or [f"{low:g} to {high:g}" for low, high in pairwise(partition["bins"])]
+        shares = ", ".join(f"{name} {share:.3g}" for name, share in zip(names, partition["weights"], strict=True))
+        return f"{'infinite' if observed is None else format(observed, '.6g')}: {shares}"
     if words or observed is None:
         return "; ".join(words) or None
     return f"{observed:.6g}" if isinstance(observed, float) else str(observed)

@@ -33,6 +33,7 @@ class Validate(_Section):
 
     max_missing: Share = 0.2
     max_leak: Share = 0.98
+    max_repeated: Share = 0.05
 
 
 class Train(_Section):

@@ -16,6 +16,7 @@ from slipway.problem.params import Prepare
 if TYPE_CHECKING:
     import pandas as pd
 
+TEXT = ("string", "empty")  # as pandas' infer_dtype names it
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 
 
@@ -74,10 +75,25 @@ def shape(contract: Contract, table: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     known = [name for name in contract.names if name in table]
+    _require_text(table, [name for name in known if not contract[name].numeric])
     columns: dict[Any, Any] = {name: _coerce(contract[name], table[name]) for name in known}
     columns |= {str(name): table[name].astype("str") for name in table.columns if name not in known}
     rows = table.index if pd.api.types.is_integer_dtype(table.index) else range(1, len(table) + 1)
     return pd.DataFrame(columns).assign(**{ROW: pd.Series(rows, index=table.index, dtype="int64")})
+
+
+def _require_text(table: pd.DataFrame, names: list[str]) -> None:
+    """Refuse a text or category that load() gave as something else: what was written is lost by then."""
+    import pandas as pd
+
+    kinds = {name: pd.api.types.infer_dtype(table[name].dropna().astype(object)) for name in names}
+    if wrong := [f"{name} ({kind})" for name, kind in kinds.items() if kind not in TEXT]:
+        raise SlipwayError(
+            f"load() gave {', '.join(wrong)}, declared as text or categories: pandas takes the code 01067 for "
+            "the number 1067, and NA for a missing value. Read text as it is written, in src/project/data.py:\n"
+            '  pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])\n'
+            "What the schema declares as a number or a boolean is converted afterwards"
+        )
 
 
 def _coerce(column: Column, values: pd.Series) -> pd.Series:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from slipway.contract import canonical_json, features, record, target
-from slipway.expectations import BOTH, leak
+from slipway.expectations import ALIKE, BOTH, leak
 from slipway.expectations.outcome import Outcome
+from slipway.expectations.repeats import repeats
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.files import DATA_DOCS, PASSED, REPORT, ROW, TEST, TRAIN
 from slipway.problem.params import Validate
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FIRST = 5  # as many offending values are shown
+MOST_DISTINCT = 100  # values of a feature that show whether it has more than one
+REPEATED = "test rows that repeat a training row"
 PARTS = {"train": TRAIN, "test": TEST}
 
 
@@ -38,7 +42,7 @@ class ValidationReport:
 
     @property
     def passed(self) -> bool:
-        """Whether the table may be learned from."""
+        """Whether the table may be trained on."""
         return not self.failures
 
     @property
@@ -113,36 +117,55 @@ def _batches(problem: Problem, params: Validate, parts: Mapping[str, pd.DataFram
 
     from slipway.expectations import derive
 
-    contract, goal = record(problem), target(problem)
+    contract, seen, goal = record(problem), features(problem), target(problem)
     records = derive.legible(contract, pd.concat(parts.values()).sort_index(kind="stable"))
     split = _split(problem, parts)
-    sizes = {"rows to learn from": len(parts["train"]), "rows to test on": len(parts["test"])}
-    scores = leak.scores(features(problem), goal, parts["train"], parts["test"])
+    train, test = parts["train"], parts["test"]
+    sizes = {"training rows": len(train), "test rows": len(test)}
+    scores = leak.scores(seen, goal, train, test)
+    common = [name for name in seen.names if name in train and name in test]
+    share, chance = repeats(train[common], test[common])
+    measures = pd.DataFrame([sizes | {REPEATED: share} | scores])
+    values = pd.DataFrame({name: _distinct(train[name]) for name in common})
     return [
-        _Batch(records, [*derive.of_records(contract, records, params), *problem.expectations()]),
+        _Batch(records, [*derive.of_records(contract, records, params, problem.groups), *problem.expectations()]),
         _Batch(split, derive.of_split(goal, split)),
-        _Batch(pd.DataFrame([sizes | scores]), derive.of_measures(sizes, scores, problem.target, params)),
+        _Batch(values, derive.of_training(seen, values)),
+        _Batch(measures, derive.of_measures(sizes, scores, {REPEATED: chance}, problem.target, params)),
     ]
 
 
+def _distinct(values: pd.Series) -> pd.Series:
+    """Give the first distinct values, as text."""
+    return values.drop_duplicates()[:MOST_DISTINCT].astype("str").fillna("(missing)").reset_index(drop=True)
+
+
 def _split(problem: Problem, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Lay the parts side by side: the targets of each, and who is in both."""
+    """Lay the parts side by side: the targets of each, the groups in both, the groups under several spellings."""
     import pandas as pd
 
     rows = pd.concat(parts.values())
-    learned = np.arange(len(rows)) < len(parts["train"])
+    training = np.arange(len(rows)) < len(parts["train"])
     split = pd.DataFrame(index=rows.index)
     if problem.target in rows:
-        for name, part in zip(parts, (learned, ~learned), strict=True):
+        for name, part in zip(parts, (training, ~training), strict=True):
             split[f"{name} rows"] = rows[problem.target].where(part).array
     if set(problem.groups) <= set(rows.columns):
         group = rows[list(problem.groups)].astype("str")
         names = group[problem.groups[0]].str.cat(group.iloc[:, 1:], sep=" / ")
-        codes, individuals = pd.factorize(names)  # -1: missing, of which another expectation speaks
-        seen, asked = (np.bincount(codes[part] + 1, minlength=len(individuals) + 1) for part in (learned, ~learned))
+        codes, distinct = pd.factorize(names)  # -1: missing, which another expectation refuses
+        seen, asked = (np.bincount(codes[part] + 1, minlength=len(distinct) + 1) for part in (training, ~training))
         both = (seen > 0) & (asked > 0)
         split[BOTH] = names.where(both[codes + 1]).array
+        folded = pd.Series([_folded(str(name)) for name in distinct], dtype="str")
+        alike = np.concatenate([[False], folded.duplicated(keep=False)])
+        split[ALIKE] = names.where(alike[codes + 1]).array
     return split
+
+
+def _folded(name: str) -> str:
+    """Give a name without what a person does not see or hear: case, blanks, the Unicode form of a letter."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _run(batches: list[_Batch]) -> Iterator[ExpectationValidationResult]:

@@ -11,6 +11,7 @@ from slipway.contract import Column, Contract
 from slipway.problem.params import Validate
 
 PARAMS = Validate(max_missing=0.1)
+OCCURS = "occurs: load() reads it as it is written, or the schema drops it"
 
 
 def derived(column: Column, values, **changes):
@@ -45,7 +46,7 @@ def kinds(expectations) -> list[str]:
         (
             Column("sex", "category", optional=True, categories=("f", "m")),
             ["f"],
-            ["sex is missing in at most 0.1 of the records", "sex is one of f, m"],
+            ["sex is missing in at most 0.1 of the records", "sex is one of f, m", f"each declared sex {OCCURS}"],
         ),
         (Column("name", "text"), ["a"], ["name is never missing", "name is not blank"]),
     ],
@@ -99,6 +100,7 @@ def test_a_new_field_of_the_schema_is_expected_with_all_that_it_declares():
         "age is at least 0 and at most 20",
         "soil is missing in at most 0.1 of the records",
         "soil is one of clay, sand",
+        f"each declared soil {OCCURS}",
     }
     assert "age" in of_records(Contract.from_model(Grown), grown, PARAMS)[0].column_set
 

@@ -1,11 +1,14 @@
+import io
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytest
+from pydantic import BaseModel
 
 from flowers import flower_problem, flowers
-from slipway.contract import record
+from slipway.contract import Contract, record
 from slipway.problem import SlipwayError
 from slipway.problem.params import Prepare
 from slipway.stages.prepare import data_digest, in_test, prepare, shape
@@ -115,6 +118,55 @@ def test_data_that_is_no_table_is_refused(data, tmp_path, result, words):
     with pytest.raises(SlipwayError, match=words):
         prepare(flower_problem(load=_load(result)), Prepare(), data, tmp_path / "table")
     assert not (tmp_path / "table").exists()
+
+
+class Home(BaseModel):
+    postcode: str
+    country: Literal["DE", "NA", "FR"] | None = None
+    agent: str | None = None
+    note: str | None = None
+    area: float
+    lift: bool | None = None
+
+
+HOMES = "postcode,country,agent,note,area,lift\n01067,NA,1001,,188,true\n80331,DE,,,90.5,\n"
+
+
+def test_codes_that_pandas_took_for_numbers_are_refused_with_the_way_out():
+    with pytest.raises(SlipwayError) as caught:
+        shape(Contract.from_model(Home), pd.read_csv(io.StringIO(HOMES)))
+    said = str(caught.value)
+    assert "load() gave postcode (integer), agent (floating), declared as text or categories" in said
+    assert 'src/project/data.py:\n  pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])' in said
+
+
+def test_text_that_was_read_as_it_is_written_stays_and_numbers_and_booleans_are_understood():
+    table = pd.read_csv(io.StringIO(HOMES), dtype=str, keep_default_na=False, na_values=[""])
+    shaped = shape(Contract.from_model(Home), table)
+    assert shaped["postcode"].tolist() == ["01067", "80331"]
+    assert shaped["country"].tolist() == ["NA", "DE"]
+    assert shaped["agent"].dropna().tolist() == ["1001"]
+    assert shaped["area"].tolist() == [188.0, 90.5]
+    assert shaped["lift"].tolist()[0] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1067, "D-01067"], "mixed-integer"),
+        (pd.to_datetime(["2020-01-01", "2020-01-02"]), "datetime"),
+        ([True, False], "boolean"),
+        (pd.Categorical([1067, 80331]), "integer"),
+    ],
+)
+def test_whatever_else_than_text_load_gives_for_a_text_is_refused(values, kind):
+    with pytest.raises(SlipwayError, match=rf"postcode \({kind}\)"):
+        shape(Contract.from_model(Home), pd.DataFrame({"postcode": values}))
+
+
+@pytest.mark.parametrize("values", [pd.Categorical(["01067", "80331"]), [None, None], ["01067", None]])
+def test_text_in_whatever_form_and_columns_without_a_value_are_taken(values):
+    shape(Contract.from_model(Home), pd.DataFrame({"postcode": values}))
 
 
 @pytest.mark.parametrize("there", [True, False])

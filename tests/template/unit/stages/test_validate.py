@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Annotated, Literal
@@ -77,7 +78,8 @@ def test_one_wrong_cell_is_refused_with_its_value_and_row(check, fault):
 
 def test_the_first_of_many_are_told_in_the_sources_order(check):
     test = flowers()["plant"].isin([f"p{number}" for number in range(1, 100, 4)])
-    (failure,) = check(flowers().assign(colour="green"), test=test).failures
+    failure, *_ = check(flowers().assign(colour="green"), test=test).failures
+    assert failure.expectation == "colour is one of blue, red, white"
     assert (failure.rows, failure.count, failure.share) == ((1, 2, 3, 4, 5), 200, 1)
 
 
@@ -167,23 +169,74 @@ def test_an_individual_on_both_sides_is_named(check):
     test = in_test(flowers(), ("plant",), 0.25)
     test.loc[4] = not test.loc[4]  # rows 3 and 4 are plant p1
     (failure,) = check(flowers(), test=test).failures
-    assert failure.expectation == "no individual is both learned from and tested on"
+    assert failure.expectation == "no group is in both the training rows and the test set"
     assert (failure.values, failure.rows) == (("p1", "p1"), (3, 4))
 
 
 def test_an_individual_named_by_two_fields_is_on_both_sides_only_if_both_agree(check):
-    table = flowers().assign(colour=["blue", "red"] * 100)
-    test = pd.Series([False, True] * 100, index=table.index)
-    assert check(table, test=test, group=("plant", "colour")).passed
-    failures = check(table.assign(colour="red"), test=test, group=("plant", "colour")).failures
-    assert failures[0].values[0] == "p0 / red"
+    table = flowers().assign(petals=[5, 7] * 100)
+    test = table["petals"] == 7
+    failures = check(table, test=test, group=("plant", "petals")).failures
+    assert [f.column for f in failures] == ["petals"]  # it is the same in all training rows
+    failures = check(table.assign(petals=7), test=test, group=("plant", "petals")).failures
+    assert failures[0].values[0] == "p0 / 7"
+
+
+def test_a_group_under_two_spellings_is_named(check):
+    table = flowers()
+    table.loc[1, "plant"] = "P0"  # row 2 is plant p0
+    (failure,) = check(table).failures
+    assert failure.expectation.startswith("no two groups differ in case, blanks or Unicode form alone")
+    assert sorted(zip(failure.values, failure.rows, strict=True)) == [("P0", 1), ("p0", 2)]
+
+
+@pytest.mark.parametrize("name", ["p0 ", " p0", "p0\n", "p0\t1", "p\x000", "p0\u00a0"])
+def test_a_group_with_blanks_at_its_ends_or_control_characters_is_named(check, name):
+    table = flowers()
+    table.loc[[1, 2], "plant"] = name
+    (failure,) = check(table).failures
+    assert failure.expectation == "plant has no blanks at its ends and no control characters"
+    assert failure.rows == (1, 2)
+
+
+def test_a_feature_of_one_value_among_the_training_rows_is_refused(check):
+    table = flowers()
+    test = in_test(table, ("plant",), 0.25)
+    table["height"] = table["height"].where(test, 40.0)
+    (failure,) = check(table).failures
+    assert (failure.expectation, failure.found) == ("height has more than one value among the training rows", "1")
+
+
+def test_missing_is_a_value_beside_another(check):
+    table = flowers().assign(weight=[0.5, None] * 100)
+    assert check(table).failures == []
+
+
+def test_a_declared_category_that_never_occurs_is_refused(check):
+    table = flowers()
+    (failure,) = check(table.assign(bed=table["bed"].replace("north", None)), params=Validate(max_missing=1)).failures
+    assert failure.expectation.startswith("each declared bed occurs")
+    assert failure.found == "lacks north"
+
+
+def test_test_rows_that_are_copies_of_training_rows_under_another_name_are_refused(check):
+    table = flowers()
+    test = in_test(table, ("plant",), 0.25)
+    features = ["colour", "height", "petals", "scented", "bed", "weight"]
+    copied = table.index[test][:20]
+    table.loc[copied, features] = table.loc[table.index[~test][:20], features].to_numpy()
+    (failure,) = check(table.infer_objects(), test=test).failures
+    assert failure.expectation.startswith("at most 5.00% of the test rows have the features of a training row")
+    assert float(failure.found) == pytest.approx(20 / test.sum(), rel=1e-4)
 
 
 def test_training_rows_that_are_also_test_rows_are_refused(check, tmp_path):
     check(flowers())
     (tmp_path / "table" / "test.parquet").write_bytes((tmp_path / "table" / "train.parquet").read_bytes())
     words = {failure.expectation for failure in check(None).failures}
-    assert words == {"no record occurs twice", "no individual is both learned from and tested on"}
+    assert words == {"no record occurs twice", "no group is in both the training rows and the test set"} | {
+        words for words in words if "of the test rows have the features of a training row" in words
+    }
     assert not (tmp_path / "validation" / "passed.json").exists()
 
 
@@ -193,9 +246,7 @@ def test_a_feature_that_tells_the_target_alone_is_refused_with_its_score(check):
     assert (failure.column, failure.found) == ("weight", "1")
 
 
-@pytest.mark.parametrize(
-    ("empty", "words"), [(True, "there are rows to test on"), (False, "there are rows to learn from")]
-)
+@pytest.mark.parametrize(("empty", "words"), [(True, "there are test rows"), (False, "there are training rows")])
 def test_an_empty_part_is_refused(check, empty, words):
     nowhere = pd.Series(not empty, index=flowers().index)
     assert words in [failure.expectation for failure in check(flowers(), test=nowhere).failures]
@@ -203,7 +254,8 @@ def test_an_empty_part_is_refused(check, empty, words):
 
 def test_tables_without_rows_are_refused(check):
     failures = check(flowers(0), test=pd.Series([], dtype=bool)).failures
-    assert [failure.found for failure in failures] == ["lacks iris, rose"] * 2 + ["0"] * 2
+    found = [failure.found for failure in failures]
+    assert found[-10:] == ["lacks iris, rose"] * 2 + ["0"] * 8
 
 
 def test_tables_without_columns_are_refused(check, tmp_path):
@@ -248,6 +300,31 @@ def test_the_projects_own_expectations_are_run_over_all_records_and_their_errors
         ("nectar is known", 'error: The column "nectar" in BatchData does not exist.'),
         ("it is impossible", "error: no such thing"),
     ]
+
+
+def whole():
+    import great_expectations.expectations as gxe
+
+    def divergence(column, **partition):
+        return gxe.ExpectColumnKLDivergenceToBeLessThan(column=column, partition_object=partition, threshold=0.01)
+
+    return [
+        divergence("colour", values=["blue", "red", "white"], weights=[0.8, 0.1, 0.1]),
+        divergence("colour", values=["blue", "red"], weights=[0.5, 0.5]),
+        divergence("height", bins=[0, 50, 200], weights=[0.9, 0.1]),
+        gxe.ExpectTableColumnsToMatchOrderedList(column_list=["height", "colour"]),
+    ]
+
+
+def test_a_failed_expectation_about_the_whole_shows_what_was_found(check):
+    found = [failure.found for failure in check(flowers(), expectations=whole).failures]
+    shares = flowers()["colour"].value_counts(normalize=True)
+    colours = ", ".join(f"{name} {shares[name]:.3g}" for name in ("blue", "red", "white"))
+    low = (flowers()["height"] < 50).mean()
+    assert re.fullmatch(rf"0\.\d+: {colours}", found[0])
+    assert found[1] == f"infinite: {colours}"
+    assert re.fullmatch(rf"0\.\d+: 0 to 50 {low:.3g}, 50 to 200 {1 - low:.3g}", found[2])
+    assert found[3].startswith("colour in place of height; height in place of colour; petals in place of None")
 
 
 def test_the_report_holds_every_expectation_with_rows_and_values(check, tmp_path):
@@ -319,6 +396,6 @@ def test_the_terminals_table_tells_what_where_and_how_much(check):
     console = Console(width=200, file=io.StringIO())
     console.print(failures_table(check(with_cell("colour", "[red]pale[/red]"))))
     text = console.file.getvalue()
-    assert "1 of 32 expectations fail" in text
+    assert "1 of 44 expectations fail" in text
     for word in ("colour is one of blue, red, white", "[red]pale[/red]", "0.50%", "7"):
         assert word in text
