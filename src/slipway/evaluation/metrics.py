@@ -1,7 +1,7 @@
 """Scores with their intervals: of one model, of two models on the same rows, of slices.
 
-Rows are first summed into additive statistics for each group (an individual with all its rows), from which every
-score can be computed. A bootstrap (Efron 1979) then resamples whole groups, since rows of one individual are not
+Rows are first summed into additive statistics for each group (a patient with all rows of the patient), from which every
+score can be computed. A bootstrap (Efron 1979) then resamples whole groups, since rows of one group are not
 independent, and costs the same for a thousand rows as for a million. Two models are compared on the same
 resamplings, which makes the interval of their difference a paired one.
 """
@@ -74,34 +74,33 @@ def statistics(target: Target, truth: Array, predictions: Predictions, groups: A
 
     truth: class indices or values, shape (rows,). groups: the number of each row's group, from 0, shape (rows,).
     """
-    if target.classes:
-        columns = _classification_columns(len(target.classes), truth, predictions)
-    else:
-        error = predictions.values - truth
-        columns = [np.ones(len(truth)), error**2, np.abs(error), truth, truth**2]
     size = int(groups.max(initial=-1)) + 1
     if size > MOST_GROUPS:
         groups = np.random.default_rng(0).integers(0, MOST_GROUPS, size)[groups]
         size = MOST_GROUPS
-    return np.stack([np.bincount(groups, weights=column, minlength=size) for column in columns], axis=1)
+
+    def summed(values: Array, part: Array | int = 0, parts: int = 1) -> Array:
+        return np.bincount(groups * parts + part, values, minlength=size * parts).reshape(size, parts)
+
+    ones, predicted = np.ones(len(truth)), predictions.values
+    if not target.classes:
+        error = predicted - truth
+        return np.hstack([summed(column) for column in (ones, error**2, np.abs(error), truth, truth**2)])
+    k = len(target.classes)
+    columns = [summed(ones), summed((predicted == truth).astype(float), truth, k)]
+    columns += [summed(ones, predicted, k), summed(ones, truth, k)]
+    if predictions.probabilities is not None:
+        for label in range(k):
+            probability = predictions.probabilities[:, label]
+            columns.append(summed(probability - (truth == label), _bins(probability), CALIBRATION_BINS))
+        likelihood = np.clip(predictions.probabilities[np.arange(len(truth)), truth], LEAST_PROBABILITY, 1)
+        columns.append(summed(-np.log(likelihood)))
+    return np.hstack(columns)
 
 
-def _classification_columns(classes: int, truth: Array, predictions: Predictions) -> list[Array]:
-    predicted = predictions.values
-    hit = predicted == truth
-    columns = [np.ones(len(truth))]
-    columns += [(hit & (truth == k)).astype(float) for k in range(classes)]
-    columns += [(predicted == k).astype(float) for k in range(classes)]
-    columns += [(truth == k).astype(float) for k in range(classes)]
-    if predictions.probabilities is None:
-        return columns
-    likelihood = np.clip(predictions.probabilities[np.arange(len(truth)), truth], LEAST_PROBABILITY, 1)
-    confidence = predictions.probabilities.max(axis=1)
-    index = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    for k in range(CALIBRATION_BINS):
-        inside = index == k
-        columns += [inside.astype(float), inside * confidence, (inside & hit).astype(float)]
-    return [*columns, -np.log(likelihood)]
+def _bins(probability: Array) -> Array:
+    bins: Array = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    return bins
 
 
 def scores(target: Target, totals: Array) -> dict[str, Array]:
@@ -124,9 +123,9 @@ def _classification_scores(target: Target, totals: Array) -> dict[str, Array]:
     f1 = 2 * hits / (predicted + true)
     found: dict[str, Array] = {"accuracy": hits.sum(-1) / n, "macro_f1": _mean_of_defined(f1)}
     if totals.shape[-1] > 1 + 3 * k:
-        bins = totals[..., 1 + 3 * k : -1].reshape(*totals.shape[:-1], CALIBRATION_BINS, 3)
+        gaps = totals[..., 1 + 3 * k : -1]  # probability minus truth, by class and bin
         found["log_loss"] = totals[..., -1] / n
-        found["calibration_error"] = np.abs(bins[..., 1] - bins[..., 2]).sum(-1) / n
+        found["calibration_error"] = np.abs(gaps).sum(-1) / n / k
     for i, label in enumerate(target.classes):
         found[f"precision.{label_name(label)}"] = hits[..., i] / predicted[..., i]
     for i, label in enumerate(target.classes):
@@ -166,12 +165,32 @@ def compare(target: Target, candidate: Array, champion: Array, bootstrap: Bootst
     }
 
 
-def calibration(target: Target, table: Array) -> list[dict[str, Any]]:
-    """Give, for each bin of confidence that holds rows: mean confidence, share of right answers, rows."""
-    k = len(target.classes)
-    bins = table.sum(axis=0)[1 + 3 * k : -1].reshape(-1, 3)
-    return [
-        {"confidence": float(confidence / n), "accuracy": float(right / n), "rows": int(n)}
-        for n, confidence, right in bins
-        if n
-    ]
+def constant(target: Target, truth: Array) -> Predictions:
+    """Make the best prediction that is the same for every row: the shares of the classes, or the mean.
+
+    truth: class indices or values, shape (rows,).
+    """
+    rows = len(truth)
+    if not target.classes:
+        return Predictions(np.full(rows, truth.mean()), None, ())
+    shares = np.bincount(truth, minlength=len(target.classes)) / rows
+    return Predictions(np.full(rows, shares.argmax()), np.tile(shares, (rows, 1)), target.classes)
+
+
+def calibration(target: Target, truth: Array, probabilities: Array) -> list[dict[str, Any]]:
+    """Give, for each class and each bin of its probability that holds rows: mean probability, share of the class, rows.
+
+    Of two classes only the second, which is taken for the positive one: the first mirrors it.
+    probabilities: float64, shape (rows, classes).
+    """
+    found = []
+    for label, name in enumerate(target.classes):
+        if len(target.classes) == 2 and label == 0:
+            continue
+        probability = probabilities[:, label]
+        bins = _bins(probability)
+        for number in np.unique(bins):
+            inside = bins == number
+            point = {"predicted": float(probability[inside].mean()), "observed": float((truth[inside] == label).mean())}
+            found.append({"class": label_name(name), **point, "rows": int(inside.sum())})
+    return found

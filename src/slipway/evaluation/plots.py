@@ -1,4 +1,4 @@
-"""Pictures of a model, as SVG files that are the same bytes for the same numbers."""
+"""Plots of a model, as SVG files that are the same bytes for the same numbers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BLUE, GREY, RED = "#1f6feb", "#8b949e", "#cf222e"
 MOST_POINTS = 2000
+MOST_NAMED = 10  # classes in a legend
 
 
 @contextmanager
@@ -46,26 +47,26 @@ def confusion(path: Path, counts: Array, labels: list[str]) -> None:
 
 
 def calibration(path: Path, curve: list[dict[str, Any]]) -> None:
-    """Draw how often the model is right when it is so sure. curve: see `slipway.evaluation.metrics.calibration`."""
+    """Draw how often a class occurs where it is given a probability. curve: see `metrics.calibration`."""
+    classes = list(dict.fromkeys(item["class"] for item in curve))
+    largest = max((item["rows"] for item in curve), default=1)
     with _axes(path) as axes:
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as sure as right")
-        confidence, accuracy = ([item[key] for item in curve] for key in ("confidence", "accuracy"))
-        largest = max((item["rows"] for item in curve), default=1)
-        axes.plot(confidence, accuracy, color=BLUE, linewidth=1)
-        sizes = [20 + 100 * item["rows"] / largest for item in curve]
-        axes.scatter(confidence, accuracy, s=sizes, color=BLUE, label="the model (area: rows)")
-        axes.set(
-            xlabel="confidence",
-            ylabel="share of right answers",
-            title="Calibration",
-            xlim=(0, 1.02),
-            ylim=(0, 1.05),
-        )
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfectly calibrated")
+        for number, name in enumerate(classes):
+            points = [item for item in curve if item["class"] == name]
+            predicted, observed = ([item[key] for item in points] for key in ("predicted", "observed"))
+            colour = BLUE if len(classes) == 1 else f"C{number}"
+            axes.plot(predicted, observed, color=colour, linewidth=1)
+            sizes = [20 + 100 * item["rows"] / largest for item in points]
+            label = f"{name} (area: rows)" if number < MOST_NAMED else None
+            axes.scatter(predicted, observed, s=sizes, color=colour, label=label)
+        axes.set(xlabel="predicted probability", ylabel="share of rows", title="Calibration")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.05, 1.05))
         axes.legend(frameon=False, loc="lower right")
 
 
 def importance(path: Path, found: list[dict[str, Any]], score: str) -> None:
-    """Draw what each feature contributes. found: see `slipway.stages.evaluate.permutation_importance`."""
+    """Draw the importance of each feature. found: see `slipway.stages.evaluate.permutation_importance`."""
     with _axes(path, 1.2 + 0.28 * len(found)) as axes:
         names = [item["feature"] for item in found][::-1]
         values, errors = ([item[key] for item in found][::-1] for key in ("importance", "deviation"))

@@ -1,4 +1,4 @@
-"""The test set: what the model is asked, what is true, whose rows they are, and the slices they fall into."""
+"""The test set: its rows, their true target, their groups, and the slices that they fall into."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from slipway.contract import Array, Target, target
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import Bootstrap
-from slipway.model.predictor import Predictions
+from slipway.model.predictor import Predictions, label_name
 from slipway.problem import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ MOST_SLICES = 50  # of one column: more is an identifier, not a slice
 
 
 class TestSet:
-    """The table in `path`, the encoded truth, and the number of each row's individual."""
+    """The table in `path`, the encoded truth, and the number of each row's group."""
 
     def __init__(self, problem: Problem, path: Path) -> None:
         import pandas as pd
@@ -34,7 +34,7 @@ class TestSet:
         self.groups: Array = self.table.groupby(list(problem.groups), sort=False, dropna=False).ngroup().to_numpy()
 
     def statistics(self, predictions: Predictions, where: Array | None = None) -> Array:
-        """Sum predictions into statistics by individual (see `slipway.evaluation.metrics`), of all rows or of some."""
+        """Sum predictions into statistics by group (see `slipway.evaluation.metrics`), of all rows or of some."""
         if where is None:
             return metrics.statistics(self.target, self.truth, predictions, self.groups)
         chosen = Predictions(
@@ -45,8 +45,12 @@ class TestSet:
         groups = np.unique(self.groups[where], return_inverse=True)[1]
         return metrics.statistics(self.target, self.truth[where], chosen, groups)
 
+    def classes(self) -> dict[str, int]:
+        """Count the rows of each class; empty in a regression."""
+        return {label_name(name): int((self.truth == n).sum()) for n, name in enumerate(self.target.classes)}
+
     def slices(self, names: Iterable[str]) -> dict[str, Array]:
-        """Name the slices that columns make, and say which rows are in each; shape (rows,), boolean."""
+        """Give the slices that columns make, by name, each with the rows that are in it; shape (rows,), boolean."""
         found: dict[str, Array] = {}
         for name in names:
             values = self.table[name]

@@ -104,10 +104,12 @@ def shares(counts: Array) -> list[float]:
 
 def bins_of(reference: Mapping[str, Any]) -> dict[str, Bins]:
     """Read the bins of each feature back from a bundle's reference."""
-    return {
-        name: Bins(name, tuple(item["labels"]), tuple(item["edges"]), tuple(item["categories"]))
-        for name, item in reference["features"].items()
-    }
+    return {name: read_bins(name, item) for name, item in reference["features"].items()}
+
+
+def read_bins(name: str, item: Mapping[str, Any]) -> Bins:
+    """Read bins back from what `described` gave."""
+    return Bins(name, tuple(item["labels"]), tuple(item["edges"]), tuple(item["categories"]))
 
 
 def population_stability_index(expected: ArrayLike, actual: ArrayLike, *, least: float = 1e-4) -> float:

@@ -70,11 +70,12 @@ class Champion(_Section):
 
 
 class Gate(_Section):
-    """What a candidate must show before it may serve."""
+    """The checks of a candidate before it may serve."""
 
     thresholds: Annotated[dict[str, float], Field(min_length=1)]
     slice_thresholds: SliceThresholds | None = None
     champion: Champion
+    beats_constant: bool = True
     behaviour: bool = True
     max_bundle_megabytes: Annotated[float, Field(gt=0)] = 50.0
 

@@ -1,4 +1,4 @@
-"""Stage 4: score the candidate on the test set, through the predictor, and draw what it does."""
+"""Stage 4: score the candidate on the test set, through the predictor, and draw plots of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slipway.evaluation.metrics import Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
 from slipway.model.predictor import Predictions, Predictor
 from slipway.problem import Problem
-from slipway.problem.files import METRICS, SLICES, TEST
+from slipway.problem.files import CLASSES, METRICS, SLICES, TEST
 from slipway.problem.params import Evaluate
 
 MOST_PLOTTED = 10_000
@@ -35,13 +35,14 @@ def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out:
     out.mkdir(parents=True, exist_ok=True)
     (out / METRICS).write_bytes(canonical_json({name: score.as_json() for name, score in scores.items()}))
     (out / SLICES).write_bytes(canonical_json(slices))
+    (out / CLASSES).write_bytes(canonical_json(test_set.classes()))
     _write_csv(out / "importance.csv", importance)
     headline = metrics.headlines(test_set.target)[0]
     _write_csv(out / "slices.csv", [{"slice": s["slice"], "score": s["scores"][headline]["value"]} for s in slices])
     plots.importance(out / "importance.svg", importance, headline)
     plots.slices(out / "slices.svg", slices, headline, scores[headline].value)
     if test_set.target.classes:
-        _draw_classification(out, test_set, predictions, statistics)
+        _draw_classification(out, test_set, predictions)
     else:
         _write_csv(out / "predicted.csv", _sample(test_set.truth, predictions.values))
         plots.predicted(out / "predicted.svg", test_set.truth, predictions.values, test_set.target.column)
@@ -68,7 +69,7 @@ def permutation_importance(predictor: Predictor, test_set: TestSet, repeats: int
     return sorted(found, key=lambda item: -item["importance"])
 
 
-def _draw_classification(out: Path, test_set: TestSet, predictions: Predictions, statistics: Array) -> None:
+def _draw_classification(out: Path, test_set: TestSet, predictions: Predictions) -> None:
     classes = test_set.target.classes
     names = np.array([str(label) for label in classes], dtype=object)
     _write_csv(out / "confusion.csv", _sample(names[test_set.truth], names[predictions.values]))
@@ -76,7 +77,7 @@ def _draw_classification(out: Path, test_set: TestSet, predictions: Predictions,
     np.add.at(confusion, (test_set.truth, predictions.values), 1)
     plots.confusion(out / "confusion.svg", confusion, list(names))
     if predictions.probabilities is not None:
-        curve = metrics.calibration(test_set.target, statistics)
+        curve = metrics.calibration(test_set.target, test_set.truth, predictions.probabilities)
         _write_csv(out / "calibration.csv", curve)
         plots.calibration(out / "calibration.svg", curve)
 

@@ -62,11 +62,39 @@ def test_the_names_of_scores_are_those_that_are_computed():
     assert set(point(HEIGHT, *regressed(50))) == set(metrics.names(HEIGHT))
 
 
-def test_calibration_error_is_the_mean_gap_between_confidence_and_rightness():
+def test_calibration_error_is_the_mean_gap_between_each_classs_probability_and_its_share():
     probabilities = np.array([[0.9, 0.1, 0.0]] * 10)
     predictions = Predictions(np.zeros(10, dtype=int), probabilities, COLOUR.classes)
-    truth = np.array([0] * 6 + [1] * 4)  # sure to 0.9, right in 0.6
-    assert point(COLOUR, truth, predictions)["calibration_error"] == pytest.approx(0.3)
+    truth = np.array([0] * 6 + [1] * 4)  # 0.9 for a share of 0.6, 0.1 for 0.4, 0 for 0
+    assert point(COLOUR, truth, predictions)["calibration_error"] == pytest.approx((0.3 + 0.3 + 0) / 3)
+
+
+def balanced(rows: int = 4000, share: float = 0.15):
+    """A rare class whose probability is given as if it were as frequent as the other."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random(rows) < share).astype(int)
+    signal = rng.normal(truth, 1)
+    odds = np.exp(signal - 0.5)
+    positive = odds / (1 + odds)
+    return truth, Predictions((positive > 0.5).astype(int), np.stack([1 - positive, positive], axis=1), (False, True))
+
+
+SCENTED = Target.of(COLUMNS["scented"])
+
+
+def test_probabilities_that_ignore_how_rare_a_class_is_have_a_large_calibration_error():
+    truth, predictions = balanced()
+    assert point(SCENTED, truth, predictions)["calibration_error"] > 0.2
+
+
+def test_the_constant_prediction_is_the_base_rate_or_the_mean():
+    truth, _ = balanced()
+    best = metrics.constant(SCENTED, truth)
+    assert set(best.values) == {0}
+    entropy = -np.log(truth.mean()) * truth.mean() - np.log(1 - truth.mean()) * (1 - truth.mean())
+    assert point(SCENTED, truth, best)["log_loss"] == pytest.approx(entropy)
+    truth, _ = regressed(100)
+    assert point(HEIGHT, truth, metrics.constant(HEIGHT, truth))["r2"] == pytest.approx(0, abs=1e-9)
 
 
 def test_a_model_without_probabilities_has_the_scores_that_need_none():
@@ -143,8 +171,17 @@ def test_intervals_are_the_same_each_time():
     assert metrics.evaluate(HEIGHT, table, BOOTSTRAP) == metrics.evaluate(HEIGHT, table, BOOTSTRAP)
 
 
-def test_the_calibration_curve_lists_bins_that_hold_rows():
+def test_the_calibration_curve_has_each_class_and_each_row_once():
     truth, predictions = classified(200)
-    curve = metrics.calibration(COLOUR, metrics.statistics(COLOUR, truth, predictions, alone(truth)))
-    assert sum(item["rows"] for item in curve) == 200
-    assert all(0 <= item["accuracy"] <= 1 and 0.3 <= item["confidence"] <= 1 for item in curve)
+    curve = metrics.calibration(COLOUR, truth, predictions.probabilities)
+    for name in COLOUR.classes:
+        assert sum(item["rows"] for item in curve if item["class"] == name) == 200
+    assert all(0 <= item["predicted"] <= 1 and 0 <= item["observed"] <= 1 for item in curve)
+
+
+def test_the_calibration_curve_of_two_classes_is_that_of_the_positive_one():
+    truth, predictions = balanced()
+    curve = metrics.calibration(SCENTED, truth, predictions.probabilities)
+    assert {item["class"] for item in curve} == {"true"}
+    above = [item for item in curve if item["predicted"] > 0.5]
+    assert all(item["observed"] < item["predicted"] - 0.1 for item in above[:-1])

@@ -103,7 +103,7 @@ ALL = ["prepare", "validate", "train", "evaluate"]
     ("change", "stages"),
     [
         (_append("README.md"), []),
-        (_append("src/slipway/gate.py"), []),
+        (_append("src/slipway/gate/__init__.py"), []),
         (_append("src/slipway/serving/app.py"), []),
         (_param("margin: 0.02", "margin: 0.03"), []),
         (_append("data/penguins-raw.csv"), ["prepare"]),

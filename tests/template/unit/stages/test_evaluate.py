@@ -11,7 +11,7 @@ from slipway.problem.params import Evaluate
 from slipway.stages.evaluate import evaluate
 
 FILES = {
-    "metrics.json", "slices.json", "confusion.csv", "calibration.csv", "importance.csv", "slices.csv",
+    "metrics.json", "slices.json", "classes.json", "confusion.csv", "calibration.csv", "importance.csv", "slices.csv",
     "confusion.svg", "calibration.svg", "importance.svg", "slices.svg",
 }  # fmt: skip
 
@@ -47,6 +47,13 @@ def test_slices_are_listed_with_their_counts_and_missing_is_one(original, tmp_pa
     test_set = TestSet(original.problem, original.table / "test.parquet")
     assert rows["island=Dream"] == (test_set.table["island"] == "Dream").sum()
     assert sum(count for name, count in rows.items() if name.startswith("sex")) == len(test_set.table)
+
+
+def test_the_rows_of_each_class_are_counted(original, tmp_path):
+    run(original, tmp_path)
+    counts = json.loads((tmp_path / "classes.json").read_bytes())
+    truth = TestSet(original.problem, original.table / "test.parquet").table[original.problem.target]
+    assert counts == {name: (truth == name).sum() for name in original.target.classes}
 
 
 def test_a_column_of_too_many_values_is_no_slice(original, tmp_path):

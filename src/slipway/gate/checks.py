@@ -1,0 +1,119 @@
+"""The gate's checks of the candidate alone: thresholds, slices, the constant prediction, size, behaviour."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+from slipway.contract import Array
+from slipway.evaluation import metrics
+from slipway.evaluation.metrics import LOWER_IS_BETTER, Bootstrap, Score
+from slipway.evaluation.test_set import TestSet
+from slipway.model.predictor import Predictor
+from slipway.problem.params import Gate, SliceThresholds
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One check: its name, how it came out, and the numbers. `fail` refuses; `hold` leaves it to a person."""
+
+    check: str
+    outcome: Literal["pass", "hold", "fail"]
+    detail: str
+
+
+def check_thresholds(gate: Gate, scores: dict[str, Score]) -> Iterator[Reason]:
+    """Check each score against its threshold: a minimum, or a maximum where lower is better."""
+    for name, limit in gate.thresholds.items():
+        check = f"threshold {name}"
+        if name not in scores:
+            yield Reason(check, "fail", f"{name} cannot be computed for this model on these rows")
+            continue
+        score = scores[name]
+        lower = name in LOWER_IS_BETTER
+        good = score.value <= limit if lower else score.value >= limit
+        bound = "at most" if lower else "at least"
+        detail = f"{score.value:.4g} ({score.low:.4g} to {score.high:.4g}), {bound} {limit:g} is needed"
+        yield Reason(check, "pass" if good else "fail", detail)
+
+
+def check_slices(limits: SliceThresholds, slices: list[dict[str, Any]]) -> Reason:
+    """Check the score of every slice that has enough rows. slices: see `TestSet.score_slices`."""
+    lower = limits.metric in LOWER_IS_BETTER
+    large = [s for s in slices if s["rows"] >= limits.min_rows and limits.metric in s["scores"]]
+    value = {s["slice"]: s["scores"][limits.metric]["value"] for s in large}
+    rows = {s["slice"]: s["rows"] for s in large}
+    below = [name for name in value if (value[name] > limits.threshold if lower else value[name] < limits.threshold)]
+    bound = "at most" if lower else "at least"
+    if below:
+        worst = ", ".join(f"{name} {value[name]:.4g} on {rows[name]} rows" for name in below)
+        return Reason("slices", "fail", f"{limits.metric} of {worst}; {bound} {limits.threshold:g} is needed")
+    if not large:
+        return Reason("slices", "pass", f"no slice has {limits.min_rows} rows")
+    lowest = (max if lower else min)(value, key=lambda name: value[name])
+    found = f"the worst of {len(large)}: {lowest} {value[lowest]:.4g} on {rows[lowest]} rows"
+    return Reason("slices", "pass", f"{limits.metric}, {found}; {bound} {limits.threshold:g} is needed")
+
+
+def check_constant(test_set: TestSet, statistics: Array, scores: Mapping[str, Score], bootstrap: Bootstrap) -> Reason:
+    """Compare the candidate with the best constant prediction: the shares of the classes, or the mean, of the test set.
+
+    statistics, scores: the candidate's. By log_loss; macro_f1 for a classifier without probabilities; rmse.
+    """
+    metric = next(name for name in ("log_loss", "macro_f1", "rmse") if name in scores)
+    other = test_set.statistics(metrics.constant(test_set.target, test_set.truth))
+    gain = metrics.compare(test_set.target, statistics, other, bootstrap)[metric]
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    low, high = sorted((sign * gain.low, sign * gain.high))
+    value = scores[metric].value
+    detail = f"{metric} {value:.4g}, {value - gain.value:.4g} of the best constant prediction"
+    if low > 0:
+        return Reason("constant", "pass", f"{detail}: better")
+    if high < 0:
+        return Reason("constant", "fail", f"{detail}: worse; gate.beats_constant: false accepts it")
+    return Reason("constant", "hold", f"{detail}: the difference of {gain.low:+.4g} to {gain.high:+.4g} may be chance")
+
+
+def size(gate: Gate, candidate: Predictor) -> Reason:
+    """Check how large the bundle is."""
+    megabytes = sum(len(content) for content in candidate.bundle.files.values()) / 1e6
+    limit = gate.max_bundle_megabytes
+    detail = f"{megabytes:.3g} MB, at most {limit:g} MB"
+    return Reason("bundle size", "pass" if megabytes <= limit else "fail", detail)
+
+
+def behaviour(root: Path) -> list[Reason]:
+    """Run the tests in `tests/model`, which load the candidate through the predictor; one reason for each failure."""
+    folder = root / "tests" / "model"
+    with tempfile.TemporaryDirectory() as scratch:
+        results = Path(scratch) / "results.xml"
+        command = [sys.executable, "-m", "pytest", "tests/model", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        run = subprocess.run(  # noqa: S603  (our own command)
+            [*command, "-o", "addopts=", f"--junitxml={results}"], cwd=root, capture_output=True, text=True, check=False
+        )
+        if not results.exists():
+            last = (run.stdout + run.stderr).strip().splitlines()[-1:] or ["no output"]
+            return [Reason("behaviour", "fail", f"the tests in {folder} could not be run: {last[0]}")]
+        cases = list(ElementTree.parse(results).iter("testcase"))  # noqa: S314  (just written by pytest)
+    failed = [
+        (case, fault) for case in cases for fault in (case.find("failure"), case.find("error")) if fault is not None
+    ]
+    passed = len(cases) - len(failed) - sum(case.find("skipped") is not None for case in cases)
+    if failed:
+        return [Reason(f"behaviour {case.get('name')}", "fail", _said(fault)) for case, fault in failed]
+    if not passed:
+        return [Reason("behaviour", "fail", f"no test in {folder} ran; gate.behaviour: false says that none is meant")]
+    return [Reason("behaviour", "pass", f"{passed} tests of how the model behaves")]
+
+
+def _said(fault: ElementTree.Element) -> str:
+    """Give a failed test's message; where its file could not even be imported, the last line says why."""
+    if fault.tag == "failure":
+        return (fault.get("message") or "no message").strip().splitlines()[0]
+    return (fault.text or fault.get("message") or "no message").strip().splitlines()[-1].removeprefix("E").strip()

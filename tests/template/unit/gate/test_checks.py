@@ -1,0 +1,67 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from flowers import Specimen
+from slipway.contract import Contract, Target
+from slipway.evaluation import metrics
+from slipway.evaluation.metrics import Bootstrap
+from slipway.gate.checks import check_constant
+from slipway.model.predictor import Predictions
+
+COLUMNS = Contract.from_model(Specimen)
+SCENTED, HEIGHT = Target.of(COLUMNS["scented"]), Target.of(COLUMNS["height"])
+BOOTSTRAP = Bootstrap(samples=400, confidence=0.95)
+
+
+def against_constant(target, truth, predictions):
+    def statistics(predictions):
+        return metrics.statistics(target, truth, predictions, np.arange(len(truth)))
+
+    test_set = SimpleNamespace(target=target, truth=truth, statistics=statistics)
+    table = statistics(predictions)
+    return check_constant(test_set, table, metrics.evaluate(target, table, BOOTSTRAP), BOOTSTRAP)
+
+
+def rare(rows: int, weight: float, share: float = 0.15) -> tuple:
+    """A rare class; `weight`: how many times its odds are given, as `class_weight` does."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random(rows) < share).astype(int)
+    odds = weight * share / (1 - share) * np.exp(rng.normal(truth, 1) - 0.5)
+    positive = odds / (1 + odds)
+    return truth, Predictions((positive > 0.5).astype(int), np.stack([1 - positive, positive], axis=1), (False, True))
+
+
+def test_a_calibrated_classifier_that_learned_something_beats_the_base_rate():
+    reason = against_constant(SCENTED, *rare(2000, weight=1))
+    assert (reason.outcome, reason.detail.endswith("of the best constant prediction: better")) == ("pass", True)
+
+
+def test_probabilities_worse_than_the_base_rate_are_refused_with_both_scores():
+    reason = against_constant(SCENTED, *rare(2000, weight=85 / 15))
+    assert reason.outcome == "fail"
+    assert "log_loss 0.5" in reason.detail
+    assert ", 0.43" in reason.detail
+    assert "gate.beats_constant: false" in reason.detail
+
+
+def test_few_rows_leave_it_open():
+    truth, predictions = rare(2000, weight=1)
+    some = slice(0, 12)
+    few = Predictions(predictions.values[some], predictions.probabilities[some], (False, True))
+    assert against_constant(SCENTED, truth[some], few).outcome == "hold"
+
+
+def test_a_classifier_without_probabilities_is_compared_by_macro_f1():
+    truth, predictions = rare(2000, weight=85 / 15)
+    reason = against_constant(SCENTED, truth, Predictions(predictions.values, None, (False, True)))
+    assert (reason.outcome, reason.detail.startswith("macro_f1")) == ("pass", True)
+
+
+@pytest.mark.parametrize(("noise", "outcome"), [(1, "pass"), (9, "fail")])
+def test_a_regression_is_compared_with_the_mean(noise, outcome):
+    rng = np.random.default_rng(0)
+    truth = rng.normal(50, 5, 300)
+    reason = against_constant(HEIGHT, truth, Predictions(truth + rng.normal(0, noise, 300), None, ()))
+    assert (reason.outcome, reason.detail.startswith("rmse")) == (outcome, True)
