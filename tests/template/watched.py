@@ -230,7 +230,11 @@ def described(random: np.random.Generator, rows: int = 300) -> dict[str, Any]:
     counts = np.bincount(drawn.values, minlength=len(CLASSES))
     confidence = {"labels": [], "edges": [], "shares": []}
     labels = {"labels": dict(zip(CLASSES, shares(counts), strict=True)), "confidence": confidence}
-    return describe(Contract.from_model(Row), arrays(random, rows), labels)
+    return {
+        "rows": rows,
+        "features": describe(Contract.from_model(Row), arrays(random, rows)),
+        "predictions": labels,
+    }
 
 
 class Seen(NamedTuple):
