@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -148,10 +149,10 @@ def pins(root: Path, revision: str = "HEAD") -> dict[str, Pin]:
     Raises SlipwayError naming an overlay that cannot be read.
     """
     try:
-        names = git(root, "ls-tree", "-d", "--name-only", "-z", f"{revision}:./{OVERLAYS}").split("\0")
+        names = git(root, "ls-tree", "--full-tree", "-d", "--name-only", "-z", f"{revision}:./{OVERLAYS}").split("\0")
     except SlipwayError:
         return {}  # no such folder there
-    paths = {name: _overlay(name) for name in names if name}
+    paths = {name: overlay_file(name) for name in names if name}
     texts = {name: (path, file_at(root, revision, path)) for name, path in paths.items()}
     found = {name: parse_pin(text, f"{revision}:{path}") for name, (path, text) in texts.items() if text}
     return {name: pin for name, pin in found.items() if pin}
@@ -163,7 +164,7 @@ def pin_history(root: Path, revision: str = "HEAD", *, unreadable: list[str] | N
     unreadable: takes one line for each overlay that cannot be read; without it, such an overlay raises SlipwayError.
     """
     found = []
-    for version in file_history(root, f":(glob){_overlay('*')}", revisions=(revision,)):
+    for version in file_history(root, f":(glob){overlay_file('*')}", revisions=(revision,)):
         try:
             pin = parse_pin(version.text or "", f"{version.commit[:8]}:{version.path}")
         except SlipwayError as error:
@@ -197,29 +198,35 @@ def parse_pin(text: str, place: str) -> Pin | None:
         raise SlipwayError(f"{place}: not a kustomization: {' '.join(str(error).split())}") from None
 
 
-def write_pin(root: Path, overlay: str, pin: Pin) -> Path:
-    """Write into an overlay of the work tree what it deploys; everything else in the file stays as it is.
+def pinned(text: str, pin: Pin) -> str:
+    """Give the text of a `kustomization.yaml` with another pin; everything else stays as it is, comments too.
 
-    Gives the file's path. Raises SlipwayError if there is no such overlay, or the pin is not a whole one.
+    Raises SlipwayError if the pin is not a whole one.
     """
     from ruamel.yaml import YAML  # keeps comments, order and quotes
 
-    path = root / _overlay(overlay)
     if not PIN.fullmatch(f"{pin.image} {pin.version} {pin.commit}"):
         raise SlipwayError(
             f"{pin.image} {pin.version} {pin.commit}: not an image name@sha256:..., a model's version of 12 hex digits "
             "and a commit of 40"
         )
-    if not path.exists():
-        raise SlipwayError(f"{path}: no such overlay")
-    yaml = YAML()
+    yaml, written = YAML(), io.StringIO()
     yaml.preserve_quotes, yaml.width = True, 10**6
     yaml.indent(mapping=2, sequence=4, offset=2)
-    content = yaml.load(path.read_text("utf-8"))
+    content = yaml.load(text)
     _pin(content, pin)
+    yaml.dump(content, written)
+    return written.getvalue()
+
+
+def write_pin(root: Path, overlay: str, pin: Pin) -> Path:
+    """Write into an overlay of the work tree what it deploys; give its path. Raises SlipwayError if there is none."""
+    path = root / overlay_file(overlay)
+    if not path.exists():
+        raise SlipwayError(f"{path}: no such overlay")
+    text = pinned(path.read_text("utf-8"), pin)
     temporary = path.with_name(f".{path.name}")
-    with temporary.open("w", encoding="utf-8") as file:
-        yaml.dump(content, file)
+    temporary.write_text(text, "utf-8")
     temporary.replace(path)
     return path
 
@@ -244,7 +251,8 @@ def _pin(content: dict[str, Any], pin: Pin) -> None:
                 literals[number] = f"{EXPECTED}={pin.version}"
 
 
-def _overlay(name: str) -> str:
+def overlay_file(name: str) -> str:
+    """Give the path of an overlay's `kustomization.yaml` below the project's folder."""
     return f"{OVERLAYS}/{name}/kustomization.yaml"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from slipway.problem import SlipwayError
 from slipway.versioning import dvc_repository
 
 POINTERS = ("data.dvc", "champion.dvc")
@@ -30,3 +31,24 @@ def reproduce(root: Path, *, pull: bool = False) -> dict[str, bool]:
         stages = [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
         ran = {stage.addressing for stage in repository.reproduce(pull=pull)}
     return {name: name in ran for name in stages}
+
+
+def complete(root: Path) -> None:
+    """Make again what a candidate from another machine came without: the rows, and what validation found in them.
+
+    DVC looks for stages in the working directory, which must be `root`. Raises SlipwayError if these are not the rows
+    that the candidate was made of.
+    """
+    lock = root / "dvc.lock"
+    if (root / "build/table").exists():
+        return
+    fetch(root)
+    expected = lock.read_bytes()
+    with dvc_repository(root) as repository:
+        repository.reproduce(["prepare", "validate"])
+        for stage in ("train", "evaluate"):
+            repository.commit(stage, force=True)
+    if lock.read_bytes() != expected:
+        raise SlipwayError(
+            "the data and code here do not make the rows that the candidate was made of (git diff dvc.lock)"
+        )

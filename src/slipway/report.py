@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from slipway.champion import BUNDLE, EVALUATION, read_decision
 from slipway.contract import Contract
@@ -61,7 +62,23 @@ def write_report(workspace: Workspace) -> list[Path]:
         path = workspace.root / "build" / name
         path.write_text(environment.get_template(name).render(run=run, notable=NOTABLE_DRIFT), "utf-8")
         written.append(path)
+    write_for_gitlab(workspace.root / "build", run.verdict)
     return written
+
+
+def write_for_gitlab(folder: Path, verdict: dict[str, Any]) -> None:
+    """Write what a merge request shows: each check of the gate as a test (JUnit), and the scores (OpenMetrics)."""
+    suite = ElementTree.Element("testsuite", name="gate")
+    for reason in verdict["reasons"]:
+        case = ElementTree.SubElement(suite, "testcase", classname="gate", name=reason["check"])
+        if kind := {"fail": "failure", "hold": "skipped"}.get(reason["outcome"]):
+            ElementTree.SubElement(case, kind, message=reason["detail"]).text = reason["detail"]
+    ElementTree.ElementTree(suite).write(folder / "gate.xml", encoding="utf-8")
+    lines = []
+    for metric, value in verdict["metrics"].items():
+        name, _, label = metric.partition(".")
+        lines.append(f"{name}{{class={json.dumps(label)}}} {value:.6g}" if label else f"{name} {value:.6g}")
+    (folder / "metrics.txt").write_text("\n".join([*lines, "# EOF", ""]), "utf-8")
 
 
 def gather(workspace: Workspace) -> Run:

@@ -93,6 +93,23 @@ def find_commit(root: Path, revision: str) -> str | None:
         return None
 
 
+def current_branch(root: Path) -> str | None:
+    """Give the branch that is checked out; None on a detached HEAD."""
+    try:
+        return git(root, "symbolic-ref", "--quiet", "--short", "HEAD").strip()
+    except SlipwayError:
+        return None
+
+
+def is_ancestor(root: Path, earlier: str, later: str) -> bool:
+    """Tell whether a commit is another one, or in its history."""
+    try:
+        git(root, "merge-base", "--is-ancestor", earlier, later)
+    except SlipwayError:
+        return False
+    return True
+
+
 def changed_files(root: Path) -> list[str]:
     """List tracked files, below `root`, that differ from the last commit."""
     return [name for name in git(root, "diff", "--name-only", "--relative", "-z", "HEAD").split("\0") if name]

@@ -11,7 +11,7 @@ from slipway.workspace import Workspace
 
 EXAMPLE = "penguins"
 LEFT_OUT = pytest.StashKey[str]()
-collect_ignore = ["fork/houses"]  # another problem's files: .ci/fork puts them where they belong
+collect_ignore = ["fork/houses"]  # another problem's files: first-push puts them where they belong
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from slipway.cli import learn, lineage, release, scaffold, serve
-from slipway.cli.console import EXIT_REFUSED
+from slipway.cli.console import EXIT_REFUSED, say
 from slipway.problem import SlipwayError
 
 
@@ -22,7 +22,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except SlipwayError as error:
-            click.secho(f"slipway {ctx.invoked_subcommand}: {error}", fg="red", err=True)
+            say(f"slipway {ctx.invoked_subcommand}: {error}", error=True)
             ctx.exit(EXIT_REFUSED)
 
 
@@ -48,8 +48,8 @@ def main(ctx: click.Context, root: Path) -> None:
 COMMANDS = (
     scaffold.new,
     *(learn.run, learn.prepare, learn.validate, learn.train, learn.evaluate, learn.gate, learn.track),
-    *(release.promote, release.rollback, release.history, lineage.lineage),
-    *(learn.report, serve.serve, serve.smoke, serve.monitor, serve.doctor),
+    *(release.promote, release.rollback, release.release, release.pin, release.propose, release.history),
+    *(lineage.lineage, learn.report, serve.serve, serve.smoke, serve.monitor, serve.doctor),
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slipway.cli.arithmetic import fix_arithmetic
-from slipway.cli.console import EXIT_REFUSED, show, show_verdict, stage_line
+from slipway.cli.console import EXIT_REFUSED, output, show, show_verdict, stage_line, summary
 from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
@@ -128,10 +128,14 @@ def gate(at: Workspace) -> None:
 
 
 def _judge(at: Workspace) -> str:
+    from slipway.champion import POINTER
     from slipway.gate import judge
 
     verdict = judge(at)
     show_verdict(verdict)
+    # An image is made of the candidate that is about to be the champion, else of the champion, if there is one.
+    champion = "champion" if (at.root / POINTER).exists() else ""
+    output(verdict=verdict.verdict, release="build" if verdict.verdict == "PROMOTE" else champion)
     return verdict.verdict
 
 
@@ -155,8 +159,26 @@ def _record(at: Workspace) -> str:
 
 @command
 def report(at: Workspace) -> None:
-    """Write the run's report: build/report.html for a browser, build/report.md for a pull request."""
-    from slipway.report import write_report
+    """Write the run's report: build/report.html for a browser, build/report.md for a pull request.
 
-    for path in write_report(at):
-        click.echo(path)
+    In a job of GitHub's it is the job's summary, too. Without a verdict, build/report.md says that there is none.
+    """
+    from slipway.report import write_report
+    from slipway.versioning import changed_files
+
+    path = at.root / "build" / "report.md"
+    try:
+        written = write_report(at)
+        if "dvc.lock" in changed_files(at.root):
+            with path.open("a", encoding="utf-8") as file:
+                file.write("\n`dvc.lock` was stale: the candidate was made here, and a release commits the lock.\n")
+    except SlipwayError:
+        path.parent.mkdir(exist_ok=True)
+        text = "### No verdict\n\nA stage refused; the log says which one, what it found, and where.\n"
+        path.write_text(text, "utf-8")
+        raise
+    finally:
+        if path.exists():
+            summary(path.read_text("utf-8"))
+    for name in written:
+        click.echo(name)

@@ -1,16 +1,19 @@
-"""Commands that decide what serves: promote, rollback, history."""
+"""Commands that decide what serves: promote, rollback, release, pin, propose, history."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from slipway.cli.console import show_history
+from slipway.cli.console import output, say, show_history
 from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
+    from slipway.release import Published, Remote
     from slipway.workspace import Workspace
 
 
@@ -24,15 +27,16 @@ def promote(root: Path, force: bool, reason: str | None) -> None:
     Refuses anything but a PROMOTE verdict of just this candidate and this champion. Moves champion.dvc, pushes to the
     DVC remote, commits. `git push` then releases it.
     """
-    from slipway.release import promote as release
+    from slipway.release import promote as make
     from slipway.workspace import Workspace
 
     if force and not reason:
         raise click.UsageError("--force needs --reason TEXT: it is recorded")
     if reason and not force:
         raise click.UsageError("--reason goes with --force; a PROMOTE verdict is its own reason")
+    _require_branch(root)
     workspace = Workspace(root)
-    decision = release(workspace, force_reason=reason)
+    decision = make(workspace, force_reason=reason)
     if decision is None:
         click.echo("The candidate is the champion already.")
         return
@@ -40,23 +44,122 @@ def promote(root: Path, force: bool, reason: str | None) -> None:
     _point_alias(workspace, decision.digest)
 
 
+def _to_remote(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say where a release goes, as one `remote`."""
+
+    @click.option("--branch", envvar="BRANCH", help="By default the one checked out; or $BRANCH.")
+    @click.option(
+        "--remote", envvar="REMOTE", default="origin", show_default=True, help="Git's name of it; or $REMOTE."
+    )
+    @click.option(
+        "--by",
+        envvar="RELEASE_BY",
+        type=click.Choice(["push", "pull-request"]),
+        default="push",
+        show_default=True,
+        help="Push the commit, or propose it for a protected branch; or $RELEASE_BY.",
+    )
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, branch: str | None, remote: str, by: str, **options: Any) -> None:
+        from slipway.release import Remote
+
+        command(*arguments, remote=Remote(remote, branch, by == "pull-request"), **options)
+
+    return wrapped
+
+
 @click.command()
-@click.argument("version", required=False)
-@click.option("--reason", default="rolled back by hand", show_default=True, help="Why; it is recorded.")
+@click.option("--image", envvar="PIN_IMAGE", help="The last commit's image, name@sha256:...; or $PIN_IMAGE.")
+@_to_remote
 @click.pass_obj
-def rollback(root: Path, version: str | None, reason: str) -> None:
-    """Make an earlier champion serve again, byte for byte, with one commit.
+def release(root: Path, image: str | None, remote: Remote) -> None:
+    """Release what was judged: champion, image and tag, in one commit and one push.
+
+    A PROMOTE verdict makes the candidate the champion, staging and production are pinned to the image, and the tag
+    model/<version> is added. Nothing to release is no error. An interrupted call is completed by calling it again.
+    """
+    from slipway.champion import serving_now
+    from slipway.release import publish
+    from slipway.workspace import Workspace
+
+    workspace, before = Workspace(root), serving_now(root)
+    _tell(publish(workspace, remote, image))
+    now = serving_now(root)
+    if now and now != before:
+        _point_alias(workspace, now.digest)
+
+
+@click.command()
+@click.argument("version", required=False, envvar="VERSION")
+@click.option("--reason", envvar="REASON", default="rolled back by hand", show_default=True, help="It is recorded.")
+@click.option("--push", is_flag=True, help="Push it, too (--by pull-request: propose it).")
+@_to_remote
+@click.pass_obj
+def rollback(root: Path, version: str | None, reason: str, push: bool, remote: Remote) -> None:
+    """Make an earlier champion serve again, byte for byte, in its own image, with one commit.
 
     VERSION is one that `slipway history` lists; by default the one that served before. What is rolled back is not
     promoted again unless asked.
     """
-    from slipway.release import rollback as release
+    from slipway.champion import serving_now
+    from slipway.release import publish_rollback
+    from slipway.release import rollback as make
     from slipway.workspace import Workspace
 
     workspace = Workspace(root)
-    decision = release(workspace, version, reason=reason)
-    click.echo(f"{decision.version} is the champion again, instead of {decision.previous}.")
-    _point_alias(workspace, decision.digest)
+    if push:
+        _tell(publish_rollback(workspace, remote, version, reason))
+        decision = serving_now(root)
+    else:
+        _require_branch(root)
+        decision = make(workspace, version, reason=reason)
+        click.echo(f"{decision.version} is the champion again, instead of {decision.previous}.")
+    if decision:
+        _point_alias(workspace, decision.digest)
+
+
+@click.command()
+@_to_remote
+@click.pass_obj
+def propose(root: Path, remote: Remote) -> None:
+    """Propose the candidate and its data for review: a branch retrain/<version>, and a pull request with the report.
+
+    Nothing new proposes nothing. `make retrain` fetches the data, runs the pipeline, and calls this.
+    """
+    from slipway.release import propose_candidate
+    from slipway.workspace import Workspace
+
+    _tell(propose_candidate(Workspace(root), remote))
+
+
+@click.command()
+@click.argument("overlay")
+@click.argument("image")
+@click.argument("version")
+@click.argument("commit")
+@click.pass_obj
+def pin(root: Path, overlay: str, image: str, version: str, commit: str) -> None:
+    """Write into an overlay of k8s/overlays what it deploys; a release does it for staging and production.
+
+    IMAGE is name@sha256:..., VERSION that of the model in it, COMMIT what it was built from.
+    """
+    from slipway.champion import Pin, write_pin
+
+    click.echo(write_pin(root, overlay, Pin(image, version, commit)))
+
+
+def _tell(done: Published) -> None:
+    say(done.said)
+    output(commit=done.commit, tag=done.tag)
+
+
+def _require_branch(root: Path) -> None:
+    from slipway.versioning import current_branch
+
+    if not current_branch(root):
+        raise SlipwayError(
+            "no branch is checked out here (a detached HEAD), so the commit would be lost: git switch BRANCH first"
+        )
 
 
 def _point_alias(workspace: Workspace, digest: str) -> None:

@@ -2,16 +2,20 @@
 
 import json
 import os
-import shutil
 import subprocess
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+COMMENT = Path(__file__).parents[3] / ".ci" / "comment"
 BOT = "github-actions[bot]"
 RUN = {
+    "id": 7,
     "run_number": 12,
     "html_url": "https://github.example/runs/7",
     "head_sha": "c0ffee",
@@ -21,12 +25,67 @@ RUN = {
 }
 
 
-class GitHub:
-    """A repository with a pull request and a finished run, for the stand-in of `gh` to serve."""
+class Api(BaseHTTPRequestHandler):
+    """GitHub's interface, as far as it is asked; artifacts lie on another host."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def do_GET(self):
+        url = urlsplit(self.path)
+        path, query = url.path.removeprefix("/repos/ada/penguins/"), dict(parse_qsl(url.query))
+        github = self.server.github
+        assert (self.headers["Authorization"] == "Bearer t0ken") != url.path.startswith("/blobs/")
+        match path.split("/"):
+            case ["actions", "runs", "7"]:
+                self.answer(github["run"])
+            case ["actions", "runs", "7", "jobs"]:
+                self.answer({"jobs": github["jobs"]})
+            case ["actions", "runs", "7", "artifacts"]:
+                self.answer({"artifacts": github["artifacts"]})
+            case ["actions", "artifacts", number, "zip"]:
+                self.send_response(302)
+                self.send_header("Location", f"/blobs/{number}")
+                self.end_headers()
+            case ["", "blobs", number]:
+                self.answer((self.server.folder / f"{number}.zip").read_bytes())
+            case ["pulls"]:
+                labels = (query["head"], query["state"])
+                self.answer([one for one in github["pulls"] if (one["head"]["label"], one["state"]) == labels])
+            case ["issues", "3", "comments"]:
+                start = (int(query["page"]) - 1) * int(query["per_page"])
+                self.answer(github["comments"][start : start + int(query["per_page"])])
+
+    def do_POST(self):
+        comments = self.server.github["comments"]
+        comments.append({"id": 1000 + len(comments), "user": {"login": BOT}, "body": self.body()})
+        self.answer({})
+
+    def do_PATCH(self):
+        number = int(urlsplit(self.path).path.rpartition("/")[2])
+        comment = next(one for one in self.server.github["comments"] if one["id"] == number)
+        assert comment["user"]["login"] == BOT
+        comment["body"] = self.body()
+        self.answer({})
+
+    def body(self) -> str:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"]
+        assert len(body) <= 65_536
+        return body
+
+    def answer(self, content):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+class GitHub:
+    """A repository with a pull request and a finished run."""
+
+    def __init__(self, folder: Path, server: HTTPServer) -> None:
+        self.folder, self.server = folder, server
         self.state = {"run": RUN, "jobs": [], "artifacts": [], "comments": []}
+        server.github, server.folder = self.state, folder
         self.pull_request("ada:better")
 
     def pull_request(self, label: str, **changes) -> None:
@@ -44,23 +103,11 @@ class GitHub:
             archive.writestr("report.md", text)
 
     def comment(self) -> str:
-        """Run the script; what it said."""
-        (self.folder / "github.json").write_text(json.dumps(self.state))
-        done = subprocess.run(
-            [ROOT / ".ci" / "comment"],
-            cwd=self.folder,
-            env={
-                "PATH": f"{ROOT / 'tests' / 'ops' / 'stand-ins'}:{os.environ['PATH']}",
-                "STAND_IN": str(self.folder),
-                "GITHUB_REPOSITORY": "ada/penguins",
-                "RUN_ID": "7",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        """Run the script, as the workflow does, from a folder with nothing in it; what it said."""
+        env = {"GITHUB_API_URL": f"http://127.0.0.1:{self.server.server_port}", "GH_TOKEN": "t0ken", "RUN_ID": "7"}
+        env |= {"PATH": os.environ["PATH"], "GITHUB_REPOSITORY": "ada/penguins"}
+        done = subprocess.run([COMMENT], cwd=self.folder, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        self.state = json.loads((self.folder / "github.json").read_text())
         return done.stdout
 
     @property
@@ -70,28 +117,29 @@ class GitHub:
 
 
 @pytest.fixture
-def github(tmp_path: Path) -> GitHub:
-    for tool in ("jq", "unzip"):
-        if not shutil.which(tool):
-            pytest.skip(f"needs {tool}")
-    return GitHub(tmp_path)
+def github(tmp_path: Path) -> Iterator[GitHub]:
+    with HTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield GitHub(tmp_path, server)
+        server.shutdown()
 
 
 def test_the_report_is_one_comment_that_is_renewed(github):
     stranger = {"id": 1, "user": {"login": "grace"}, "body": "<!-- slipway: the report of the pipeline -->\nMine."}
     sibling = {"id": 2, "user": {"login": BOT}, "body": "Another workflow's."}
-    github.state["comments"] = [stranger, sibling]
+    many = [{"id": n, "user": {"login": "grace"}, "body": "+1"} for n in range(3, 203)]
+    github.state["comments"] = [stranger, sibling, *many]
     github.report("## penguins: HOLD\n")
     github.artifact("image", 71_400_000)
     github.comment()
-    first = github.state["comments"][2]
+    first = github.state["comments"][202]
     assert "## penguins: HOLD" in first["body"]
     assert "71 MB" in first["body"]
     assert "https://github.example/runs/7/artifacts/1" in first["body"]
     github.report("## penguins: PROMOTE\n")
     github.comment()
     *untouched, second = github.state["comments"]
-    assert untouched == [stranger, sibling]
+    assert untouched == [stranger, sibling, *many]
     assert second["id"] == first["id"]
     assert "PROMOTE" in second["body"]
     assert "HOLD" not in second["body"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -11,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
-from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -22,7 +20,7 @@ GITLAB = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text("utf-8"))
 JOBS = {name: job for name, job in GITLAB.items() if name[0] != "." and {"stage", "extends"} & set(job)}
 # What one forge needs and the other does not: where the engine is, what the machine lacks, a right to push, how a
 # verdict is shown, its registry, the cluster's credentials.
-OF_ONE_FORGE = {"engine", "tools", "may-push", "widgets", "publish", "cluster-credentials"}
+OF_ONE_FORGE = {"engine", "tools", "may-push", "publish", "cluster-credentials"}
 PLUMBING = re.compile(r"test |touch |git |tag=|timeout \d+ sh -c 'until docker info|docker load ")
 
 
@@ -61,7 +59,8 @@ def test_each_job_runs_the_commands_of_the_same_job_on_github():
 
 @pytest.mark.parametrize("name", JOBS)
 def test_what_does_work_is_a_command_that_there_is(name):
-    targets = set(re.findall(r"^([a-z0-9-]+):(?!=)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    makefiles = "".join((ROOT / name).read_text("utf-8") for name in ("Makefile", "stack/image.mk", "k8s/k8s.mk"))
+    targets = set(re.findall(r"^([a-z0-9-]+):(?!=)", makefiles, re.MULTILINE))
     scripts = {path.name for path in (ROOT / ".ci").iterdir() if os.access(path, os.X_OK)}
     assert commands(lines(JOBS[name])) <= targets | scripts
     for line in lines(JOBS[name]):
@@ -87,23 +86,6 @@ def script(name: str, folder: Path, **env: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, cwd=folder, env=env, text=True, capture_output=True, check=False)
 
 
-def test_a_merge_request_shows_each_check_of_the_gate_and_the_scores(tmp_path):
-    outcomes = {"threshold accuracy": "pass", "slices": "fail", "champion": "hold"}
-    reasons = [{"check": check, "outcome": outcome, "detail": f"<{check}>"} for check, outcome in outcomes.items()]
-    (tmp_path / "build").mkdir()
-    verdict = {"reasons": reasons, "metrics": {"accuracy": 0.98, "recall.Adelie": 1.0}}
-    (tmp_path / "build/verdict.json").write_text(json.dumps(verdict))
-    assert script("widgets", tmp_path).returncode == 0
-    cases = ElementTree.parse(tmp_path / "build/gate.xml").findall("testcase")
-    shown = {case.get("name"): [(child.tag, child.get("message")) for child in case] for case in cases}
-    assert shown == {
-        "threshold accuracy": [],
-        "slices": [("failure", "<slices>")],
-        "champion": [("skipped", "<champion>")],
-    }
-    assert (tmp_path / "build/metrics.txt").read_text() == 'accuracy 0.98\nrecall{class="Adelie"} 1\n# EOF\n'
-
-
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A clone of a bare repository with one commit."""
@@ -127,21 +109,6 @@ def test_a_job_without_the_right_to_push_says_so_before_it_does_anything(checkou
     assert GITLAB[".push"]["allow_failure"]["exit_codes"] == [refused.returncode]
     run(checkout, "git", "remote", "set-url", "origin", "/nowhere")
     assert script("may-push", checkout).returncode == 0  # that is the next command's to tell
-
-
-def test_a_proposal_is_a_push_that_opens_a_merge_request(checkout, tmp_path):
-    hook = tmp_path / "remote.git/hooks/post-receive"
-    hook.write_text(f"#!/bin/sh\nenv >{tmp_path / 'pushed'}\n")
-    hook.chmod(0o755)
-    (checkout / "report.md").write_text("## HOLD\n\nsame\n")
-    (checkout / ".ci").mkdir()
-    (checkout / ".ci/record").write_bytes((ROOT / ".ci/record").read_bytes())
-    command = "set -eu; source .ci/record; propose retrain/1 'A title' report.md"
-    run(checkout, "env", "GITLAB_CI=true", "bash", "-c", command)
-    told = set(re.findall(r"^GIT_PUSH_OPTION_\d+=merge_request\.(.*)", (tmp_path / "pushed").read_text(), re.MULTILINE))
-    description = r"description=## HOLD\n\nsame\n"
-    assert told == {"create", "target=main", "remove_source_branch", "title=A title", description}
-    assert "retrain/1" in run(tmp_path / "remote.git", "git", "branch")
 
 
 def test_a_tool_that_is_not_what_it_was_is_not_installed(tmp_path):

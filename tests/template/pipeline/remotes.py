@@ -9,6 +9,7 @@ from typing import Any
 
 from checkouts import ROOT, run
 from pipeline.workflow import Done, Workflow, set_up
+from slipway.champion import Pin, write_pin
 
 FIRST, SECOND = (f"ghcr.io/ada/penguins@sha256:{digit * 64}" for digit in "12")
 
@@ -22,12 +23,7 @@ def make_remote(folder: Path) -> Path:
             shutil.copy(ROOT / name, checkout / name)
     run(checkout, "git", "init", "--quiet", "--initial-branch", "main")
     for overlay in ("staging", "production"):  # a fork of ours may have released something already
-        values = (
-            f"PIN_IMAGE=ghcr.io/owner/repository@sha256:{'0' * 64}",
-            f"MODEL_VERSION={'0' * 12}",
-            f"COMMIT={'0' * 40}",
-        )
-        run(checkout, "make", "k8s-pin", f"OVERLAY={overlay}", *values)
+        write_pin(checkout, overlay, Pin(f"ghcr.io/owner/repository@sha256:{'0' * 64}", "0" * 12, "0" * 40))
     run(checkout, "git", "add", ".")
     commit(checkout, "The project")
     run(checkout, "git", "clone", "--quiet", "--bare", ".", str(folder / "remote.git"))
@@ -37,7 +33,7 @@ def make_remote(folder: Path) -> Path:
 def pipeline(remote: Path, folder: Path, *, image: str = SECOND, **contexts: Any) -> Workflow:
     """A run of pipeline.yml in which the jobs that need Docker, a cluster or all tests went well."""
     workflow = Workflow("pipeline.yml", remote, folder, **contexts)
-    workflow.done = {name: Done("success") for name in ("check", "data", "sign", "image", "cluster")}
+    workflow.done = {name: Done("success") for name in ("check", "data", "image", "cluster")}
     workflow.done["publish"] = Done("success", {"image": image})
     (folder / "artifacts/image").mkdir(parents=True)
     return workflow

@@ -11,7 +11,6 @@ import yaml
 from checkouts import run
 from pipeline.remotes import FIRST, SECOND, clone, commit, head, on, pipeline, push, replaced
 from pipeline.workflow import Workflow
-from serving.signing import make_key
 
 BETTER = replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 0.9")
 OVERLAY = "k8s/overlays/production/kustomization.yaml"
@@ -131,15 +130,6 @@ def test_for_a_protected_branch_the_release_is_proposed_and_tagged_once_it_is_me
     assert branch == f"release/{version}"
     assert served(remote) == {"champion": version, "deployed": version, "image": SECOND}
     assert f"model/{version}" in run(remote, "git", "tag").split()
-
-
-def test_what_is_signed_goes_out_with_its_signature(waiting, tmp_path):
-    private, public = make_key(tmp_path)
-    waiting.contexts["secrets"] = {"SIGNING_KEY": private.read_text()}
-    assert waiting.jobs("sign").result == "success", waiting.done["sign"].log
-    assert waiting.jobs("release").result == "success", waiting.done["release"].log
-    there = clone(waiting.remote, tmp_path / "grace")
-    run(there, "make", "verify-signature", f"SIGNATURE_KEY={public}")
 
 
 def test_a_rollback_serves_the_model_before_in_its_own_image_and_stays(waiting, tmp_path):

@@ -1,13 +1,14 @@
+import functools
 import json
 import os
 import shutil
+import sys
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from checkouts import commit_params, run
-from slipway import release
 from slipway.champion import history, parse_decision, read_decision
 from slipway.gate import judge
 from slipway.model.bundle import read_bundle
@@ -137,19 +138,20 @@ def test_a_remote_that_does_not_take_it_leaves_the_champion_and_the_same_call_wo
     assert is_clean(challenged)
 
 
-STEPS = ["_place", "_write_pointer", "_commit"]
+STEPS = ["_place", "write_pointer", "commit"]
 
 
 def _die_at(workspace: Workspace, step: str, when: str, action) -> None:
     """Do `action` in a process that dies, without a chance to clean up, before or after a step."""
-    original = getattr(release, step)
+    module = sys.modules[getattr(action, "func", action).__module__]
+    original = getattr(module, step)
 
     def die(*arguments):
         if when == "after":
             original(*arguments)
         os._exit(9)
 
-    setattr(release, step, die)
+    setattr(module, step, die)
     action(workspace)
 
 
@@ -167,22 +169,20 @@ def test_a_promotion_that_is_killed_can_be_run_again(challenged, step, when):
     assert files(challenged.champion / "bundle") == files(challenged.bundle)
 
 
-def _rollback(workspace: Workspace) -> None:
-    rollback(workspace, reason="it bites")
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", ["_write_pointer", "_commit"])
+@pytest.mark.parametrize("step", ["write_pointer", "commit"])
 def test_a_rollback_that_is_killed_can_be_run_again(challenged, step, when):
     first = files(challenged.champion)
     promote(challenged)
     version = read_decision(challenged.root).version
-    process = get_context("fork").Process(target=_die_at, args=(challenged, step, when, _rollback))
+    process = get_context("fork").Process(
+        target=_die_at, args=(challenged, step, when, functools.partial(rollback, reason="it bites"))
+    )
     process.start()
     process.join()
     assert process.exitcode == 9
-    if (step, when) != ("_commit", "after"):
-        _rollback(challenged)
+    if (step, when) != ("commit", "after"):
+        rollback(challenged, reason="it bites")
     assert files(challenged.champion) == first
     assert history(challenged.root)[0].decision.rolled_back == [version]
     assert is_clean(challenged)

@@ -1,13 +1,14 @@
 import json
 import re
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 
 from checkouts import copy_checkout, retrain
 from slipway.problem import SlipwayError
 from slipway.release import promote
-from slipway.report import gather, write_report
+from slipway.report import gather, write_for_gitlab, write_report
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +141,17 @@ def test_what_moved_is_told_before_the_details(challenged, tmp_path, monkeypatch
         "- sex is new",
     ]
     assert "| 2 | worse |" in details
+
+
+def test_a_merge_request_shows_each_check_of_the_gate_and_the_scores(tmp_path):
+    outcomes = {"threshold accuracy": "pass", "slices": "fail", "champion": "hold"}
+    reasons = [{"check": check, "outcome": outcome, "detail": f"<{check}>"} for check, outcome in outcomes.items()]
+    write_for_gitlab(tmp_path, {"reasons": reasons, "metrics": {"accuracy": 0.98, "recall.Adelie": 1.0}})
+    cases = ElementTree.parse(tmp_path / "gate.xml").findall("testcase")
+    shown = {case.get("name"): [(child.tag, child.get("message")) for child in case] for case in cases}
+    assert shown == {
+        "threshold accuracy": [],
+        "slices": [("failure", "<slices>")],
+        "champion": [("skipped", "<champion>")],
+    }
+    assert (tmp_path / "metrics.txt").read_text() == 'accuracy 0.98\nrecall{class="Adelie"} 1\n# EOF\n'

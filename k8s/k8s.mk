@@ -1,0 +1,52 @@
+# Kubernetes (docs/kubernetes.md): whatever cluster kubectl's current context names. PIN_IMAGE is name@sha256:..., as the registry knows it.
+OVERLAY ?= local
+CHECKOV ?= checkov==3.3.30
+OVERLAYS := $(notdir $(wildcard k8s/overlays/*))
+RULES := $(sort $(wildcard monitoring/prometheus/rules/*.yml))
+comma := ,
+COMPONENTS = $(subst $() $(),$(comma),$(patsubst %,"../../../%",$(wildcard k8s/components/*)))
+OPERATOR_RULES := k8s/components/monitoring-operator/rules.yaml
+.PHONY: k8s-render k8s-rules k8s-lint k8s-diff k8s-pinned k8s-deploy k8s-pin k8s-test kind
+
+k8s-render: k8s-rules ## Render each overlay to build/k8s/
+	@mkdir -p build/k8s
+	@for overlay in $(OVERLAYS); do \
+		kubectl kustomize k8s/overlays/$$overlay >build/k8s/$$overlay.yaml && echo build/k8s/$$overlay.yaml || exit 1; done
+
+k8s-rules: $(OPERATOR_RULES) ## Write the rules of monitoring/ as the Prometheus Operator wants them
+
+$(OPERATOR_RULES): $(RULES) k8s/rules.py
+	@$(PYTHON) k8s/rules.py >$@
+
+k8s-lint: setup k8s-render ## Check each overlay, and production with all components, with checkov
+	@mkdir -p build/k8s/all
+	@echo '{"resources": ["../../../k8s/overlays/production"], "namespace": "slipway", "components": [$(COMPONENTS)]}' \
+		>build/k8s/all/kustomization.yaml
+	@kubectl kustomize build/k8s/all >build/k8s/all.yaml && rm -r build/k8s/all
+	uv tool run --quiet --python $(PYTHON) --from $(CHECKOV) checkov --quiet --compact --skip-download \
+		--framework kubernetes --directory build/k8s
+
+k8s-diff: k8s-rules k8s-pinned ## Show what a deploy would change in the cluster (OVERLAY=local, staging, production)
+	@namespace=$$(kubectl kustomize k8s/overlays/$(OVERLAY) | python -c 'import sys, yaml; \
+		print(*[one["metadata"]["name"] for one in yaml.safe_load_all(sys.stdin) if one["kind"] == "Namespace"])'); \
+	if kubectl get namespace $$namespace >/dev/null; then \
+		kubectl diff --server-side -k k8s/overlays/$(OVERLAY) || test $$? -eq 1; \
+	else echo "All of it is new: there is no namespace $$namespace."; fi
+
+k8s-pinned:
+	@! grep -q 'sha256:0000000000' k8s/overlays/$(OVERLAY)/kustomization.yaml || \
+		{ echo "k8s/overlays/$(OVERLAY) names no image yet: a release does, or make k8s-pin" >&2; exit 1; }
+
+k8s-deploy: k8s-rules k8s-pinned release-here ## Apply an overlay, wait, ask for the golden rows; roll back if it fails (OVERLAY=...)
+	@.ci/deploy $(OVERLAY)
+
+k8s-pin: setup ## Say what an overlay deploys (OVERLAY=... PIN_IMAGE=...@sha256:... MODEL_VERSION=... COMMIT=...)
+	@slipway pin $(OVERLAY) "$(PIN_IMAGE)" "$(MODEL_VERSION)" "$(COMMIT)"
+
+k8s-test: setup ## See the cluster roll out, replace, hold back, roll back and scale (IMAGE=..., as the cluster pulls it)
+	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/template/cluster/rollout.py
+
+kind: ## Make a cluster in Docker, with kind, and put the image into it
+	kind get clusters | grep -qx slipway || kind create cluster --name slipway --wait 2m
+	kind load docker-image --name slipway $(IMAGE)
+

@@ -1,0 +1,7 @@
+"""Releases: what serves, where it is deployed, and how that gets to the Git remote."""
+
+from slipway.release.promote import promote
+from slipway.release.publish import Published, Remote, propose_candidate, publish, publish_rollback
+from slipway.release.rollback import rollback
+
+__all__ = ["Published", "Remote", "promote", "propose_candidate", "publish", "publish_rollback", "rollback"]

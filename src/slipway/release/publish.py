@@ -1,0 +1,195 @@
+"""Releases on the Git remote: promote, pin the image, tag, and push it all at once; or propose it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.champion import POINTER, Pin, pins, serving_now
+from slipway.model.bundle import VERSION_DIGITS
+from slipway.pipeline import complete
+from slipway.problem import SlipwayError
+from slipway.release.promote import promote
+from slipway.release.proposal import propose
+from slipway.release.record import ENVIRONMENTS, deploy
+from slipway.release.rollback import rollback
+from slipway.versioning import current_branch, dvc_repository, git, is_ancestor, remote_folder
+from slipway.workspace import Workspace
+
+# What an image is made of, besides the champion.
+PARTS = ("Dockerfile", "requirements.txt", "requirements-skops.txt", "requirements-signing.txt", "src/slipway")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where a release goes. branch: by default the one checked out. propose: by a pull request, not by a push."""
+
+    name: str = "origin"
+    branch: str | None = None
+    propose: bool = False
+
+
+@dataclass(frozen=True)
+class Published:
+    """What came of a release. said: one line, as Markdown. commit: what to deploy, if anything. tag: of a new model."""
+
+    said: str
+    commit: str | None = None
+    tag: str | None = None
+
+
+def publish(workspace: Workspace, remote: Remote, image: str | None = None) -> Published:
+    """Release what was judged, with one commit and one atomic push.
+
+    On a PROMOTE verdict the candidate becomes the champion. Where the image is another one than the environments run,
+    they are pinned to it. A champion without a tag gets one, model/<version>.
+
+    image: name@sha256:... of the last commit, as the registry knows it; without one the environments stay as they are.
+    Nothing to release is no error, and a call that is repeated goes on where the last one stopped. Raises SlipwayError
+    if the verdict is REJECT or was given of something else, or the remote cannot be reached or refuses the push.
+    """
+    root, branch = workspace.root, _branch(workspace.root, remote)
+    tip = _fetch(root, remote, branch)
+    if not is_ancestor(root, tip, "HEAD"):
+        return _moved_on(root, branch, tip, image)
+    verdict = _verdict(workspace)
+    if verdict == "REJECT":
+        raise SlipwayError("nothing was released: the gate rejected the candidate (build/report.md says why)")
+    if verdict == "PROMOTE":
+        complete(root)
+        promote(workspace, image=image)
+    champion = serving_now(root)
+    if champion is None:
+        return Published(f"Nothing to release: there is no champion yet, and the verdict is {verdict or 'missing'}.")
+    head = git(root, "rev-parse", "HEAD").strip()
+    if image and _is_new(root, image, champion.version):
+        deploy(root, Pin(image, champion.version, head))
+    return _push(root, remote, branch, tip, champion.version)
+
+
+def _push(root: Path, remote: Remote, branch: str, tip: str, version: str) -> Published:
+    head, subject = (git(root, *what).strip() for what in (("rev-parse", "HEAD"), ("log", "-1", "--format=%s")))
+    if head != tip and remote.propose:
+        return Published(propose(root, remote.name, f"release/{version}", branch, subject, _report(root)))
+    refs, tag = [f"HEAD:refs/heads/{branch}"] if head != tip else [], f"model/{version}"
+    if not git(root, "ls-remote", remote.name, f"refs/tags/{tag}"):
+        message = git(root, "log", "-1", "--format=%B", "--", POINTER)
+        git(root, "tag", "--annotate", "--force", "--message", message, tag)
+        refs.append(f"refs/tags/{tag}")
+    if not refs:
+        return Published(f"Nothing to release: `{version}` serves already, in an image of the same parts.", head)
+    _send(root, remote, *refs)
+    return Published(f"Released: `{version}` ({subject})", head, tag if f"refs/tags/{tag}" in refs else None)
+
+
+def publish_rollback(workspace: Workspace, remote: Remote, version: str | None, reason: str) -> Published:
+    """Make an earlier champion serve again, in the image that it was released in, and push that, or propose it.
+
+    A rollback that was made here and not pushed yet is not made once more. Raises SlipwayError if the branch moved on,
+    there is no such champion, or the remote refuses it.
+    """
+    root, branch = workspace.root, _branch(workspace.root, remote)
+    tip = _fetch(root, remote, branch)
+    if not is_ancestor(root, tip, "HEAD"):
+        raise SlipwayError(f"nothing was rolled back: {branch} has moved on; pull, and run it again")
+    now = serving_now(root)
+    if not (now and now.action == "rollback" and now != serving_now(root, tip)):
+        now = rollback(workspace, version, reason=reason)
+    head = git(root, "rev-parse", "HEAD").strip()
+    there = pins(root)
+    others = [name for name in ENVIRONMENTS if name in there and there[name].version != now.version]
+    hint = f" {' and '.join(others)} run no image of it until the pipeline has made one." if others else ""
+    if remote.propose:
+        title = git(root, "log", "-1", "--format=%s").strip()
+        text = f"{now.reason}\n\nIt replaces `{now.previous}`.{hint}"
+        return Published(propose(root, remote.name, f"rollback/{now.version}", branch, title, text) + hint)
+    _send(root, remote, f"HEAD:refs/heads/{branch}")
+    return Published(f"Rolled back: `{now.version}` serves again.{hint}", head)
+
+
+def propose_candidate(workspace: Workspace, remote: Remote) -> Published:
+    """Propose the candidate and its data, on the branch retrain/<version>; nothing new proposes nothing.
+
+    Raises SlipwayError if there is no verdict, or the DVC remote or the Git remote refuses it.
+    """
+    root, branch = workspace.root, _branch(workspace.root, remote)
+    if not git(root, "status", "--porcelain", "--", "data.dvc", "dvc.lock"):
+        return Published("Nothing new: the same data and code gave the same candidate.")
+    verdict = json.loads(workspace.verdict.read_bytes())
+    version = verdict["candidate"][:VERSION_DIGITS]
+    with dvc_repository(root) as repository:
+        repository.push()
+        store = remote_folder(root, repository)
+    title = f"Retrain: candidate {version}, {verdict['verdict']}"
+    git(root, "add", "--", "data.dvc", "dvc.lock", *([store] if store else []))
+    git(root, "commit", "--quiet", "--message", title)
+    return Published(propose(root, remote.name, f"retrain/{version}", branch, title, _report(root)))
+
+
+def _branch(root: Path, remote: Remote) -> str:
+    branch = remote.branch or current_branch(root)
+    if not branch:
+        raise SlipwayError("no branch is checked out here: --branch (or BRANCH) says which one is meant")
+    return branch
+
+
+def _fetch(root: Path, remote: Remote, branch: str) -> str:
+    try:
+        git(root, "fetch", "--quiet", remote.name, f"refs/heads/{branch}")
+    except SlipwayError as error:
+        raise SlipwayError(f"nothing was changed: {remote.name} cannot be reached; run it again ({error})") from None
+    return git(root, "rev-parse", "FETCH_HEAD").strip()
+
+
+def _moved_on(root: Path, branch: str, tip: str, image: str | None) -> Published:
+    """Tell whether the branch's last commit is this very release: an earlier run was cut off after its push."""
+    there, champion = pins(root, tip).values(), serving_now(root, tip)
+    ours = git(root, "log", "-1", "--format=%P", tip) == git(root, "rev-parse", "HEAD")
+    if champion and ours and image and image in {pin.image for pin in there}:
+        return Published(
+            f"Released already, by an earlier run: `{champion.version}`.", tip, f"model/{champion.version}"
+        )
+    return Published(f"Nothing released: {branch} has moved on; the run of its last commit judges what is there now.")
+
+
+def _verdict(workspace: Workspace) -> str | None:
+    try:
+        return str(json.loads(workspace.verdict.read_bytes())["verdict"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise SlipwayError(f"{workspace.verdict}: not a verdict ({error}); `slipway gate` makes it anew") from None
+
+
+def _is_new(root: Path, image: str, version: str) -> bool:
+    """Decide whether an environment is to run another image: of another name, with another model, or of other parts."""
+    there = pins(root)
+    for name in ENVIRONMENTS:
+        if not (root / f"k8s/overlays/{name}").is_dir():
+            continue
+        pin = there.get(name)
+        if pin is None or pin.version != version or pin.image.partition("@")[0] != image.partition("@")[0]:
+            return True
+        if not pin.commit or _differs(root, pin.commit):
+            return True
+    return False
+
+
+def _differs(root: Path, commit: str) -> bool:
+    try:
+        return bool(git(root, "diff", "--name-only", commit, "HEAD", "--", *PARTS))
+    except SlipwayError:
+        return True  # that commit is not here
+
+
+def _send(root: Path, remote: Remote, *refs: str) -> None:
+    try:
+        git(root, "push", "--quiet", "--atomic", remote.name, *refs)
+    except SlipwayError as error:
+        raise SlipwayError(f"nothing was released: {remote.name} did not take it; run it again ({error})") from None
+
+
+def _report(root: Path) -> str:
+    path = root / "build/report.md"
+    return path.read_text("utf-8") if path.exists() else "`slipway report` was not run."
