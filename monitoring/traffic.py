@@ -18,10 +18,10 @@ from typing import Any
 import click
 import numpy as np
 
+from slipway.cli.smoke import Service
 from slipway.contract import Array, Column, Contract
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST, TRAIN
-from slipway.smoke import Service
 from slipway.workspace import Workspace
 
 FEEDBACK = 0.5  # of the predictions

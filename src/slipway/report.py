@@ -25,7 +25,7 @@ NOTABLE_DRIFT = 0.1  # the customary line between "no change" and "some change" 
 
 @dataclass(frozen=True)
 class Run:
-    """What the report tells."""
+    """The content of the report."""
 
     bundle: Bundle
     champion: Bundle | None
@@ -82,7 +82,7 @@ def write_for_gitlab(folder: Path, verdict: dict[str, Any]) -> None:
 
 
 def gather(workspace: Workspace) -> Run:
-    """Read what the last run left. Raises SlipwayError if something of it is missing."""
+    """Read the files of the last run. Raises SlipwayError if one is missing."""
     bundle = read_bundle(workspace.bundle)
     verdict = _json(workspace.verdict)
     if verdict["candidate"] != bundle.digest:
@@ -113,9 +113,9 @@ def gather(workspace: Workspace) -> Run:
 
 
 def data_changes(workspace: Workspace, champion: Bundle | None) -> tuple[int, list[dict[str, Any]]]:
-    """Give the number of training rows, and how each feature's distribution moved since the champion's training.
+    """Give the number of training rows, and each feature's PSI against the champion's training rows.
 
-    The measure is the PSI over the champion's bins; a feature that the champion does not know has none.
+    The PSI is over the champion's bins; a feature that the champion does not have has none.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""A checkout: where everything lies, the problem it declares, and its parameters, checked against each other."""
+"""A checkout: its paths, its problem and its parameters, checked against each other."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Workspace:
 
     @cached_property
     def features(self) -> Contract:
-        """What the model sees."""
+        """The model's features."""
         return contract.features(self.problem)
 
     @cached_property
@@ -64,7 +64,7 @@ class Workspace:
 
     @cached_property
     def target(self) -> Target:
-        """What is predicted."""
+        """The target."""
         return contract.target(self.problem)
 
 

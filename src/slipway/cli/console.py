@@ -1,4 +1,4 @@
-"""What a person sees on the terminal: one line a stage, and tables."""
+"""The output on the terminal: one line for each stage, and tables."""
 
 from __future__ import annotations
 

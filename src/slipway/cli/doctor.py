@@ -1,4 +1,4 @@
-"""What is installed, what is configured, and whether it answers."""
+"""The checks of `slipway doctor`: what is installed, what is configured, and whether it answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Finding = tuple[str, str, str]  # pass, hold or fail; what; what was found
 
 
 def examine(workspace: Workspace) -> list[Finding]:
-    """Look at everything that Slipway may need. `fail`: it cannot work so; `hold`: something optional is not there."""
+    """Check everything that Slipway may need. `fail`: Slipway cannot work; `hold`: something optional is missing."""
     checks: dict[str, Callable[[Workspace], str]] = {
         "problem and params": _project,
         "Git": _git,

@@ -1,4 +1,4 @@
-"""Commands around a service: serve, ask it, watch it; and what is there at all."""
+"""Commands around a service: serve, smoke, monitor, and doctor."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def smoke(root: Path, url: str, bundle: Path | None, wait: float, ops_url: str |
     After a build, a deploy, a rollback: anywhere a service of the bundle should be running.
     """
     from slipway.champion import BUNDLE
+    from slipway.cli.smoke import Service
+    from slipway.cli.smoke import smoke as check
     from slipway.model.bundle import read_bundle
-    from slipway.smoke import Service
-    from slipway.smoke import smoke as check
     from slipway.workspace import Workspace
 
     asked = read_bundle(bundle or Workspace(root).champion / BUNDLE)

@@ -1,7 +1,7 @@
-"""Does a stored model answer as the fitted estimator does? Asked on rows made to find out.
+"""The parity check: does a stored model give the predictions of the fitted estimator?
 
-Training rows alone are too kind: a threshold that was rounded on its way into a model file lies between two of
-them, and no training label changes. So rows are also recombined, and moved to where trees split.
+Training rows alone do not show a threshold that was rounded on its way into the model file: it lies between two of
+them, and no training label changes. So the check also recombines rows, and moves them to where trees split.
 """
 
 from __future__ import annotations

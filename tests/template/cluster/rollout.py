@@ -15,8 +15,8 @@ import pytest
 
 from cluster import cluster
 from cluster.cluster import NAMESPACE, ROLLOUT_SECONDS, ROOT, Load, forwarded, get, here, kubectl, rolled_out
+from slipway.cli.smoke import Service, smoke
 from slipway.model.bundle import Bundle, read_bundle
-from slipway.smoke import Service, smoke
 
 IMAGE = os.environ.get("IMAGE", "slipway:local")
 RELEASE = ROOT / os.environ.get("RELEASE", "champion")

@@ -21,8 +21,8 @@ import yaml
 from ops.engine import BASE, ENVIRONMENT, ROOT, context, docker, health, here, make_image, need_engine, run
 from plants import make_workspace
 from serving import bundles
+from slipway.cli.smoke import Service, smoke
 from slipway.model.bundle import Bundle
-from slipway.smoke import Service, smoke
 
 pytestmark = pytest.mark.xdist_group("stack")  # started once
 

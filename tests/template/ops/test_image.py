@@ -12,8 +12,8 @@ import pytest
 
 from ops.engine import BASE, HARDENED, ROOT, Container, context, docker, inspect, make_image, need_engine, run
 from serving import bundles
+from slipway.cli.smoke import Service, smoke
 from slipway.model.bundle import MANIFEST, Bundle, read_bundle
-from slipway.smoke import Service, smoke
 
 READY_SECONDS = 60  # long enough for any machine; how long it takes is measured elsewhere
 MEGABYTES_AT_MOST = {"onnx": 220, "skops": 420}  # besides the bundle, whose size is the gate's to judge

@@ -11,8 +11,8 @@ import pytest
 
 from ops.engine import BASE, HARDENED, ROOT, Container, context, docker, inspect, make_image, need_engine, run
 from serving import bundles
+from slipway.cli.smoke import Service, smoke
 from slipway.model.bundle import read_bundle
-from slipway.smoke import Service, smoke
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 DOCKERFILES = [ROOT / "Dockerfile", ROOT / "stack/mlflow/Dockerfile"]

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from slipway.cli.smoke import Service, smoke
 from slipway.problem import SlipwayError
-from slipway.smoke import Service, smoke
 
 ROWS = [{"height": 1.0}, {"height": 2.0}, {"height": None}]
 PREDICTIONS = [{"label": "rose", "probabilities": {"rose": 0.9, "lily": 0.1}}, {"label": "lily"}, {"value": 1.5}]

@@ -1,6 +1,6 @@
-"""Asks a running service whether it is ready, is the model it should be, and gives the golden rows their predictions.
+"""The check of a running service: is it ready, is it the right model, does it reproduce the golden rows?
 
-The same question after a build, a deploy or a rollback, wherever the service runs: it needs its URL and the bundle.
+It is the same after a build, a deploy or a rollback, wherever the service runs: it needs the URL and the bundle.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Service:
 
 
 def smoke(service: Service, bundle: Bundle, *, wait: float, ops: Service | None = None) -> int:
-    """See a service of the bundle answer as the bundle says; returns how many golden rows were asked.
+    """Check that a service answers as its bundle says; give the number of golden rows.
 
     wait: seconds to wait for it to be ready. ops: where /readyz is, if not with the service.
     Raises SlipwayError if it does not become ready, serves another model, or answers a golden row differently.
