@@ -1,4 +1,4 @@
-# The champion's service: what a server needs, the serving part of Slipway, the bundle. docs/image.md tells the whys.
+# The champion's service: what a server needs, the serving part of Slipway, the project's app.py, the bundle. docs/image.md tells the whys.
 #
 # A released image pins its base by digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
 ARG BASE=python:3.11-slim-bookworm
@@ -39,10 +39,12 @@ RUN find /opt/venv/lib -depth \( -type d -name tests -o -name '*.pyi' \) -exec r
 FROM ${BASE} AS code
 ENV PYTHONHASHSEED=0
 WORKDIR /opt/slipway/slipway
-COPY src/slipway/__init__.py src/slipway/model/bundle.py src/slipway/contract.py src/slipway/model/reference.py src/slipway/errors.py \
-     src/slipway/model/predictor.py src/slipway/problem.py src/slipway/model/signature.py ./
-COPY src/slipway/model/runtimes ./runtimes
+COPY src/slipway/__init__.py src/slipway/contract.py ./
+COPY src/slipway/problem ./problem
+COPY src/slipway/model ./model
 COPY src/slipway/serving ./serving
+# The project's application, which is what runs. Its other modules come along; the service does not import them.
+COPY src/project ../project
 COPY pyproject.toml /
 # The version that the service tells, without the list of what only the pipeline needs. With a capital, for which Python does
 # not care: engines put `slipway-...` now before and now after what is in `slipway/`, and the layer would be another one.

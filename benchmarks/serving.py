@@ -84,6 +84,10 @@ def contestants(served: models.Served, peers: Path, only: list[str] | None) -> l
     for name, kind, words in SLIPWAY:
         bundle = served.folder / kind / "bundle"
         add(name, words, lambda _: [BIN / "python", "-m", "slipway.serving"], SLIPWAY_BUNDLE=str(bundle))
+    bundle = {"SLIPWAY_BUNDLE": str(served.folder / "onnx" / "bundle")}
+    for app, about in (("middleware", "one middleware"), ("plain", "plain=True")):
+        command = [BIN / "python", "-m", "slipway.serving"]
+        add(f"Slipway, {about}", "slipway", lambda _, c=command: c, SLIPWAY_APP=f"slipway_{app}:app", **bundle)
     add("ASGI echo", "slipway", uvicorn("asgi_echo"))
     add("FastAPI echo", "slipway", uvicorn("fastapi_echo"))
     add("FastAPI + pandas", "rows", uvicorn("fastapi_pandas"))

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from pydantic import BaseModel
 from slipway.contract import Contract
 from slipway.model.predictor import Predictions
 from slipway.model.reference import bins_of, describe, shares
-from slipway.serving.telemetry import Telemetry
+from slipway.serving.metrics import Metrics
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
@@ -118,16 +119,16 @@ class Replica:
         manifest = SimpleNamespace(name="made-up", kind="classification", runtime="onnx", data="d" * 64)
         bundle = SimpleNamespace(reference=described, manifest=manifest)
         predictor: Any = SimpleNamespace(bundle=bundle, version=VERSION, classes=CLASSES)
-        self.telemetry = Telemetry()
-        self.model = self.telemetry.attach(predictor, {"commit": "c" * 40, "released": time.time() - 86400})
-        self.telemetry.ready = True
-        telemetry = self.telemetry
+        self.metrics = Metrics()
+        self.model = self.metrics.attach(predictor, commit="c" * 40, released=datetime.now(UTC) - timedelta(days=1))
+        self.metrics.ready = True
+        metrics = self.metrics
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                content, kind = telemetry.exposition(self.headers.get("accept", ""))
+                content, kind = metrics.exposition(self.headers.get("accept", ""))
                 self.send_response(200)
-                self.send_header("content-type", kind.decode())
+                self.send_header("content-type", kind)
                 self.end_headers()
                 self.wfile.write(content)
 
@@ -144,9 +145,9 @@ class Replica:
         drawn = arrays(random, rows, shift)
         self.model.observe(drawn, predictions(random, rows, shift))
         for number in range(rows // 20):
-            self.telemetry.request("/predict", 503 if number % 25 == 24 else 200, 0.3 if number % 10 == 0 else 0.002)
-        for faults in ([{"field": "ties", "rule": "literal_error"}], [{"field": "plain", "rule": "less_than"}]):
-            self.model.refused(faults)  # type: ignore[arg-type]
+            self.metrics.request("/predict", 503 if number % 25 == 24 else 200, 0.3 if number % 10 == 0 else 0.002)
+        for errors in ([{"field": "ties", "rule": "literal_error"}], [{"field": "plain", "rule": "less_than"}]):
+            self.model.refused(errors)
         self.model.feedback["correct"] += rows // 10
         self.model.feedback["incorrect"] += rows // 100
         return drawn

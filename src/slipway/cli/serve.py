@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +32,7 @@ def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -
     Settings are environment variables SLIPWAY_*; docs/serving.md lists them.
     """
     from slipway.champion import BUNDLE, POINTER
-    from slipway.serving import run as run_server
-    from slipway.serving.settings import Settings
+    from slipway.serving.settings import PREFIX, Settings
     from slipway.workspace import Workspace
 
     settings = Settings.from_environment(host=host, port=port, bundle=bundle)
@@ -41,19 +42,37 @@ def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -
         if not (root / POINTER).exists() and not bundle.exists() and at.bundle.exists():
             bundle = at.bundle
             click.secho("No champion yet: this serves the candidate. `slipway promote` releases it.", fg="yellow")
-    _invite(bundle or settings.bundle, settings)
-    run_server(bundle or settings.bundle, settings)
+    # The application reads its settings where `uvicorn project.app:app` has them, too: in the environment.
+    chosen = {"app": _application(root), "bundle": bundle, "host": host, "port": port}
+    os.environ |= {PREFIX + name.upper(): str(value) for name, value in chosen.items() if value is not None}
+    settings = Settings.from_environment()
+
+    from slipway.serving.server import bind, run
+
+    sockets = bind(settings)
+    _invite(settings, sockets[0].getsockname()[1])
+    run(settings, sockets)
 
 
-def _invite(bundle: Path, settings: Settings) -> None:
+def _application(root: Path) -> str | None:
+    """The application that `pyproject.toml` names, unless SLIPWAY_APP does; the project's `src` can be imported."""
+    sys.path.insert(0, str((root / "src").resolve()))
+    if "SLIPWAY_APP" in os.environ or not (root / "pyproject.toml").exists():
+        return None
+    content = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    named: str | None = content.get("tool", {}).get("slipway", {}).get("app")
+    return named
+
+
+def _invite(settings: Settings, port: int) -> None:
     """Print where the page is and a request that works; a bundle that cannot be read is told by the server itself."""
     from slipway.model.bundle import BundleError, read_bundle
 
     try:
-        example = read_bundle(bundle).contract.example
+        example = read_bundle(settings.bundle).contract.example
     except BundleError:
         return
-    url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}"  # noqa: S104
+    url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{port}"  # noqa: S104
     click.echo(f"The page: {url}/   the interface: {url}/docs   a prediction:\n")
     click.echo(f"  curl {url}/predict -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(example))}\n")
 

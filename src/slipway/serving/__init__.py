@@ -1,16 +1,8 @@
-"""Serves a bundle over HTTP. See docs/serving.md."""
+"""The service: a FastAPI application over a bundle, made and extended in `src/project/app.py`. See docs/serving.md."""
 
-from __future__ import annotations
+from slipway.serving.app import Application, create_app
+from slipway.serving.model import LoadedModel, Model, loaded_model
+from slipway.serving.problems import ProblemDetails
+from slipway.serving.settings import Settings
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from slipway.serving.settings import Settings
-
-
-def run(bundle: Path, settings: Settings) -> None:
-    """Serve the bundle in a folder until SIGTERM or SIGINT."""
-    from slipway.serving.server import run as serve
-
-    serve(settings.model_copy(update={"bundle": bundle}))
+__all__ = ["Application", "LoadedModel", "Model", "ProblemDetails", "Settings", "create_app", "loaded_model"]

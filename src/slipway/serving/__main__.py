@@ -3,11 +3,11 @@
 import sys
 
 from slipway.problem import SlipwayError
-from slipway.serving import run
+from slipway.serving.server import bind, run
 from slipway.serving.settings import Settings
 
 try:
     settings = Settings.from_environment()
-    run(settings.bundle, settings)
+    run(settings, bind(settings))
 except SlipwayError as error:
     sys.exit(str(error))

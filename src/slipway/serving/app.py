@@ -1,199 +1,244 @@
-"""The service: one plain ASGI callable that reads, limits, dispatches, answers, counts and logs every request.
-
-FastAPI describes all of it (`/openapi.json`) and answers the pages; the paths that carry traffic do not pass
-through it.
-"""
+"""The application: an ordinary FastAPI with Slipway's routes, which counts, logs and limits what it answers."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import traceback
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import count
 from time import perf_counter
 from typing import Any
 
+from fastapi import FastAPI, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from starlette._utils import get_route_path
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from slipway.problem import SlipwayError
-from slipway.serving.deadlines import Deadlines
-from slipway.serving.exchange import Bodies, Exchange, Gone, Message, Receive, Reply, Send, encode
 from slipway.serving.keys import Keys
 from slipway.serving.logs import Log
-from slipway.serving.model import Served
-from slipway.serving.problems import Problem, overloaded
+from slipway.serving.metrics import Metrics
+from slipway.serving.model import LoadedModel
+from slipway.serving.problems import ProblemDetails, request_id
+from slipway.serving.route import Bodies, Call, Route
+from slipway.serving.routes import add_routes, describe, problems_described
 from slipway.serving.settings import Settings
-from slipway.serving.telemetry import Telemetry
-from slipway.serving.tracing import Tracing
 
-Handler = Callable[[Exchange], Awaitable[Reply]]
-
-
-@dataclass(frozen=True)
-class Route:
-    """What answers a path, and how it is called in metrics and logs. A public route needs no API key."""
-
-    template: str
-    handler: Handler
-    public: bool = False
+LOADING = "the model is loaded when the application starts (its lifespan), which has not happened yet"
+CORS_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "traceparent"]
 
 
-class Service:
-    """The ASGI application. It lives, not ready, until `load` has succeeded."""
+class Application(FastAPI):
+    """A FastAPI application that serves a bundle. It lives, not ready, until its lifespan has loaded the bundle."""
 
-    def __init__(self, settings: Settings, log: Log | None = None) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, *, plain: bool = False, log: Log | None = None, **options: Any) -> None:
+        """plain: see `create_app`. options: of FastAPI."""
+        self.settings, self.plain = settings, plain
         self.log = log or Log()
-        self.telemetry = Telemetry()
-        self.telemetry.dropped_lines = lambda: self.log.dropped
-        self.reason = "the model is being loaded"
-        self.served: Served | None = None
-        self._keys = Keys(settings.api_keys_file)
-        self._bodies = Bodies(largest=settings.body_bytes, at_once=settings.buffer_bytes)
-        self.tracing = Tracing(settings.otlp_endpoint) if settings.otlp_endpoint else None
-        self._deadlines = Deadlines()
-        self._prefix = os.urandom(5).hex()
-        self._number = count(1)
-        self._routes: dict[str, dict[str, Route]] = {}
-        self.ops = Ops(self)
-        for path, handler in self.ops.handlers.items():
-            if settings.ops_port is None:
-                self.add("GET", path, handler, public=path != "/metrics" or settings.api_keys_file is None)
-
-    def add(
-        self, method: str, path: str, handler: Handler, *, template: str | None = None, public: bool = False
-    ) -> None:
-        """Let a handler answer a path."""
-        self._routes.setdefault(path, {})[method] = Route(template or path, handler, public)
+        self.metrics = Metrics(lambda: self.log.dropped)
+        self.bodies = Bodies(largest=settings.body_bytes, at_once=settings.buffer_bytes)
+        self.keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
+        self.lock = Security(self.keys) if self.keys else None
+        self.model: LoadedModel | None = None
+        self.reason = LOADING
+        self._ids = (f"{os.urandom(5).hex()}{number:06x}" for number in count(1))
+        self.titled = "title" in options
+        self._stack: ASGIApp | None = None
+        self._traced = False
+        handlers: dict[Any, Any] = dict.fromkeys((HTTPException, RequestValidationError, Exception), self._on_error)
+        super().__init__(
+            **{
+                "title": "Slipway",
+                "docs_url": None,
+                "redoc_url": None,
+                "telemetry": _telemetry(settings),
+                **options,
+                "exception_handlers": handlers | options.get("exception_handlers", {}),
+                "dependencies": [*([self.lock] if self.lock else []), *options.get("dependencies", ())],
+            }
+        )
+        self.state.slipway = self
+        self.router.max_body_size = settings.body_bytes  # of a project's routes; Slipway's own read within limits
+        self.ops: FastAPI | None = None
+        if settings.ops_port is not None:
+            self.ops = FastAPI(openapi_url=None, exception_handlers=handlers)
+        add_routes(self)
+        if settings.cors_origins:
+            self.add_middleware(
+                CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=CORS_HEADERS
+            )
+        self._index()
+        self._start = self.router.lifespan_context
+        self.router.lifespan_context = self._lifespan
 
     def load(self) -> None:
         """Verify and load the bundle; what refuses it stays as the reason for not being ready."""
+        self.model = None
         try:
-            served = Served(self.settings, self.telemetry)
-            from slipway.serving.paths import paths
-
-            paths(self, served)
+            model = LoadedModel(self.settings, self.metrics)
+            describe(self, model)
         except Exception as error:  # noqa: BLE001  (whatever it is, the process lives and says why it does not serve)
             known = isinstance(error, SlipwayError)
-            self.reason = str(error) if known else f"the model cannot be loaded: {type(error).__name__}: {error}"
+            self.unready(str(error) if known else f"the model cannot be loaded: {type(error).__name__}: {error}")
             self.log.line("refused", level="error", reason=self.reason)
             return
         if self.settings.feedback_key is None:
             self.log.line("feedback is taken by this process only; set SLIPWAY_FEEDBACK_KEY", level="warning")
-        self.served = served
-        self.ready("")
-        self.log.line("ready", model=served.name, version=served.version)
+        self.model, self.reason, self.metrics.ready = model, "", True
+        self.log.line("ready", model=model.name, version=model.version)
 
-    def ready(self, reason: str) -> None:
-        """Be ready (no reason) or not."""
-        self.reason = reason
-        self.telemetry.ready = not reason
+    def unready(self, reason: str) -> None:
+        """Be not ready, for a reason."""
+        self.reason, self.metrics.ready = reason, False
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        exchange = Exchange(scope, receive, send, f"{self._prefix}{next(self._number):06x}")
-        self._deadlines.watch(exchange)
+    @asynccontextmanager
+    async def _lifespan(self, outer: FastAPI) -> AsyncIterator[Any]:
+        """Load the model, then start what the project starts, and end both in the other order."""
+        outer.state.slipway = self
+        await asyncio.to_thread(self.load)
         try:
-            await self._dispatch(exchange)
-        except Problem as problem:
-            if problem.faults and self.served:
-                self.served.counters.refused(problem.faults)
-            await exchange.refuse(problem)
+            async with self._start(outer) as state:
+                self._traced = self._native_telemetry.enabled()
+                yield state
+        finally:
+            self.unready("the server has stopped")
+            if self.model is not None:
+                self.model.batcher.close()
+            self.log.flush()
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Build the stack, and remember it: a request may pass it by only while it is FastAPI's own."""
+        self._stack = super().build_middleware_stack()
+        return self._stack
+
+    def openapi(self) -> dict[str, Any]:
+        """Give FastAPI's document, in which errors are problem documents."""
+        return problems_described(super().openapi())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request: of Slipway's own routes directly, as long as nothing stands before them."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        call = Call(scope, receive, send, next(self._ids))
+        try:
+            if (route := self._direct(scope)) is not None:
+                scope["app"] = self
+                await route.answer(call, send)
+            elif self._traced:
+                scope["slipway"] = call
+                await super().__call__(scope, receive, call.answer)
+            else:
+                scope["slipway"], scope["root_path"] = call, self.root_path or scope.get("root_path", "")
+                await Starlette.__call__(self, scope, receive, call.answer)  # all that FastAPI's adds is telemetry
         except asyncio.CancelledError:
-            if exchange.late is None:
+            if "slipway.late" not in scope:
                 raise
-            await exchange.refuse(exchange.late)
-        except Gone:
-            exchange.status, exchange.outcome = 499, "gone"
-        except Exception:  # noqa: BLE001  (the client gets an answer, the log the traceback)
-            self.log.line("error", level="error", request=exchange.id, error=traceback.format_exc())
-            await exchange.refuse(Problem(500, "failed", "the model or the server failed on this request"))
+            late = ProblemDetails(408, "too-slow", "the body did not arrive in time", headers={"connection": "close"})
+            await (await self.explain(call, late))(scope, receive, call.answer)
+        except ClientDisconnect:
+            call.status, call.outcome = 499, "gone"
         finally:
-            self._deadlines.forget(exchange)
-            self._bodies.release(exchange)
-            self._account(exchange)
+            self._account(call)
 
-    async def _dispatch(self, exchange: Exchange) -> None:
-        route = self._route(exchange)
-        exchange.route = route.template
-        if not route.public:
-            self._keys.check(exchange)
-        if exchange.scope["method"] == "POST":
-            exchange.ends = exchange.started + self.settings.body_seconds
-            exchange.body = await self._bodies.read(exchange)
-        exchange.ends = exchange.started + self.settings.request_seconds
-        if self.telemetry.in_flight >= self.settings.in_flight and not route.public:
-            raise overloaded(f"{self.settings.in_flight} requests are at work")
-        self.telemetry.in_flight += 1
-        try:
-            await exchange.reply(await route.handler(exchange))
-        finally:
-            self.telemetry.in_flight -= 1
-
-    def _route(self, exchange: Exchange) -> Route:
-        methods = self._routes.get(exchange.scope["path"])
-        if methods is None:
-            if self.served is None:
-                raise Problem(503, "not-ready", self.reason, headers=((b"retry-after", b"5"),))
-            raise Problem(404, "not-found", "there is nothing here; /docs lists what there is")
-        method = exchange.scope["method"]
-        route = methods.get("GET" if method == "HEAD" else method)
-        if route is None:
-            allowed = ", ".join(sorted(methods))
-            raise Problem(405, "not-allowed", f"use {allowed}", headers=((b"allow", allowed.encode()),))
-        return route
-
-    def _account(self, exchange: Exchange) -> None:
-        seconds = perf_counter() - exchange.started
-        self.telemetry.request(exchange.route, exchange.status, seconds)
+    def _account(self, call: Call) -> None:
+        seconds = perf_counter() - call.started
+        if call.template == "unknown" and "endpoint" in call.scope:
+            route = call.scope.get("route")
+            call.template = str(getattr(route, "template", None) or getattr(route, "path_format", "other"))
+        self.metrics.request(call.template, call.status, seconds)
         if self.settings.log_requests:
-            self.log.request(exchange, seconds, values=self.settings.log_values)
-        if self.tracing is not None:
-            self.tracing.span(exchange, seconds)
+            self.log.request(call, seconds, values=self.settings.log_values)
 
+    def _direct(self, scope: Scope) -> Route | None:
+        """The route that may answer without FastAPI's stack: nothing there could guard it or change its answer."""
+        if self.router.routes != self._seen or self.router.dependencies != self._guards:
+            self._index()
+        if (
+            self.plain
+            or self._traced
+            or self.user_middleware
+            or self.dependency_overrides
+            or self.middleware_stack is not self._stack
+        ):
+            return None
+        path = get_route_path(scope) if scope.get("root_path") or self.root_path else scope["path"]
+        return self._directly.get((scope["method"], path))
 
-class Ops:
-    """Probes and metrics: on the main port, or alone on a port of their own."""
+    def _index(self) -> None:
+        """Look up the routes that may answer directly: unguarded, and the first that match their paths."""
+        router = self.router
+        self._seen, self._guards = list(router.routes), list(router.dependencies)
+        self._directly: dict[tuple[str, str], Route] = {}
+        earlier: list[StarletteRoute] = []
+        for route in self._seen:
+            if not isinstance(route, StarletteRoute):
+                break  # what is mounted or included before may take any path
+            if isinstance(route, Route) and route.owner is self:
+                if route.guards != [one for one in self._guards if one is not self.lock]:
+                    route.describe()
+                for method in route.verbs:
+                    scope: dict[str, Any] = {"type": "http", "method": method, "path": route.path, "headers": []}
+                    taken = any(other.matches(scope)[0] is not Match.NONE for other in earlier)
+                    if not (taken or route.guards or route.param_convertors):
+                        self._directly[method, route.path] = route
+            earlier.append(route)
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self.handlers: dict[str, Handler] = {
-            "/healthz": self._alive,
-            "/readyz": self._ready,
-            "/metrics": self._metrics,
-            "/ping": self._ready,
-            "/version": self._version,
-            "/v2/health/live": self._live,
-            "/v2/health/ready": self._ready,
-        }
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request on the port of its own."""
-        exchange = Exchange(scope, receive, send, "ops")
-        handler = self.handlers.get(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
-        if handler is None:
-            await exchange.refuse(Problem(404, "not-found", f"here are only GET {', '.join(self.handlers)}"))
+    async def explain(self, call: Request, error: HTTPException) -> Response:
+        """Make the answer to an error as FastAPI would: by the project's handler, if there is one."""
+        handlers = self.exception_handlers
+        kinds = [error.status_code, *type(error).__mro__]
+        handler: Callable[..., Any] = next(handlers[kind] for kind in kinds if kind in handlers)
+        if asyncio.iscoroutinefunction(handler):
+            response: Response = await handler(call, error)
         else:
-            await exchange.reply(await handler(exchange))
+            response = await run_in_threadpool(handler, call, error)
+        return response
 
-    async def _alive(self, _: Exchange) -> Reply:
-        return Reply(b'{"status":"alive"}')
+    async def _on_error(self, request: Request, error: Exception) -> Response:
+        problem = ProblemDetails.of(error)
+        call = request if isinstance(request, Call) else request.scope.get("slipway")
+        number = call.id if call else request_id(request)
+        if call is not None:
+            call.outcome = problem.kind
+        if problem.errors and self.model is not None:
+            self.model.counters.refused(problem.errors)
+        if not isinstance(error, HTTPException | RequestValidationError):
+            trace = "".join(traceback.format_exception(error))
+            self.log.line("error", level="error", request=number, error=trace)
+        return problem.response(number)
 
-    async def _live(self, _: Exchange) -> Reply:
-        return Reply(b'{"live":true}')
 
-    async def _version(self, _: Exchange) -> Reply:
-        return Reply(version("slipway").encode(), b"text/plain; charset=utf-8")
+def create_app(settings: Settings | None = None, *, plain: bool = False, **options: Any) -> Application:
+    """Make the application that serves the model.
 
-    async def _ready(self, _: Exchange) -> Reply:
-        if self._service.reason:
-            return Reply(encode({"status": "not ready", "ready": False, "reason": self._service.reason}), status=503)
-        served: Any = self._service.served
-        return Reply(
-            encode({"status": "ready", "ready": True, "model": {"name": served.name, "version": served.version}})
-        )
+    settings: by default what the environment says (`SLIPWAY_*`). plain: make ordinary routes of Slipway's own, too; it
+    costs about half of the throughput, and nothing needs it for dependencies or middleware to hold.
+    options: FastAPI's own, such as `lifespan`, `dependencies`, `middleware`, `exception_handlers`, `root_path`.
+    Raises SlipwayError for a wrong setting.
+    """
+    return Application(settings or Settings.from_environment(), plain=plain, **options)
 
-    async def _metrics(self, exchange: Exchange) -> Reply:
-        content, kind = self._service.telemetry.exposition(exchange.headers.get(b"accept", b"").decode("latin-1"))
-        return Reply(content, kind)
+
+def _telemetry(settings: Settings) -> dict[str, Any]:
+    """FastAPI's own OpenTelemetry: spans to SLIPWAY_OTLP_ENDPOINT. Raises SlipwayError without the packages."""
+    if settings.otlp_endpoint is None:
+        return {}
+    try:
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.sdk.trace  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise SlipwayError(f"SLIPWAY_OTLP_ENDPOINT needs {error.name}: pip install 'slipway[otel]'") from None
+    os.environ.setdefault("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{settings.otlp_endpoint.rstrip('/')}/v1/traces")
+    os.environ.setdefault("OTEL_SERVICE_NAME", "slipway")
+    return {"auto_configure": True, "metrics": False, "logs": False, "operation_spans": False}

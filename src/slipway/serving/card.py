@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from slipway.model.predictor import Predictor
 
 @dataclass(frozen=True)
 class Card:
-    """The parts of the card, and the plots beside the bundle by name."""
+    """The parts of the card; when the model was released; the plots beside the bundle, by name."""
 
     content: dict[str, Any]
-    lineage: dict[str, Any]
-    plots: dict[str, bytes] = field(default_factory=dict)
+    released: datetime | None
+    plots: dict[str, bytes]
 
     @classmethod
     def read(cls, folder: Path, predictor: Predictor) -> Card:
@@ -26,14 +26,7 @@ class Card:
         decision = _json(folder / "decision.json")
         evaluation = folder / "evaluation"
         plots = {path.name: path.read_bytes() for path in sorted(evaluation.glob("*.svg"))}
-        lineage = {
-            "bundle": predictor.bundle.digest,
-            "data": manifest.data,
-            "params": manifest.params,
-            "commit": decision.get("commit"),
-            "run": decision.get("run") or decision.get("mlflow_run"),
-            "released": _timestamp(decision.get("when") or decision.get("time")),
-        }
+        released = _time(decision.get("when") or decision.get("time"))
         content = {
             "name": manifest.name,
             "version": predictor.version,
@@ -49,10 +42,17 @@ class Card:
             "metrics": _json(evaluation / "metrics.json"),
             "slices": _json(evaluation / "slices.json", []),
             "verdict": decision,
-            "lineage": lineage,
-            "plots": [f"/plots/{name}" for name in plots],
+            "lineage": {
+                "bundle": predictor.bundle.digest,
+                "data": manifest.data,
+                "params": manifest.params,
+                "commit": decision.get("commit"),
+                "run": decision.get("run") or decision.get("mlflow_run"),
+                "released": released.isoformat(" ", "minutes") if released else None,
+            },
+            "plots": [f"plots/{name}" for name in plots],
         }
-        return cls(content, lineage, plots)
+        return cls(content, released, plots)
 
 
 def _json(path: Path, default: Any = None) -> Any:
@@ -62,10 +62,10 @@ def _json(path: Path, default: Any = None) -> Any:
         return {} if default is None else default
 
 
-def _timestamp(when: Any) -> float | None:
-    if isinstance(when, (int, float)):
-        return float(when)
+def _time(when: Any) -> datetime | None:
     try:
-        return datetime.fromisoformat(when).timestamp()
-    except (TypeError, ValueError):
+        if isinstance(when, (int, float)):
+            return datetime.fromtimestamp(when, UTC)
+        return datetime.fromisoformat(when).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
         return None

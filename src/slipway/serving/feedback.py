@@ -1,12 +1,12 @@
-"""POST /feedback: the truth about a prediction, told later by its id."""
+"""POST /feedback: the truth about a prediction, named by the prediction's id."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from slipway.serving.exchange import JSON, Exchange, Reply, encode
-from slipway.serving.model import Served
-from slipway.serving.problems import Problem, shape, wrong_type
+from slipway.serving.model import LoadedModel
+from slipway.serving.problems import ProblemDetails, encode, shape, wrong_type
+from slipway.serving.route import JSON, Call
 from slipway.serving.rows import strict_json
 
 REFUSALS = {
@@ -17,36 +17,36 @@ REFUSALS = {
 }
 
 
-async def feedback(served: Served, exchange: Exchange) -> Reply:
-    """Judge one prediction. Raises Problem."""
-    if exchange.type not in (JSON, b""):
-        raise wrong_type(exchange.type, ["application/json"])
-    content = strict_json(exchange.body)
+async def feedback(model: LoadedModel, call: Call) -> bytes:
+    """Judge one prediction. Raises ProblemDetails."""
+    if call.type != JSON:
+        raise wrong_type(call.type, [JSON])
+    content = strict_json(call.content)
     if not isinstance(content, dict) or content.keys() != {"id", "truth"} or not isinstance(content["id"], str):
         raise shape('feedback is {"id": "...", "truth": ...}')
-    truth = _truth(served, content["truth"])
-    predicted = served.ids.read(content["id"])
-    counters = served.counters
+    truth = _truth(model, content["truth"])
+    predicted = model.ids.read(content["id"])
+    counters = model.counters
     if isinstance(predicted, str):
         counters.feedback[predicted] += 1
         status, detail = REFUSALS[predicted]
-        raise Problem(status, predicted.replace("_", "-"), detail)
-    if served.predictor.classes:
+        raise ProblemDetails(status, predicted.replace("_", "-"), detail)
+    if model.classes:
         outcome = "correct" if predicted.value == truth else "incorrect"
     else:
         outcome = "scored"
         counters.absolute_error += abs(predicted.value - truth)
     counters.feedback[outcome] += 1
-    return Reply(encode({"outcome": outcome}))
+    return encode({"outcome": outcome})
 
 
-def _truth(served: Served, truth: Any) -> float:
-    classes = served.predictor.classes
+def _truth(model: LoadedModel, truth: Any) -> float:
+    classes = model.predictor.classes
     if classes:
         for index, label in enumerate(classes):
             if truth == label and type(truth) is type(label):
                 return index
-        raise shape(f"the truth is one of {', '.join(served.classes)}")
+        raise shape(f"the truth is one of {', '.join(model.classes)}")
     if isinstance(truth, bool) or not isinstance(truth, (int, float)) or abs(truth) > 1e300:
         raise shape("the truth is a number")
     return float(truth)

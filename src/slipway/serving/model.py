@@ -1,43 +1,45 @@
-"""A loaded model behind the service: rows in, the body of an answer out."""
+"""A loaded model behind the service: rows in, predictions out."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import numpy as np
+from fastapi import Depends
 from msgspec import UNSET, Struct, UnsetType, defstruct, to_builtins
+from starlette.requests import Request
 
 from slipway.contract import Array
 from slipway.model.bundle import MANIFEST
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.signature import SignatureError, Signer, signature_of, verify
-from slipway.serving.batching import SMALL_ROWS, Lanes
+from slipway.serving.batching import SMALL_ROWS, Batcher
 from slipway.serving.card import Card
-from slipway.serving.exchange import encode
 from slipway.serving.ids import Ids
+from slipway.serving.metrics import Metrics
+from slipway.serving.problems import encode, not_ready
 from slipway.serving.rows import Rows
 from slipway.serving.settings import Settings
-from slipway.serving.telemetry import Telemetry
 
 SMALL_BYTES = 32 << 10  # of a body that is decoded on the event loop
 
 
-class Served:
-    """The predictor, the reader of its rows, its batching and its counters."""
+class LoadedModel:
+    """The model that serves: the predictor, the reader of its rows, its batching and its counters."""
 
-    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         """Verify, load and check the bundle. Raises SlipwayError (BundleError) if it is refused."""
         predictor = Predictor.load(settings.bundle, expected=_expected(settings), threads=settings.threads)
-        manifest = predictor.bundle.manifest
-        self.predictor = predictor
-        self.name, self.version = manifest.name, predictor.version
+        self.predictor, self.contract = predictor, predictor.contract
+        self.name, self.version = predictor.bundle.manifest.name, predictor.version
         self.classes = [label_name(label) for label in predictor.classes]
         self._answer, self._chances = _answer(self.classes)
-        self.rows = Rows(predictor.contract, most=settings.max_rows)
+        self.rows = Rows(predictor.contract, limit=settings.max_rows)
         self.card = Card.read(settings.bundle.parent, predictor)
-        self.counters = telemetry.attach(predictor, self.card.lineage)
+        lineage = self.card.content["lineage"]
+        self.counters = metrics.attach(predictor, commit=lineage["commit"], released=self.card.released)
         key = settings.feedback_key.get_secret_value().encode() if settings.feedback_key else os.urandom(32)
         self.ids = Ids(
             self.version,
@@ -46,27 +48,39 @@ class Served:
             seconds=settings.feedback_seconds,
             kept=settings.feedback_kept,
         )
-        self.lanes = Lanes(self._run)
+        self.batcher = Batcher(self._run, timeout=settings.request_seconds)
         about = encode({"name": self.name, "version": self.version})
         self._head = b'{"model":' + about + b',"predictions":'
+
+    async def predict(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Predict for rows (not Pydantic's models: `row.model_dump()`): one answer a row, in the order of the rows.
+
+        An answer has `label` and `probabilities` by class, or `value`; and `id`, for feedback. The rows are held to the
+        contract, batched with those of other requests, and counted, as those of `/predict` are.
+        Raises ProblemDetails, which FastAPI answers: 422 (the contract does not allow a row), 413, 503.
+        """
+        checked = self.rows.validate(rows)
+        if len(checked) <= SMALL_ROWS:
+            return list(to_builtins(await self.batcher.few(checked)))
+        return list(to_builtins(await self.batcher.many(lambda: self._run(checked))))
 
     async def answer(self, body: bytes) -> tuple[bytes, int]:
         """Answer the JSON body of `/predict`: the answer's body, and the number of rows."""
         if len(body) > SMALL_BYTES:
-            return await self.lanes.many(lambda: self._whole(self.rows.decode(body)))
+            return await self.batcher.many(lambda: self._whole(self.rows.decode(body)))
         rows = self.rows.decode(body)
         if isinstance(rows, dict) and len(next(iter(rows.values()))) <= SMALL_ROWS:
             rows = self.rows.split(rows)
         if isinstance(rows, list) and len(rows) <= SMALL_ROWS:
-            return self._body(await self.lanes.few(rows)), len(rows)
-        return await self.lanes.many(lambda: self._whole(rows))
+            return self._body(await self.batcher.few(rows)), len(rows)
+        return await self.batcher.many(lambda: self._whole(rows))
 
     async def outputs(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         """Predict for checked arrays; gives columns: see `columns`. Few rows join the batches of others."""
         if len(next(iter(arrays.values()))) > SMALL_ROWS:
-            return await self.lanes.many(lambda: self.columns(arrays))
-        answers: Any = to_builtins(await self.lanes.few(self.rows.split(arrays)))
-        if not self.predictor.classes:
+            return await self.batcher.many(lambda: self.columns(arrays))
+        answers: Any = to_builtins(await self.batcher.few(self.rows.split(arrays)))
+        if not self.classes:
             return {"value": np.array([a["value"] for a in answers]), "id": [a["id"] for a in answers]}
         made: dict[str, Any] = {"label": [label_name(a["label"]) for a in answers]}
         if "probabilities" in answers[0]:
@@ -75,16 +89,15 @@ class Served:
 
     def columns(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         """Predict: `label` (strings) and `probabilities` (rows, classes), or `value`; and `id`."""
-        predictions = self.observed(arrays)
+        predictions = self._predict(arrays)
         made: dict[str, Any] = {"value": predictions.values}
-        if self.predictor.classes:
+        if self.classes:
             made = {"label": [self.classes[value] for value in predictions.values.tolist()]}
             if predictions.probabilities is not None:
                 made["probabilities"] = predictions.probabilities
         return made | {"id": self.ids.make(predictions.values.tolist())}
 
-    def observed(self, arrays: Mapping[str, Array]) -> Predictions:
-        """Predict and count."""
+    def _predict(self, arrays: Mapping[str, Array]) -> Predictions:
         predictions = self.predictor.predict_arrays(arrays)
         self.counters.observe(arrays, predictions)
         return predictions
@@ -97,7 +110,7 @@ class Served:
         return self._answers(self.rows.arrays(rows))
 
     def _answers(self, arrays: Mapping[str, Array]) -> list[Struct]:
-        predictions = self.observed(arrays)
+        predictions = self._predict(arrays)
         ids = self.ids.make(predictions.values.tolist())
         labels = predictions.labels
         if not self.classes:
@@ -110,6 +123,18 @@ class Served:
 
     def _body(self, answers: Any) -> bytes:
         return self._head + encode(answers) + b"}"
+
+
+async def loaded_model(request: Request) -> LoadedModel:
+    """The model that serves, as a dependency. Raises ProblemDetails (503) while there is none."""
+    application = request.app.state.slipway
+    if application.model is None:
+        raise not_ready(application.reason)
+    model: LoadedModel = application.model
+    return model
+
+
+Model = Annotated[LoadedModel, Depends(loaded_model)]
 
 
 def _expected(settings: Settings) -> str | None:

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents."""
+"""Errors as RFC 9457 problem documents: on Slipway's routes, and on a project's own."""
 
 from __future__ import annotations
 
@@ -6,82 +6,134 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-MOST_FAULTS = 1000  # listed in one document; `faults_in_all` counts the rest
-MOST_CHARACTERS = 200  # shown of a wrong value
-HEADERS = tuple[tuple[bytes, bytes], ...]
-CLOSE = (b"connection", b"close")
+import msgspec
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 1000  # listed in one document; `error_count` counts all
+MAX_CHARACTERS = 200  # shown of a wrong value
+CLOSE = {"connection": "close"}
+KINDS = {405: "not-allowed", 413: "too-large", 422: "invalid", 500: "failed"}
+encode = msgspec.json.Encoder(decimal_format="number").encode
+Error = dict[str, Any]
 
 
-class Fault(dict[str, Any]):
-    """One thing that is wrong with a row: `row` (index), `field`, `rule`, `message`, `value`."""
+class ProblemDetails(HTTPException):
+    """Answers a request with an error; `kind` names it for machines, `detail` explains it to a person.
 
-    def __init__(self, row: int, field: str, rule: str, message: str, value: Any) -> None:
-        super().__init__(row=row, field=field, rule=rule, message=message, value=_shown(value))
-
-
-class Problem(Exception):  # noqa: N818  (RFC 9457 calls it so)
-    """Answers a request with an error. `kind` names it for machines, `detail` explains it to a person."""
+    errors: what is wrong with rows, see `error`. headers: of the answer.
+    """
 
     def __init__(
-        self, status: int, kind: str, detail: str, *, faults: Sequence[Fault] = (), headers: HEADERS = ()
+        self,
+        status_code: int,
+        kind: str,
+        detail: str,
+        *,
+        errors: Sequence[Error] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.status, self.kind, self.detail, self.faults, self.headers = status, kind, detail, faults, headers
+        super().__init__(status_code, detail, headers)
+        self.kind, self.errors = kind, errors
 
-    def document(self, request: str) -> dict[str, Any]:
-        """Give the problem document. `error` repeats the detail where the Open Inference Protocol looks for it."""
-        body: dict[str, Any] = {
+    @classmethod
+    def of(cls, error: Exception) -> ProblemDetails:
+        """Turn what FastAPI raises, or anything else, into a problem."""
+        if isinstance(error, cls):
+            return error
+        if isinstance(error, RequestValidationError):
+            return invalid([_validation_error(item) for item in error.errors()])
+        if not isinstance(error, HTTPException):
+            return cls(500, "failed", "the model or the server failed on this request")
+        status, headers = error.status_code, dict(error.headers or {})
+        phrase = HTTPStatus(status).phrase
+        detail = error.detail if isinstance(error.detail, str) else encode(error.detail).decode()
+        if status == 404 and detail == phrase:
+            detail = "there is nothing here; /docs lists what there is"
+        if status == 405 and "Allow" in headers:
+            detail = f"use {headers['Allow']}"
+        if status == 413:
+            headers |= CLOSE  # the rest of the body is not read
+        return cls(status, KINDS.get(status, phrase.lower().replace(" ", "-")), detail, headers=headers)
+
+    def response(self, request_id: str) -> Response:
+        """Make the answer. `error` repeats the detail where the Open Inference Protocol looks for it."""
+        if self.status_code in (204, 304):
+            return Response(status_code=self.status_code, headers=self.headers)
+        document: dict[str, Any] = {
             "type": f"urn:slipway:problem:{self.kind}",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
+            "title": HTTPStatus(self.status_code).phrase,
+            "status": self.status_code,
             "detail": self.detail,
-            "instance": f"urn:slipway:request:{request}",
+            "instance": f"urn:slipway:request:{request_id}",
             "error": self.detail,
         }
-        if self.faults:
-            body |= {"faults": list(self.faults[:MOST_FAULTS]), "faults_in_all": len(self.faults)}
-        return body
+        if self.errors:
+            document |= {"errors": list(self.errors[:MAX_ERRORS]), "error_count": len(self.errors)}
+        return Response(encode(document), self.status_code, self.headers, MEDIA_TYPE)
 
 
-def malformed(detail: str) -> Problem:
+def error(row: int | None, field: str, rule: str, message: str, value: Any) -> Error:
+    """One thing that is wrong with a row (an index; None for a request that has no rows)."""
+    return {"row": row, "field": field, "rule": rule, "message": message, "value": _shown(value)}
+
+
+def malformed(detail: str) -> ProblemDetails:
     """400: the body cannot be read as what it says it is."""
-    return Problem(400, "malformed", detail)
+    return ProblemDetails(400, "malformed", detail)
 
 
-def wrong_type(got: bytes, known: Iterable[str]) -> Problem:
+def wrong_type(got: str, known: Iterable[str]) -> ProblemDetails:
     """415: the body is of a media type that this path does not take."""
-    return Problem(
-        415, "wrong-type", f"{got.decode('latin-1')[:MOST_CHARACTERS]!r} is not taken here; use {', '.join(known)}"
-    )
+    return ProblemDetails(415, "wrong-type", f"{got[:MAX_CHARACTERS]!r} is not taken here; use {', '.join(known)}")
 
 
-def too_large(detail: str) -> Problem:
+def too_large(detail: str) -> ProblemDetails:
     """413: more bytes or rows than the server takes. The connection is closed, since the rest is not read."""
-    return Problem(413, "too-large", detail, headers=(CLOSE,))
+    return ProblemDetails(413, "too-large", detail, headers=CLOSE)
 
 
-def overloaded(detail: str) -> Problem:
+def overloaded(detail: str) -> ProblemDetails:
     """503: not now."""
-    return Problem(503, "overloaded", detail, headers=((b"retry-after", b"1"),))
+    return ProblemDetails(503, "overloaded", detail, headers={"retry-after": "1"})
 
 
-def invalid(faults: Sequence[Fault]) -> Problem:
-    """422: rows that the contract does not allow, or no rows at all."""
-    first = faults[0]
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return Problem(422, "invalid", f"row {first['row']}: {first['field']}: {first['message']}{more}", faults=faults)
+def not_ready(reason: str) -> ProblemDetails:
+    """503: no model serves (yet)."""
+    return ProblemDetails(503, "not-ready", reason, headers={"retry-after": "5"})
 
 
-def shape(detail: str) -> Problem:
+def invalid(errors: Sequence[Error]) -> ProblemDetails:
+    """422: rows that the contract does not allow."""
+    first = errors[0]
+    row = "" if first["row"] is None else f"row {first['row']}: "
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return ProblemDetails(422, "invalid", f"{row}{first['field']}: {first['message']}{more}", errors=errors)
+
+
+def shape(detail: str) -> ProblemDetails:
     """422: well-formed, but not one of the forms that this path takes."""
-    return Problem(422, "invalid", detail)
+    return ProblemDetails(422, "invalid", detail)
+
+
+def request_id(request: Request) -> str:
+    """The id of a request, as in its answer's `x-request-id` and in the log."""
+    return str(getattr(request.scope.get("slipway"), "id", "unknown"))
+
+
+def _validation_error(item: Any) -> Error:
+    place = ".".join(str(part) for part in item["loc"])
+    return error(None, place, item["type"], item["msg"], item.get("input"))
 
 
 def _shown(value: Any) -> Any:
     if isinstance(value, str):
-        return value if len(value) <= MOST_CHARACTERS else value[:MOST_CHARACTERS] + "…"
+        return value if len(value) <= MAX_CHARACTERS else value[:MAX_CHARACTERS] + "…"
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, (int, float)) and abs(value) < 1 << 53:
         return value
-    return type(value).__name__ if isinstance(value, (Mapping, Sequence)) else str(value)[:MOST_CHARACTERS]
+    return type(value).__name__ if isinstance(value, (Mapping, Sequence)) else str(value)[:MAX_CHARACTERS]

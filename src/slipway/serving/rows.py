@@ -18,7 +18,7 @@ from msgspec.structs import astuple
 from pydantic import ValidationError
 
 from slipway.contract import MISSING, Array, Column, Contract
-from slipway.serving.problems import Fault, invalid, malformed, shape, too_large
+from slipway.serving.problems import Error, error, invalid, malformed, shape, too_large
 
 WRAPPED = re.compile(rb'\s*\{\s*"(rows|columns)"\s*:\s*[\[{]')
 COLON = ord(":")
@@ -28,9 +28,9 @@ LONG = 4096  # bytes; NumPy counts faster from here on
 class Rows:
     """Reads rows of one contract. A row is a `Struct` whose fields f0, f1, ... are the columns in order."""
 
-    def __init__(self, contract: Contract, *, most: int) -> None:
+    def __init__(self, contract: Contract, *, limit: int) -> None:
         self.contract = contract
-        self._most = most
+        self.limit = limit
         self._model = contract.model()
         options: dict[str, Any] = {"forbid_unknown_fields": True, "kw_only": True, "gc": False}
         options["rename"] = {f"f{n}": column.name for n, column in enumerate(contract.columns)}
@@ -45,7 +45,7 @@ class Rows:
         self._columnar = _decoder("columns", columns)
 
     def decode(self, body: bytes) -> list[Struct] | dict[str, Array]:
-        """Read a body of `/predict`: the rows, or (of a columnar one) the contract's arrays. Raises Problem."""
+        """Read a body of `/predict`: the rows, or (of a columnar one) the contract's arrays. Raises ProblemDetails."""
         wrapped = WRAPPED.match(body)
         try:
             if wrapped is None:
@@ -60,7 +60,7 @@ class Rows:
         return self.understand(strict_json(body))
 
     def understand(self, content: Any) -> list[Struct]:
-        """Read rows from parsed JSON in any of the three forms. Raises Problem listing every fault."""
+        """Read rows from parsed JSON in any of the three forms. Raises ProblemDetails listing every error."""
         if not isinstance(content, dict):
             raise shape('a row is a JSON object; several are {"rows": [...]} or {"columns": {...}}')
         if content.keys() == {"rows"} and isinstance(content["rows"], list):
@@ -70,23 +70,23 @@ class Rows:
         return self.validate([content])
 
     def validate(self, rows: Sequence[Any]) -> list[Struct]:
-        """Check rows that were parsed already, as JSON objects. Raises Problem listing every fault."""
-        self.limit(len(rows))
-        faults: list[Fault] = []
+        """Check rows that were parsed already, as JSON objects. Raises ProblemDetails listing every error."""
+        self.check_count(len(rows))
+        errors: list[Error] = []
         for number, row in enumerate(rows):
             try:
                 self._model.model_validate(row)
-            except ValidationError as error:
-                faults += [_fault(number, item) for item in error.errors(include_url=False, include_context=False)]
-        if faults:
-            raise invalid(faults)
+            except ValidationError as refused:
+                errors += [_error(number, item) for item in refused.errors(include_url=False, include_context=False)]
+        if errors:
+            raise invalid(errors)
         return [self._make(row.get(name) for name in self.contract.names) for row in rows]
 
     def check(self, columns: Mapping[str, Any]) -> dict[str, Array]:
-        """Check columns: lists, or NumPy arrays, where NaN is a missing number. Raises Problem, as `validate`."""
+        """Check columns: lists, or NumPy arrays, where NaN is missing. Raises ProblemDetails, as `validate` does."""
         lengths = {len(values) for values in columns.values()}
         if len(lengths) == 1:
-            self.limit(lengths.pop())
+            self.check_count(lengths.pop())
         made: dict[str, Array] = {}
         try:
             if len(columns) == len(columns.keys() & set(self.contract.names)):
@@ -108,12 +108,12 @@ class Rows:
             return _numbers(column, values)
         return column.array(msgspec.convert(list(values), self._lists[n]))
 
-    def limit(self, rows: int) -> None:
-        """Raise Problem unless a request may have so many rows."""
+    def check_count(self, rows: int) -> None:
+        """Raise ProblemDetails unless a request may have so many rows."""
         if not rows:
             raise shape("there are no rows")
-        if rows > self._most:
-            raise too_large(f"{rows} rows; at most {self._most} are taken at once")
+        if rows > self.limit:
+            raise too_large(f"{rows} rows; at most {self.limit} are taken at once")
 
     def arrays(self, rows: Sequence[Struct]) -> dict[str, Array]:
         """Make the contract's arrays of rows."""
@@ -143,7 +143,7 @@ class Rows:
 
         As many colons as keys were taken prove it. More are either a repeated key or a colon in a string.
         """
-        self.limit(len(rows))
+        self.check_count(len(rows))
         taken = around + len(rows) * len(self.contract.columns)
         for n, column in enumerate(self.contract.columns):
             if column.optional:
@@ -159,14 +159,14 @@ class Rows:
         lengths = {len(value) for value in given.values()}
         if len(lengths) != 1:
             return None
-        self.limit(lengths.pop())
+        self.check_count(lengths.pop())
         if _colons(body) != 1 + len(given):
             strict_json(body)
         return self.contract.arrays(given)
 
 
 def strict_json(body: bytes, constant: Callable[[str], Any] | None = None) -> Any:
-    """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no key twice. Raises Problem (400).
+    """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no key twice. Raises ProblemDetails (400).
 
     constant: gives the value of NaN and of the infinities, for a protocol that has them, or raises ValueError.
     """
@@ -174,12 +174,12 @@ def strict_json(body: bytes, constant: Callable[[str], Any] | None = None) -> An
         return json.loads(body.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=constant or _constant)
     except RecursionError:
         raise malformed("the JSON is nested too deeply") from None
-    except ValueError as error:  # of JSON and of UTF-8
-        raise malformed(f"not JSON: {error}"[:300]) from None
+    except ValueError as refused:  # of JSON and of UTF-8
+        raise malformed(f"not JSON: {refused}"[:300]) from None
 
 
 def transposed(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Turn columns (lists of one length) into rows. Raises Problem."""
+    """Turn columns (lists of one length) into rows. Raises ProblemDetails."""
     if not columns or not all(isinstance(values, list) for values in columns.values()):
         raise shape("columns are lists of values, one a row")
     if len({len(values) for values in columns.values()}) > 1:
@@ -219,9 +219,9 @@ def _decoder(name: str, kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct(name, [(name, kind)], forbid_unknown_fields=True))
 
 
-def _fault(number: int, item: Any) -> Fault:
+def _error(number: int, item: Any) -> Error:
     place = ".".join(str(part) for part in item["loc"])
-    return Fault(number, place, item["type"], item["msg"], None if item["type"] == "missing" else item["input"])
+    return error(number, place, item["type"], item["msg"], None if item["type"] == "missing" else item["input"])
 
 
 def _numbers(column: Column, given: Array) -> Array:

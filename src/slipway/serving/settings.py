@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    app: Annotated[
+        str, Field(pattern=r"^[\w.]+:\w+$", description="the application that is served, as module:attribute")
+    ] = "project.app:app"
     bundle: Annotated[Path, Field(description="the folder of the bundle that is served")] = Path("champion/bundle")
     expected: Annotated[
         str | None, Field(pattern="^[0-9a-f]{12,64}$", description="refuse any bundle but this version or digest")
@@ -33,15 +37,13 @@ class Settings(BaseModel):
     signer: Annotated[
         str | None, Field(description="refuse any bundle that this identity has not signed, keylessly")
     ] = None
-    signer_issuer: Annotated[str | None, Field(description="the URL of who vouches for that identity")] = None
+    signer_issuer: Annotated[str | None, Field(description="the URL of that identity's issuer")] = None
     signer_trust: Annotated[
-        Path | None, Field(description="Sigstore's roots, a file; nothing is asked for them", validate_default=True)
+        Path | None, Field(description="Sigstore's trust root, a file; the network is not asked", validate_default=True)
     ] = None
     host: Annotated[str, Field(description="address to listen at; 0.0.0.0 for every interface")] = "127.0.0.1"
     port: Annotated[Port, Field(description="port to listen at; 0 takes a free one")] = 8000
-    ops_port: Annotated[
-        Port | None, Field(description="a second port for probes and metrics, which the first one then lacks")
-    ] = None
+    ops_port: Annotated[Port | None, Field(description="serve probes and metrics on this port only")] = None
     threads: Annotated[Count, Field(description="threads inside one inference")] = 1
     body_bytes: Annotated[Count, Field(description="largest body of a request")] = 8 << 20
     buffer_bytes: Annotated[Count, Field(description="all bodies held at one time")] = 256 << 20
@@ -62,11 +64,22 @@ class Settings(BaseModel):
     ] = None
     feedback_seconds: Annotated[Count, Field(description="how long after a prediction feedback is taken")] = 604_800
     feedback_kept: Annotated[Count, Field(description="feedback ids remembered, to refuse duplicates")] = 100_000
+    cors_origins: Annotated[
+        tuple[str, ...], Field(description="origins whose pages may call the service, with commas between, or *")
+    ] = ()
     log_requests: Annotated[bool, Field(description="log one line a request")] = True
     log_values: Annotated[bool, Field(description="log the bodies of requests, too")] = False
     otlp_endpoint: Annotated[
         str | None, Field(pattern="^https?://", description="OpenTelemetry collector (needs slipway[otel])")
     ] = None
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, given: Any) -> Any:
+        origins = [one.strip() for one in given.split(",") if one.strip()] if isinstance(given, str) else given
+        if strange := [one for one in origins if one != "*" and not re.fullmatch(r"https?://[^/\s]+", one)]:
+            raise ValueError(f"{strange[0]} is no origin; https://app.example is one")
+        return tuple(origins)
 
     @field_validator("signer_trust")
     @classmethod
@@ -80,17 +93,17 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
-        """Read the settings; `given` ones that are not None win. Raises SlipwayError naming each fault."""
+        """Read the settings; `given` ones that are not None win. Raises SlipwayError naming each error."""
         values: dict[str, Any] = {
             name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)
         }
         try:
             return cls.model_validate(values | {name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
-            raise SlipwayError("\n".join(_fault(item) for item in error.errors())) from None
+            raise SlipwayError("\n".join(_error(item) for item in error.errors())) from None
 
 
-def _fault(item: Any) -> str:
+def _error(item: Any) -> str:
     name = str(item["loc"][0])
     variable = PREFIX + name.upper()
     if item["type"] != "extra_forbidden":

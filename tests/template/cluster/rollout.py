@@ -23,12 +23,12 @@ RELEASE = ROOT / os.environ.get("RELEASE", "champion")
 # Ready, for its readiness is honest, and wrong to whoever asks.
 LIAR = """
 import runpy
-from slipway.serving import paths
-honest = paths.predict
-async def predict(served, exchange):
-    reply = await honest(served, exchange)
-    return reply._replace(body=reply.body.replace(b".", b".1"))
-paths.predict = predict
+from slipway.serving.model import LoadedModel
+honest = LoadedModel.answer
+async def answer(model, body):
+    content, rows = await honest(model, body)
+    return content.replace(b".", b".1"), rows
+LoadedModel.answer = answer
 runpy.run_module("slipway.serving", run_name="__main__")
 """
 WAIT = f"--timeout={ROLLOUT_SECONDS}s"

@@ -27,12 +27,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return folders
 
 
-def test_the_code_in_the_image_is_what_the_server_reaches():
-    graph = grimp.build_graph("slipway")
-    reached = graph.find_upstream_modules("slipway.serving", as_package=True) | {"slipway"}
-    paths = {module.split(".")[1] for module in reached if "." in module} - {"runtimes", "serving"}
-    wanted = {f"{name}.py" for name in paths} | {"__init__.py", "runtimes", "serving"}
-    assert set(re.findall(r"src/slipway/([\w.]+)", DOCKERFILE)) == wanted
+def test_the_code_in_the_image_is_what_the_service_reaches():
+    graph = grimp.build_graph("slipway", "project")
+    served = graph.find_upstream_modules("project.app") | graph.find_upstream_modules(
+        "slipway.serving", as_package=True
+    )
+    rooms = {module.split(".")[1] for module in served if module.startswith("slipway.")}
+    copied = set(re.findall(r"src/slipway/(\w+)", DOCKERFILE))
+    assert copied == rooms | {"__init__"}
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -60,7 +62,8 @@ def test_nothing_enters_the_build_but_what_is_named(made, tmp_path):
     image = docker("build", "--quiet", "--file", every, folder)
     listed = docker("run", "--rm", image, "find", "/context", "-type", "f", "-printf", "%P\n").splitlines()
     docker("image", "rm", image)
-    known = r"src/slipway/(\w+\.py|(serving|runtimes)/.+)|champion/(bundle|evaluation)/\w+\.\w+"
+    code = r"src/slipway/(\w+\.py|problem/__init__.py|(serving|model)/.+)|src/project/.+"
+    known = code + r"|champion/(bundle|evaluation)/\w+\.\w+"
     assert {file for file in listed if not re.fullmatch(known, file)} == {
         "champion/decision.json",
         "pyproject.toml",

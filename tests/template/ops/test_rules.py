@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from slipway.problem.params import load_params
-from slipway.serving.telemetry import SECONDS
+from slipway.serving.metrics import SECONDS
 from watched import CLASSES, MONITORING, RULES, Replica, described, recorded, rules, tool
 
 ROOT = MONITORING.parent
@@ -107,7 +107,7 @@ def test_every_series_that_a_rule_reads_is_exported_or_recorded():
     replica = Replica(described(np.random.default_rng(0)))
     try:
         replica.serve(np.random.default_rng(0), 100, 0)
-        text = replica.telemetry.exposition("")[0].decode()
+        text = replica.metrics.exposition("")[0].decode()
     finally:
         replica.close()
     exported = set(re.findall(r"^(slipway_\w+)", text, re.MULTILINE)) | set(recorded())

@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from slipway.serving.app import Service
+from slipway.serving import Application, Settings
 from slipway.serving.logs import Log
-from slipway.serving.server import make_server
-from slipway.serving.settings import Settings
+from slipway.serving.server import bind, make_server
 
 JSON = "application/json"
 
@@ -84,11 +83,10 @@ class Process:
 
 
 @contextlib.contextmanager
-def threaded(service: Service) -> Iterator[str]:
-    """Run a loaded service in a thread; gives its address."""
-    service.load()
+def threaded(app: Application) -> Iterator[str]:
+    """Run an application in a thread; gives its address once it has started."""
     started = threading.Event()
-    server = make_server(service, service, 0)
+    server = make_server(app, app.settings)
     inner = server.startup
 
     async def startup(sockets: Any = None) -> None:
@@ -96,19 +94,22 @@ def threaded(service: Service) -> Iterator[str]:
         started.set()
 
     server.startup = startup  # type: ignore[method-assign]
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    sockets = bind(app.settings.model_copy(update={"port": 0, "ops_port": None}))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets)))
     thread.start()
     assert started.wait(30)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(30)
 
 
-def quiet(bundle: Path, **settings: Any) -> Service:
-    """Make a service that logs nowhere."""
-    return Service(Settings(bundle=bundle, log_requests=False, **settings), Log(os.open(os.devnull, os.O_WRONLY)))
+def quiet(bundle: Path, **settings: Any) -> Application:
+    """Make an application that logs nowhere."""
+    options = {name: settings.pop(name) for name in ("plain", "lifespan", "dependencies") if name in settings}
+    log = Log(os.open(os.devnull, os.O_WRONLY))
+    return Application(Settings(bundle=bundle, **{"log_requests": False, **settings}), log=log, **options)
 
 
 class Answer(NamedTuple):
@@ -121,12 +122,13 @@ class Answer(NamedTuple):
 
 
 class Direct:
-    """A service that is called without a network, for many calls."""
+    """An application that is called without a network, for many calls."""
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        service.load()
-        assert service.served, service.reason
+    def __init__(self, app: Application) -> None:
+        self.app = app
+        app.load()
+        assert app.model, app.reason
+        self.model = app.model
         self._runner = asyncio.Runner()
 
     def ask(self, path: str, body: bytes | Any = None, kind: str = JSON, method: str | None = None) -> Answer:
@@ -143,7 +145,7 @@ class Direct:
             sent.append(message)
 
         scope = {"type": "http", "path": path, "method": method, "headers": [(b"content-type", kind.encode())]}
-        await self.service(scope, receive, send)
+        await self.app(scope, receive, send)
         headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         return Answer(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
 

@@ -15,8 +15,8 @@ from serving.running import Process, client, quiet, threaded
 
 
 def test_limits_of_bytes_and_rows(bundle: Path, row: dict[str, Any]) -> None:
-    service = quiet(bundle, body_bytes=1000, max_rows=3)
-    with threaded(service) as url, client(url) as http:
+    app = quiet(bundle, body_bytes=1000, max_rows=3)
+    with threaded(app) as url, client(url) as http:
         assert http.post("/predict", json={"rows": [row] * 3}).status_code == 200
         assert http.post("/predict", json={"rows": [row] * 4}).status_code == 413
         assert (
@@ -35,12 +35,12 @@ def test_memory_for_bodies_is_bounded(bundle: Path) -> None:
 
 
 def test_too_many_requests_at_once_are_told_to_come_back(bundle: Path, row: dict[str, Any]) -> None:
-    service = quiet(bundle, in_flight=2)
+    app = quiet(bundle, in_flight=2)
     release = threading.Event()
-    with threaded(service) as url:
-        served = service.served
-        assert served
-        inner = served.predictor.predict_arrays
+    with threaded(app) as url:
+        model = app.model
+        assert model
+        inner = model.predictor.predict_arrays
         started = threading.Semaphore(0)
 
         def slowly(arrays: Any) -> Any:
@@ -48,14 +48,14 @@ def test_too_many_requests_at_once_are_told_to_come_back(bundle: Path, row: dict
             release.wait(30)
             return inner(arrays)
 
-        served.predictor.predict_arrays = slowly  # type: ignore[method-assign]
-        served.lanes._cost = 1.0  # this model is known to be slow
+        model.predictor.predict_arrays = slowly  # type: ignore[method-assign]
+        model.batcher._cost = 1.0  # this model is known to be slow
 
         async def ask() -> list[int]:
             async with httpx.AsyncClient(base_url=url, timeout=30) as http:
                 held = [asyncio.create_task(http.post("/predict", json=row)) for _ in range(2)]
                 await asyncio.to_thread(started.acquire)
-                while service.telemetry.in_flight < 2:
+                while app.metrics.in_flight < 2:
                     await asyncio.sleep(0)
                 extra = await http.post("/predict", json=row)
                 alive = await http.get("/healthz")  # the event loop is free, and probes pass
@@ -66,19 +66,19 @@ def test_too_many_requests_at_once_are_told_to_come_back(bundle: Path, row: dict
 
 
 def test_a_request_has_its_time(bundle: Path, row: dict[str, Any]) -> None:
-    service = quiet(bundle, request_seconds=0.2)
+    app = quiet(bundle, request_seconds=0.2)
     release = threading.Event()
-    with threaded(service) as url, client(url) as http:
-        served = service.served
-        assert served
-        inner = served.predictor.predict_arrays
-        served.predictor.predict_arrays = lambda arrays: (release.wait(30), inner(arrays))[1]  # type: ignore[method-assign]
-        served.lanes._cost = 1.0
+    with threaded(app) as url, client(url) as http:
+        model = app.model
+        assert model
+        inner = model.predictor.predict_arrays
+        model.predictor.predict_arrays = lambda arrays: (release.wait(30), inner(arrays))[1]  # type: ignore[method-assign]
+        model.batcher._cost = 1.0
         late = http.post("/predict", json=row)
         assert (late.status_code, "retry-after" in late.headers) == (503, True)
         release.set()
         assert http.post("/predict", json=row).status_code == 200
-    assert service.telemetry.in_flight == 0
+    assert app.metrics.in_flight == 0
 
 
 async def _raw(url: str, data: bytes) -> tuple[bytes, bool]:
@@ -106,12 +106,12 @@ HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n
     ids=["nothing", "part of a line", "part of a head", "part of a body", "a chunk"],
 )
 def test_a_slow_sender_is_let_go_and_holds_no_slot(data: bytes, answer: bytes, bundle: Path) -> None:
-    service = quiet(bundle, body_seconds=0.3)
-    with threaded(service) as url:
+    app = quiet(bundle, body_seconds=0.3)
+    with threaded(app) as url:
         got, closed = asyncio.run(_raw(url, data))
         assert closed
         assert got.startswith(answer)
-        assert service.telemetry.in_flight == 0
+        assert app.metrics.in_flight == 0
 
 
 @pytest.mark.parametrize(
@@ -161,13 +161,13 @@ def test_a_client_that_leaves_is_noticed(bundle: Path) -> None:
 
 def test_single_rows_pass_large_batches_by(bundle: Path, row: dict[str, Any]) -> None:
     """Single rows are answered while a large request is still at work."""
-    service = quiet(bundle)
+    app = quiet(bundle)
     large = json.dumps({"rows": [row] * 10_000}).encode()
-    with threaded(service) as url:
-        served = service.served
-        assert served
+    with threaded(app) as url:
+        model = app.model
+        assert model
         entered, release = threading.Event(), threading.Event()
-        inner = served._answers
+        inner = model._answers
 
         def slowly(arrays: Any) -> Any:
             if len(arrays["height"]) > 1:
@@ -175,7 +175,7 @@ def test_single_rows_pass_large_batches_by(bundle: Path, row: dict[str, Any]) ->
                 assert release.wait(30)
             return inner(arrays)
 
-        served._answers = slowly  # type: ignore[method-assign]
+        model._answers = slowly  # type: ignore[method-assign]
 
         async def ask() -> list[int]:
             async with httpx.AsyncClient(base_url=url, timeout=60) as http:
@@ -193,12 +193,12 @@ def test_single_rows_pass_large_batches_by(bundle: Path, row: dict[str, Any]) ->
 
 
 def test_a_model_that_turns_slow_leaves_the_event_loop(bundle: Path, row: dict[str, Any]) -> None:
-    service = quiet(bundle)
-    with threaded(service) as url, client(url) as http:
-        served = service.served
-        assert served
+    app = quiet(bundle)
+    with threaded(app) as url, client(url) as http:
+        model = app.model
+        assert model
         where: list[str] = []
-        inner = served.predictor.predict_arrays
+        inner = model.predictor.predict_arrays
 
         def slowly(arrays: Any) -> Any:
             where.append(threading.current_thread().name)
@@ -207,7 +207,7 @@ def test_a_model_that_turns_slow_leaves_the_event_loop(bundle: Path, row: dict[s
 
         for _ in range(20):
             http.post("/predict", json=row)
-        served.predictor.predict_arrays = slowly  # type: ignore[method-assign]
+        model.predictor.predict_arrays = slowly  # type: ignore[method-assign]
         for _ in range(10):
             assert http.post("/predict", json=row).status_code == 200
         assert all(name.startswith("inference") for name in where[-5:])

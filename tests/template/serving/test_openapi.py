@@ -54,8 +54,8 @@ def test_a_generated_client_predicts(
         )
         assert judged.outcome == "correct"
         refused = predict.sync(client=connection, body=models.Flower(**{**known, "height": 11.0}))
-        assert isinstance(refused, models.Problem)
-        assert refused.faults[0].field == "height"
+        assert isinstance(refused, models.ProblemDocument)
+        assert refused.errors[0].field == "height"
 
 
 def test_the_examples_are_real(direct: Direct) -> None:

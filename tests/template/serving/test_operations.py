@@ -15,7 +15,7 @@ import pytest
 
 from serving.running import Direct, Process, client, quiet, threaded
 from slipway.problem import SlipwayError
-from slipway.serving.settings import Settings
+from slipway.serving import Settings
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -31,8 +31,8 @@ def test_methods_and_paths(direct: Direct) -> None:
 def test_keys_are_asked_for_and_can_be_rotated(bundle: Path, tmp_path: Path, row: dict[str, Any]) -> None:
     keys = tmp_path / "keys"
     keys.write_text("first-key\n\nsecond-key\n")
-    service = quiet(bundle, api_keys_file=keys)
-    with threaded(service) as url, client(url) as http:
+    app = quiet(bundle, api_keys_file=keys)
+    with threaded(app) as url, client(url) as http:
 
         def status(path: str = "/predict", **headers: str) -> int:
             return http.request("POST" if path == "/predict" else "GET", path, json=row, headers=headers).status_code
@@ -52,10 +52,10 @@ def test_keys_are_asked_for_and_can_be_rotated(bundle: Path, tmp_path: Path, row
             401,
         ]
         keys.write_text("third-key\n")
-        service._keys._looked -= 10  # the file is due to be looked at
+        app.keys._looked -= 10  # the file is due to be looked at
         assert [status(authorization="Bearer first-key"), status(authorization="Bearer third-key")] == [401, 200]
         keys.write_text("")
-        service._keys._looked -= 10
+        app.keys._looked -= 10
         assert [status(authorization="Bearer third-key"), status()] == [200, 401]  # never open by accident
 
 
@@ -121,10 +121,10 @@ def test_the_log_tells_of_requests_and_never_of_values(bundle: Path, row: dict[s
 
 
 def test_a_full_disk_for_logs_does_not_stop_the_service(bundle: Path, row: dict[str, Any]) -> None:
-    service = quiet(bundle)
-    service.settings = service.settings.model_copy(update={"log_requests": True})
-    service.log._descriptor = os.open("/dev/full", os.O_WRONLY)
-    direct = Direct(service)
+    app = quiet(bundle)
+    app.settings = app.settings.model_copy(update={"log_requests": True})
+    app.log._descriptor = os.open("/dev/full", os.O_WRONLY)
+    direct = Direct(app)
     assert [direct.ask("/predict", row).status for _ in range(3)] == [200, 200, 200]
     assert b"slipway_log_lines_dropped_total 0.0" not in direct.ask("/metrics").body
     direct.close()

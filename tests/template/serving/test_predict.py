@@ -17,7 +17,7 @@ from serving.bundles import Flower, flowers
 from serving.running import Direct, quiet
 from slipway.contract import Contract
 from slipway.model.predictor import Predictor
-from slipway.serving.problems import Problem
+from slipway.serving import ProblemDetails
 from slipway.serving.rows import Rows, strict_json
 
 ROW = {
@@ -66,9 +66,7 @@ def test_all_three_forms_give_the_predictors_own_answer(kind: str, made: dict[st
 def test_a_row_that_the_contract_allows_is_answered_as_the_predictor_does(row: dict[str, Any], direct: Direct) -> None:
     answer = direct.ask("/predict", row)
     assert answer.status == 200, answer.body
-    served = direct.service.served
-    assert served
-    expected = served.predictor.predict([row]).as_json()[0]
+    expected = direct.model.predictor.predict([row]).as_json()[0]
     got = answer.json()["predictions"][0]
     assert got["label"] == expected["label"]
     assert got["probabilities"] == expected["probabilities"]
@@ -79,10 +77,8 @@ def test_a_row_that_the_contract_allows_is_answered_as_the_predictor_does(row: d
 def test_any_other_row_is_refused_and_the_server_lives(row: dict[str, Any], base: Any, direct: Direct) -> None:
     body = {**(base or {}), **row}
     answer = direct.ask("/predict", body)
-    served = direct.service.served
-    assert served
     try:
-        served.predictor.contract.model().model_validate(body)
+        direct.model.predictor.contract.model().model_validate(body)
         finite = "Infinity" not in json.dumps(body) and "NaN" not in json.dumps(body)
     except ValidationError:
         finite = False
@@ -103,7 +99,7 @@ def test_bytes_of_any_kind_are_never_the_servers_error(body: bytes, direct: Dire
 @slow
 @given(row=st.dictionaries(st.sampled_from([*ROW, *OPTIONAL, "other"]), anything, max_size=7), base=st.none() | allowed)
 def test_the_fast_decoder_never_allows_what_pydantic_refuses(row: dict[str, Any], base: Any) -> None:
-    rows = Rows(Contract.from_model(Flower), most=10)
+    rows = Rows(Contract.from_model(Flower), limit=10)
     body = json.dumps({**(base or {}), **row}).encode()
     try:
         fast = rows._one.decode(body)
@@ -115,14 +111,14 @@ def test_the_fast_decoder_never_allows_what_pydantic_refuses(row: dict[str, Any]
         np.testing.assert_array_equal(arrays[name], expected[name])
 
 
-def test_every_fault_is_listed_with_row_field_rule_and_value(direct: Direct, row: dict[str, Any]) -> None:
+def test_every_error_is_listed_with_row_field_rule_and_value(direct: Direct, row: dict[str, Any]) -> None:
     rows = [row, {**row, "height": "4.5", "potted": 0}, {"site": "norht", "leaves": 3.5, "potted": True, "x": 1}]
     answer = direct.ask("/predict", {"rows": rows})
     problem = answer.json()
     assert answer.status == 422
     assert answer.headers["content-type"] == "application/problem+json"
-    faults = {(fault["row"], fault["field"]): (fault["rule"], fault["value"]) for fault in problem["faults"]}
-    assert faults == {
+    errors = {(error["row"], error["field"]): (error["rule"], error["value"]) for error in problem["errors"]}
+    assert errors == {
         (1, "height"): ("float_type", "4.5"),
         (1, "potted"): ("bool_type", 0),
         (2, "site"): ("literal_error", "norht"),
@@ -130,7 +126,7 @@ def test_every_fault_is_listed_with_row_field_rule_and_value(direct: Direct, row
         (2, "height"): ("missing", None),
         (2, "x"): ("extra_forbidden", 1),
     }
-    assert problem["faults_in_all"] == 6
+    assert problem["error_count"] == 6
 
 
 @pytest.mark.parametrize(
@@ -150,7 +146,7 @@ def test_every_fault_is_listed_with_row_field_rule_and_value(direct: Direct, row
 def test_nothing_is_coerced(change: dict[str, Any], rule: str, direct: Direct, row: dict[str, Any]) -> None:
     answer = direct.ask("/predict", row | change)
     assert answer.status == 422
-    assert [fault["rule"] for fault in answer.json()["faults"]] == [rule]
+    assert [error["rule"] for error in answer.json()["errors"]] == [rule]
 
 
 @pytest.mark.parametrize(
@@ -216,16 +212,14 @@ def test_other_media_types_are_refused_with_those_that_are_taken(direct: Direct)
 
 def test_a_faulty_request_in_a_batch_fails_alone(bundle: Path, row: dict[str, Any]) -> None:
     direct = Direct(quiet(bundle))
-    served = direct.service.served
-    assert served
-    inner = served.predictor.predict_arrays
+    inner = direct.model.predictor.predict_arrays
 
     def breaks(arrays: Any) -> Any:
         if (arrays["height"] == 6.5).any():
             raise RuntimeError("the model broke")
         return inner(arrays)
 
-    served.predictor.predict_arrays = breaks  # type: ignore[method-assign]
+    direct.model.predictor.predict_arrays = breaks  # type: ignore[method-assign]
     asked = [json.dumps(row | {"height": height}).encode() for height in (1.5, 6.5, 2.5)]
 
     async def together() -> list[Any]:
@@ -237,7 +231,7 @@ def test_a_faulty_request_in_a_batch_fails_alone(bundle: Path, row: dict[str, An
 
 def test_whole_numbers_beyond_float64_are_refused() -> None:
     contract = Contract.from_schema({"title": "R", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
-    rows = Rows(contract, most=10)
+    rows = Rows(contract, limit=10)
     assert rows.arrays(rows.decode(b'{"n":9007199254740992}'))["n"] == [2.0**53]  # type: ignore[arg-type]
-    with pytest.raises(Problem):
+    with pytest.raises(ProblemDetails):
         rows.decode(b'{"n":9007199254740993}')

@@ -58,7 +58,7 @@ def test_each_of_mlflows_json_forms(form: str, direct: Direct, table: pd.DataFra
         "instances": lambda: {"instances": known.to_dict(orient="records")},
         "instances as lists": lambda: {
             "instances": known[
-                list(Contract.from_schema(direct.service.served.predictor.contract.schema()).names)
+                list(Contract.from_schema(direct.model.predictor.contract.schema()).names)
             ].values.tolist()  # type: ignore[union-attr]
         },
     }[form]()

@@ -18,8 +18,7 @@ from serving.signing import make_key, sign
 from slipway.model.bundle import read_bundle, write_bundle
 from slipway.model.signature import signature_of
 from slipway.problem import SlipwayError
-from slipway.serving import model
-from slipway.serving.settings import Settings
+from slipway.serving import Settings, model
 
 
 @pytest.fixture
@@ -38,10 +37,10 @@ def signed(bundle: Path, keys: tuple[Path, Path], tmp_path: Path) -> Path:
 
 def refusal(bundle: Path, **settings: Any) -> str:
     """Why a service with these settings does not get ready; empty if it does."""
-    service = quiet(bundle, **settings)
-    service.load()
-    assert service.telemetry.ready == (service.reason == "")
-    return service.reason
+    app = quiet(bundle, **settings)
+    app.load()
+    assert app.metrics.ready == (app.reason == "")
+    return app.reason
 
 
 def test_a_signed_bundle_is_served(signed: Path, keys: tuple[Path, Path], row: dict[str, Any]) -> None:
@@ -217,11 +216,10 @@ def test_without_the_setting_nothing_is_verified_nor_imported(signed: Path) -> N
     signature_of(signed).write_bytes(b"garbage")
     check = """
 import sys
-from slipway.serving.app import Service
-from slipway.serving.settings import Settings
-service = Service(Settings())
-service.load()
-assert service.served, service.reason
+from slipway.serving import create_app
+app = create_app()
+app.load()
+assert app.model, app.reason
 assert not {"model_signing", "sigstore", "cryptography"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", check], check=True, cwd=signed.parents[1])

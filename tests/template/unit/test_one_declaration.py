@@ -99,28 +99,25 @@ def test_in_the_answer_of_the_model(bundle_folder):
 @pytest.fixture(scope="module")
 def served(bundle_folder):
     """What the server makes of the bundle."""
-    from slipway.serving.model import Served
-    from slipway.serving.settings import Settings
-    from slipway.serving.telemetry import Telemetry
+    from slipway.serving import Settings, create_app
 
-    settings = Settings(bundle=bundle_folder)
-    return Served(settings, Telemetry()), settings
+    app = create_app(Settings(bundle=bundle_folder))
+    app.load()
+    return app
 
 
 def test_in_the_services_interface_with_its_example(served):
-    from slipway.serving.openapi import document
-
-    text = json.dumps(document(*served))
+    text = json.dumps(served.openapi())
     assert "Thorns on the stem" in text
     assert '"thorns": 17.5' in text
 
 
 def test_in_the_services_decoder_which_checks_its_bounds(served):
-    row = served[0].predictor.contract.example
-    served[0].rows.decode(json.dumps({**row, "thorns": 3.5}).encode())
+    row = served.model.predictor.contract.example
+    served.model.rows.decode(json.dumps({**row, "thorns": 3.5}).encode())
     with pytest.raises(Exception, match="thorns"):
-        served[0].rows.decode(json.dumps({**row, "thorns": -1}).encode())
+        served.model.rows.decode(json.dumps({**row, "thorns": -1}).encode())
 
 
 def test_in_the_card_that_the_form_on_the_page_is_made_of(served):
-    assert served[0].card.content["schema"]["properties"]["thorns"]["unit"] == "1/m"
+    assert served.model.card.content["schema"]["properties"]["thorns"]["unit"] == "1/m"

@@ -26,14 +26,14 @@ function control(name, field, required, example) {
   }
   Object.assign(input, { id, name, required, value: example ?? "" });
   input.dataset.type = kind.type;
-  input.setAttribute("aria-describedby", `${id}-hint ${id}-fault`);
+  input.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
   const low = kind.minimum ?? kind.exclusiveMinimum, high = kind.maximum ?? kind.exclusiveMaximum;
   const range = low !== undefined || high !== undefined ? `${low ?? "…"} to ${high ?? "…"}` : "";
   const hint = [field.description, [range, field.unit].filter(Boolean).join(" ")].filter(Boolean).join(": ");
   return make("div", {},
     make("label", { htmlFor: id, textContent: name.replaceAll("_", " ") + (required ? "" : " (optional)") }), input,
     make("p", { id: `${id}-hint`, className: "hint", textContent: hint }),
-    make("p", { id: `${id}-fault`, className: "fault" }));
+    make("p", { id: `${id}-error`, className: "error" }));
 }
 
 // What cannot be read as the field's kind is sent as it is: the service says what is wrong with it.
@@ -59,16 +59,16 @@ async function predict(event) {
   const row = Object.fromEntries(inputs.filter((i) => i.value.trim() !== "").map((i) => [i.name, value(i)]));
   inputs.forEach((input) => {
     input.removeAttribute("aria-invalid");
-    $(`${input.id}-fault`).textContent = "";
+    $(`${input.id}-error`).textContent = "";
   });
   const answer = $("answer");
   answer.replaceChildren();
   let response, result;
   try {
-    response = await ask("/predict", JSON.stringify(row));
+    response = await ask("predict", JSON.stringify(row));
     result = await response.json();
   } catch (error) {
-    answer.append(make("p", { className: "fault", textContent: `No answer: ${error.message}` }));
+    answer.append(make("p", { className: "error", textContent: `No answer: ${error.message}` }));
     return;
   }
   if (!response.ok) return explain(result, inputs);
@@ -81,15 +81,15 @@ async function predict(event) {
 
 function explain(problem, inputs) {
   const wrong = [];
-  for (const fault of problem.faults ?? []) {
-    const input = inputs.find((candidate) => candidate.name === fault.field.split(".")[0]);
+  for (const item of problem.errors ?? []) {
+    const input = inputs.find((candidate) => candidate.name === item.field.split(".")[0]);
     if (!input) continue;
     input.setAttribute("aria-invalid", "true");
-    $(`${input.id}-fault`).textContent = fault.message;
+    $(`${input.id}-error`).textContent = item.message;
     wrong.push(input);
   }
   if (wrong.length) inputs.find((input) => wrong.includes(input)).focus();
-  else $("answer").append(make("p", { className: "fault", textContent: problem.detail }));
+  else $("answer").append(make("p", { className: "error", textContent: problem.detail }));
 }
 
 function show(card) {
@@ -117,6 +117,6 @@ function show(card) {
   }
 }
 
-const response = await ask("/model");
+const response = await ask("model");
 if (response.ok) show(await response.json());
 else $("about").textContent = (await response.json()).detail;

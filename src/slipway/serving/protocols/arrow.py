@@ -7,36 +7,36 @@ from typing import Any
 import numpy as np
 
 from slipway.contract import Array
-from slipway.serving.model import Served
-from slipway.serving.problems import Problem, malformed
+from slipway.serving.model import LoadedModel
+from slipway.serving.problems import ProblemDetails, malformed
 
-TYPE = b"application/vnd.apache.arrow.stream"
+TYPE = "application/vnd.apache.arrow.stream"
 
 
-def answer(served: Served, body: bytes) -> tuple[bytes, int]:
+def answer(model: LoadedModel, body: bytes) -> tuple[bytes, int]:
     """Predict for a stream's rows; gives a stream of `label` and `probability_<class>`, or `value`, and `id`.
 
-    Raises Problem.
+    Raises ProblemDetails.
     """
     try:
         import pyarrow as pa  # type: ignore[import-untyped]
     except ModuleNotFoundError:
-        raise Problem(415, "wrong-type", "this server lacks Arrow: install slipway[arrow]") from None
+        raise ProblemDetails(415, "wrong-type", "this server lacks Arrow: install slipway[arrow]") from None
     try:
         with pa.ipc.open_stream(pa.BufferReader(body)) as stream:
             table = stream.read_all()
         table.validate(full=True)
-        optional = {column.name for column in served.predictor.contract.columns if column.optional}
+        optional = {column.name for column in model.contract.columns if column.optional}
         columns = {name: _values(pa, table.column(name), name in optional) for name in table.column_names}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise malformed(f"not an Arrow stream: {error}"[:300]) from None
     if len(columns) != table.num_columns:
         raise malformed("a column stands twice in the stream")
-    outputs = served.columns(served.rows.check(columns))
+    outputs = model.columns(model.rows.check(columns))
     made: dict[str, Any] = {}
     for name, values in outputs.items():
         if name == "probabilities":
-            made |= {f"probability_{c}": values[:, n] for n, c in enumerate(served.classes)}
+            made |= {f"probability_{c}": values[:, n] for n, c in enumerate(model.classes)}
         else:
             made[name] = pa.array(values)
     result = pa.table(made)

@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 import numpy as np
 from msgspec import Struct
+from starlette.responses import Response
 
-from slipway.contract import Array, Column, Contract
-from slipway.serving.exchange import Exchange, Reply, encode
-from slipway.serving.model import Served
-from slipway.serving.problems import Problem, malformed, shape
+from slipway.contract import Array, Column
+from slipway.serving.model import LoadedModel
+from slipway.serving.problems import encode, malformed, shape
+from slipway.serving.route import Call
 from slipway.serving.rows import strict_json
 
 HEAD = b"inference-header-content-length"
-OCTETS = b"application/octet-stream"
+OCTETS = "application/octet-stream"
 DTYPES: dict[str, str] = {
     "BOOL": "?",
     **{
@@ -56,9 +57,9 @@ class Infer(Struct):
     parameters: dict[str, Any] = {}
 
 
-async def infer(served: Served, exchange: Exchange) -> Reply:
-    """Answer an inference request. Raises Problem."""
-    request, rest = _request(exchange)
+async def infer(model: LoadedModel, call: Call) -> bytes | Response:
+    """Answer an inference request. Raises ProblemDetails."""
+    request, rest = _request(call)
     names: dict[str, Any] = {}
     for tensor in request.inputs:
         if tensor.name in names:
@@ -72,15 +73,15 @@ async def infer(served: Served, exchange: Exchange) -> Reply:
         names[tensor.name], rest = _binary(tensor, rest[:size]), rest[size:]
     if rest:
         raise malformed("more binary data than the inputs tell of")
-    arrays = served.rows.check(names)
-    exchange.rows = len(next(iter(arrays.values())))
-    return _response(served, request, await served.outputs(arrays))
+    arrays = model.rows.check(names)
+    call.rows = len(next(iter(arrays.values())))
+    return _response(model, request, await model.outputs(arrays))
 
 
-def metadata(served: Served) -> dict[str, Any]:
+def metadata(model: LoadedModel) -> dict[str, Any]:
     """Describe the model's inputs and outputs."""
-    contract = served.predictor.contract
-    classes = served.predictor.classes
+    contract = model.contract
+    classes = model.predictor.classes
     outputs = [{"name": "id", "datatype": "BYTES", "shape": [-1]}]
     if classes:
         outputs = [
@@ -91,16 +92,21 @@ def metadata(served: Served) -> dict[str, Any]:
     else:
         outputs = [{"name": "value", "datatype": "FP64", "shape": [-1]}, *outputs]
     return {
-        "name": served.name,
-        "versions": [served.version],
-        "platform": f"slipway_{served.predictor.bundle.manifest.runtime}",
-        "inputs": [_described(column) for column in _columns(contract)],
+        "name": model.name,
+        "versions": [model.version],
+        "platform": f"slipway_{model.predictor.bundle.manifest.runtime}",
+        "inputs": [_described(column) for column in contract.columns],
         "outputs": outputs,
     }
 
 
-def _columns(contract: Contract) -> tuple[Column, ...]:
-    return contract.columns
+def example(model: LoadedModel) -> list[dict[str, Any]]:
+    """The inputs of a request for the contract's example."""
+    values = model.contract.example
+    return [
+        {"name": tensor["name"], "datatype": tensor["datatype"], "shape": [1], "data": [values[tensor["name"]]]}
+        for tensor in metadata(model)["inputs"]
+    ]
 
 
 def _described(column: Column) -> dict[str, Any]:
@@ -109,11 +115,11 @@ def _described(column: Column) -> dict[str, Any]:
     return {"name": column.name, "datatype": datatype, "shape": [-1], "parameters": {"optional": column.optional}}
 
 
-def _request(exchange: Exchange) -> tuple[Infer, memoryview]:
-    body = exchange.body
+def _request(call: Call) -> tuple[Infer, memoryview]:
+    body = call.content
     head = len(body)
-    if HEAD in exchange.headers:
-        text = exchange.headers[HEAD]
+    if HEAD in call.raw:
+        text = call.raw[HEAD]
         if not text.isdigit() or int(text) > len(body):
             raise malformed("Inference-Header-Content-Length is not a length within the body")
         head = int(text)
@@ -167,13 +173,13 @@ def _texts(name: str, data: memoryview, rows: int) -> Array:
     return np.array([*texts, None], dtype=object)[:-1]
 
 
-def _response(served: Served, request: Infer, outputs: Mapping[str, Any]) -> Reply:
+def _response(model: LoadedModel, request: Infer, outputs: Mapping[str, Any]) -> bytes | Response:
     wanted = request.outputs or [Wanted(name) for name in outputs]
     every = request.parameters.get("binary_data_output") is True
     described, parts = [], []
     for want in wanted:
         if want.name not in outputs:
-            raise Problem(400, "malformed", f"there is no output {want.name[:100]!r}; there are {', '.join(outputs)}")
+            raise malformed(f"there is no output {want.name[:100]!r}; there are {', '.join(outputs)}")
         values = outputs[want.name]
         number = isinstance(values, np.ndarray)
         one: dict[str, Any] = {
@@ -188,11 +194,11 @@ def _response(served: Served, request: Infer, outputs: Mapping[str, Any]) -> Rep
         else:
             one["data"] = values.reshape(-1).tolist() if number else values
         described.append(one)
-    answer = {"model_name": served.name, "model_version": served.version, "outputs": described}
+    answer = {"model_name": model.name, "model_version": model.version, "outputs": described}
     head = encode(answer | ({"id": request.id} if request.id is not None else {}))
     if not parts:
-        return Reply(head)
-    return Reply(b"".join([head, *parts]), OCTETS, headers=((HEAD, b"%d" % len(head)),))
+        return head
+    return Response(b"".join([head, *parts]), media_type=OCTETS, headers={HEAD.decode(): str(len(head))})
 
 
 def _packed(texts: list[str]) -> bytes:

@@ -8,33 +8,33 @@ from collections.abc import Sequence
 from typing import Any
 
 from slipway.contract import Column, Contract
-from slipway.serving.exchange import JSON, Exchange, Reply, encode
-from slipway.serving.model import Served
-from slipway.serving.problems import malformed, shape, wrong_type
+from slipway.serving.model import LoadedModel
+from slipway.serving.problems import encode, malformed, shape, wrong_type
+from slipway.serving.route import JSON, Call
 from slipway.serving.rows import strict_json, transposed
 
-CSV = b"text/csv"
+CSV = "text/csv"
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
-async def invocations(served: Served, exchange: Exchange) -> Reply:
-    """Answer with one label or value a row, as MLflow does. Raises Problem."""
-    contract = served.predictor.contract
-    if exchange.type == CSV:
-        rows = _csv(exchange.body, contract)
-    elif exchange.type in (JSON, b""):
-        rows = _json(strict_json(exchange.body, _missing), contract)
+async def invocations(model: LoadedModel, call: Call) -> bytes:
+    """Answer with one label or value a row, as MLflow does. Raises ProblemDetails."""
+    contract = model.contract
+    if call.type == CSV:
+        rows = _csv(call.content, contract)
+    elif call.type == JSON:
+        rows = _json(strict_json(call.content, _missing), contract)
     else:
-        raise wrong_type(exchange.type, ["application/json", "text/csv"])
-    served.rows.limit(len(rows))
+        raise wrong_type(call.type, [JSON, CSV])
+    model.rows.check_count(len(rows))
     integers = [column.name for column in contract.columns if column.kind == "integer"]
     for row in rows:
         for name in integers:  # a table with a missing value writes its whole numbers as 3.0
             if isinstance(row, dict) and isinstance(value := row.get(name), float) and value.is_integer():
                 row[name] = int(value)
-    outputs = await served.outputs(served.rows.arrays(served.rows.validate(rows)))
-    exchange.rows = len(rows)
-    return Reply(encode({"predictions": outputs["label"] if "label" in outputs else outputs["value"].tolist()}))
+    outputs = await model.outputs(model.rows.arrays(model.rows.validate(rows)))
+    call.rows = len(rows)
+    return encode({"predictions": outputs["label"] if "label" in outputs else outputs["value"].tolist()})
 
 
 def _missing(constant: str) -> None:

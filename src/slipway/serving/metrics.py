@@ -1,0 +1,288 @@
+"""What `/metrics` tells. Counts are kept as plain numbers and arrays, and become metrics only when they are scraped.
+
+docs/metrics.md lists every metric; a test compares it with what is exported.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from slipway.contract import Array
+from slipway.model.predictor import Predictions, Predictor, label_name
+from slipway.model.reference import ABSENT, CONFIDENCE_EDGES, Bins, bins_of
+from slipway.serving.problems import Error
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+FAILED = (500, 503)
+FOLD_ROWS = 512  # rows are counted together, when so many have come or someone asks
+UNSEEN = {"literal_error"}
+OUT_OF_RANGE = {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}
+Values = Mapping[Any, float]  # by the labels' values, a tuple of strings
+REFUSED = ("forged", "expired", "duplicate", "other_version")
+
+
+class Histogram:
+    """Counts of values up to each edge, and their sum."""
+
+    def __init__(self, edges: Sequence[float]) -> None:
+        self.edges = edges
+        self.counts = [0] * (len(edges) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.edges, value)] += 1
+        self.sum += value
+
+    def add_all(self, values: Array) -> None:
+        """Count many values."""
+        counts = np.bincount(np.searchsorted(self.edges, values, side="left"), minlength=len(self.counts))
+        self.counts = [have + new for have, new in zip(self.counts, counts.tolist(), strict=True)]
+        self.sum += float(values.sum())
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Give the cumulated counts as Prometheus has them."""
+        names = [*map(str, self.edges), "+Inf"]
+        return [(name, int(count)) for name, count in zip(names, np.cumsum(self.counts), strict=True)]
+
+
+class Metrics(Collector):
+    """The service's counters. `request` and `in_flight` are for the event loop."""
+
+    def __init__(self, dropped_lines: Callable[[], int] = int) -> None:
+        """dropped_lines: tells how many lines of the log could not be written."""
+        self.ready = False
+        self.in_flight = 0
+        self.model: ModelMetrics | None = None
+        self._dropped_lines = dropped_lines
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._durations: dict[str, Histogram] = {}
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+
+    def attach(self, predictor: Predictor, *, commit: str | None, released: datetime | None) -> ModelMetrics:
+        """Begin to count for a model."""
+        self.model = ModelMetrics(predictor, commit, released)
+        return self.model
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered."""
+        self._requests[route, status] += 1
+        histogram = self._durations.get(route)
+        if histogram is None:
+            histogram = self._durations[route] = Histogram(SECONDS)
+            # Prometheus sees the increase of a series only from its first scrape on: begin before the first failure.
+            self._requests.update({(route, failed): 0 for failed in FAILED})
+        histogram.add(seconds)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Write the metrics in the format that a scraper accepts: content and content type."""
+        encoder, kind = choose_encoder(accept)
+        return encoder(self.registry), kind
+
+    def collect(self) -> Iterator[Metric]:
+        """Turn the counts into metrics (the registry calls this when it is scraped)."""
+        requests = {(route, str(status)): count for (route, status), count in sorted(self._requests.items())}
+        yield counter("slipway_requests", "Requests answered", requests, "route", "status")
+        durations = {(route,): histogram for route, histogram in self._durations.items()}
+        yield histograms("slipway_request_duration_seconds", "From head to answer", durations, "route")
+        yield gauge("slipway_requests_in_flight", "Requests read, not yet answered", {(): self.in_flight})
+        yield gauge("slipway_ready", "1 when the model was verified and serves", {(): int(self.ready)})
+        lines = {(): self._dropped_lines()}
+        yield counter("slipway_log_lines_dropped", "Log lines that could not be written", lines)
+        if self.model is not None:
+            yield from self.model.collect()
+
+
+class ModelMetrics:
+    """What is counted of one model: predictions, confidence, the features' values by bin, feedback."""
+
+    def __init__(self, predictor: Predictor, commit: str | None, released: datetime | None) -> None:
+        manifest = predictor.bundle.manifest
+        self._info = {
+            "name": manifest.name,
+            "version": predictor.version,
+            "kind": manifest.kind,
+            "runtime": manifest.runtime,
+            "commit": commit or "",
+            "data": manifest.data,
+        }
+        self._released = released
+        self._reference = reference = predictor.bundle.reference
+        self._bins = bins_of(reference)
+        self._counts = {name: np.zeros(len(bins.labels), np.int64) for name, bins in self._bins.items()}
+        self._numbers = [name for name, bins in self._bins.items() if bins.edges]
+        most = max([len(self._bins[name].edges) for name in self._numbers], default=0)
+        self._edges = np.full((len(self._numbers), most), np.inf)
+        for row, name in zip(self._edges, self._numbers, strict=True):
+            row[: len(self._bins[name].edges)] = self._bins[name].edges
+        self._outcome_bins, self._outcomes, self._shares = _outcomes(
+            predictor.classes, reference.get("predictions", {})
+        )
+        self._outcome_counts = np.zeros(len(self._outcomes), np.int64)
+        self._confidence = Histogram(CONFIDENCE_EDGES)
+        self._unseen: Counter[str] = Counter(dict.fromkeys(self._bins, 0))
+        self._beyond: Counter[str] = Counter(dict.fromkeys(self._bins, 0))
+        judged = ("correct", "incorrect") if predictor.classes else ("scored",)
+        self.feedback: Counter[str] = Counter(dict.fromkeys((*judged, *REFUSED), 0))
+        self.absolute_error = 0.0
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Mapping[str, Array], Predictions]] = []
+        self._rows = 0
+
+    def observe(self, arrays: Mapping[str, Array], predictions: Predictions) -> None:
+        """Count rows and what was predicted for them; from any thread."""
+        with self._lock:
+            self._waiting.append((arrays, predictions))
+            self._rows += len(predictions)
+            if self._rows >= FOLD_ROWS:
+                self._fold()
+
+    def refused(self, errors: Iterable[Error]) -> None:
+        """Count the values of features that the contract does not allow."""
+        for error in errors:
+            if error["field"] in self._bins:
+                if error["rule"] in UNSEEN:
+                    self._unseen[error["field"]] += 1
+                elif error["rule"] in OUT_OF_RANGE:
+                    self._beyond[error["field"]] += 1
+
+    def _fold(self) -> None:
+        waiting, self._waiting, self._rows = self._waiting, [], 0
+        if not waiting:
+            return
+        together = {name: np.concatenate([arrays[name] for arrays, _ in waiting]) for name in self._bins}
+        for name in self._bins.keys() - set(self._numbers):
+            self._counts[name] += self._bins[name].count(together[name])
+        if self._numbers:
+            self._count_numbers(np.stack([together[name] for name in self._numbers]))
+        self._count_outcomes(np.concatenate([predictions.values for _, predictions in waiting]))
+        if waiting[0][1].probabilities is not None:
+            largest = [p.probabilities.max(axis=1) for _, p in waiting if p.probabilities is not None]
+            self._confidence.add_all(np.concatenate(largest))
+
+    def _count_numbers(self, values: Array) -> None:
+        """Count all numeric features at once, shape (features, rows): a comparison an edge, instead of searches."""
+        absent = np.count_nonzero(np.isnan(values), axis=1)
+        above = [values.shape[1] - absent]
+        above += [np.count_nonzero(values >= edges[:, None], axis=1) for edges in self._edges.T]
+        counts = -np.diff([*above, np.zeros_like(absent)], axis=0)
+        for name, found, missing in zip(self._numbers, counts.T, absent, strict=True):
+            size = len(self._bins[name].edges) + 1
+            self._counts[name] += [*found[:size], missing]
+
+    def _count_outcomes(self, values: Array) -> None:
+        """Count predictions: class indices, or numbers by the reference's bins."""
+        if self._outcome_bins is not None:
+            self._outcome_counts += self._outcome_bins.count(values)
+        elif values.dtype.kind == "f":
+            self._outcome_counts[0] += len(values)
+        else:
+            self._outcome_counts += np.bincount(values, minlength=len(self._outcomes))
+
+    def collect(self) -> Iterator[Metric]:
+        """Turn the counts into metrics, each with the model's version: another model has other bins."""
+        with self._lock:
+            self._fold()
+        version = {"version": self._info["version"]}
+        for metric in (*self._about(), *self._drift(), *self._feedback()):
+            metric.samples = [sample._replace(labels=sample.labels | version) for sample in metric.samples]
+            yield metric
+
+    def _about(self) -> Iterator[Metric]:
+        yield gauge("slipway_model_info", "The model that serves", {tuple(self._info.values()): 1}, *self._info)
+        if self._released:
+            when = {(): self._released.timestamp()}
+            yield gauge("slipway_model_released_timestamp_seconds", "When the model was promoted", when)
+        counts = zip(self._outcomes, self._outcome_counts.tolist(), strict=True)
+        yield counter("slipway_predictions", "Predictions by outcome", {(name,): n for name, n in counts}, "outcome")
+        shares = {(name,): share for name, share in self._shares.items()}
+        text = "Share of training rows by predicted outcome"
+        yield gauge("slipway_prediction_reference_share", text, shares, "outcome")
+        yield histograms("slipway_prediction_confidence", "Largest probability", {(): self._confidence})
+        expected = self._reference.get("predictions", {}).get("confidence", {})
+        parts = zip(expected.get("labels", ()), expected.get("shares", ()), strict=True)
+        text = "Share of training rows by confidence"
+        yield gauge("slipway_confidence_reference_share", text, {(label,): part for label, part in parts}, "bin")
+
+    def _drift(self) -> Iterator[Metric]:
+        values, shares, missing = {}, {}, {}
+        for name, bins in self._bins.items():
+            expected = self._reference["features"][name]["shares"]
+            for label, count, part in zip(bins.labels, self._counts[name].tolist(), expected, strict=True):
+                values[name, label], shares[name, label] = count, part
+            missing[name,] = int(self._counts[name][bins.labels.index(ABSENT)])
+        yield counter("slipway_feature_values", "Values by bin", values, "feature", "bin")
+        yield gauge("slipway_feature_reference_share", "Share of training rows by bin", shares, "feature", "bin")
+        yield counter("slipway_feature_missing", "Values that were missing", missing, "feature")
+        for counts, name, text in (
+            (self._unseen, "slipway_feature_unseen", "Categories refused as unknown"),
+            (self._beyond, "slipway_feature_out_of_range", "Numbers refused by bounds"),
+        ):
+            yield counter(name, text, {(feature,): count for feature, count in counts.items()}, "feature")
+        yield gauge("slipway_reference_rows", "Training rows behind the shares", {(): self._reference["rows"]})
+
+    def _feedback(self) -> Iterator[Metric]:
+        counts = self.feedback
+        by_outcome = {(outcome,): count for outcome, count in counts.items()}
+        yield counter("slipway_feedback", "Feedback by outcome", by_outcome, "outcome")
+        if "scored" in counts:
+            total = {(): self.absolute_error}
+            yield counter("slipway_feedback_absolute_error", "Sum of absolute errors by feedback", total)
+        elif judged := counts["correct"] + counts["incorrect"]:
+            yield gauge("slipway_live_accuracy", "Share of feedback that was correct", {(): counts["correct"] / judged})
+
+
+def counter(name: str, text: str, values: Values, *labels: str) -> Metric:
+    """Make a counter of values by the values of its labels."""
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def gauge(name: str, text: str, values: Values, *labels: str) -> Metric:
+    """Make a gauge of values by the values of its labels."""
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def histograms(name: str, text: str, values: Mapping[Any, Histogram], *labels: str) -> Metric:
+    """Make a metric of histograms by the values of its labels."""
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for key, histogram in values.items():
+        family.add_metric(key, histogram.buckets(), histogram.sum)
+    return family
+
+
+def _outcomes(
+    classes: Sequence[str | bool], reference: Mapping[str, Any]
+) -> tuple[Bins | None, list[str], dict[str, float]]:
+    """How predictions are counted: bins (of numbers), the names of what is counted, and their training shares."""
+    bins = None
+    if classes:
+        names = [label_name(label) for label in classes]
+    else:
+        reference = reference.get("value", {})
+        if edges := tuple(reference.get("edges", ())):
+            bins = Bins.between("prediction", edges)
+        names = list(bins.labels) if bins else ["value"]
+    labels = reference.get("labels", {})
+    shares = labels if isinstance(labels, Mapping) else dict(zip(labels, reference.get("shares", ()), strict=False))
+    return bins, names, {name: shares[name] for name in names if name in shares}

@@ -1,0 +1,231 @@
+"""A path of Slipway's as FastAPI has it: described as any other, answered as plain ASGI while nothing guards it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Awaitable, Callable
+from inspect import Parameter, Signature
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Message, Receive, Scope, Send
+
+from slipway.serving.model import loaded_model
+from slipway.serving.problems import CLOSE, ProblemDetails, not_ready, overloaded, too_large
+
+if TYPE_CHECKING:
+    from slipway.serving.app import Application
+
+JSON = "application/json"
+PLAIN = (b"content-type", b"text/plain; charset=utf-8")
+JSON_HEADER = (b"content-type", JSON.encode())
+# Takes the model (None where none is needed) and the request; gives the bytes of JSON, or any other response.
+Handler = Callable[[Any, "Call"], Awaitable[bytes | Response]]
+
+
+class Call(Request):
+    """A request, and what the log and the metrics tell of it once it is answered."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, number: str) -> None:
+        self.started = perf_counter()
+        super().__init__(scope, receive, send)
+        self.id = number
+        self.raw: dict[bytes, bytes] = dict(scope["headers"])
+        self.content = b""
+        self.template = "unknown"
+        self.rows = self.status = self.held = 0
+        self.outcome = "ok"
+        self._instead: Response | None = None
+
+    @classmethod
+    def of(cls, scope: Scope, receive: Receive, send: Send) -> Call:
+        """The request of a scope, read and answered through what middleware made of `receive` and `send`."""
+        call: Call = scope.get("slipway") or cls(scope, receive, send, "unknown")
+        call._receive = receive
+        return call
+
+    @property
+    def type(self) -> str:
+        """The body's media type, without parameters; JSON if it is not said."""
+        return self.raw.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1") or JSON
+
+    async def answer(self, message: Message) -> None:
+        """Send a message of the answer to the server."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers: list[tuple[bytes, bytes]] = message.get("headers", [])
+            if self.status == 413 and PLAIN in headers:  # FastAPI's limit on bodies answers in plain text
+                self._instead = ProblemDetails.of(HTTPException(413)).response(self.id)
+                headers = self._instead.raw_headers
+            named = (b"x-request-id", self.id.encode())
+            message = {**message, "headers": headers if named in headers else [*headers, named]}
+        elif self._instead is not None:
+            message = {**message, "body": self._instead.body}
+        await self._send(message)
+
+
+class Bodies:
+    """Reads bodies within limits of size and of memory in all."""
+
+    def __init__(self, *, largest: int, at_once: int) -> None:
+        self._largest, self._at_once = largest, at_once
+        self._held = 0
+
+    async def read(self, call: Call) -> None:
+        """Read the body into `call.content`. Raises ProblemDetails (413, 415, 503), or ClientDisconnect."""
+        headers = call.raw
+        if b"content-encoding" in headers and headers[b"content-encoding"] != b"identity":
+            detail = "compressed bodies are not taken"
+            raise ProblemDetails(415, "wrong-type", detail, headers={"accept-encoding": "identity", **CLOSE})
+        if b"content-length" in headers and int(headers[b"content-length"]) > self._largest:
+            raise self._too_large()
+        message = await call.receive()
+        content = message.get("body", b"")
+        if message["type"] != "http.request" or message.get("more_body", False):
+            content = await self._parts(call, message)
+        if len(content) > self._largest:
+            raise self._too_large()
+        call.content = content
+
+    async def _parts(self, call: Call, message: Message) -> bytes:
+        parts = bytearray()
+        while True:
+            if message["type"] != "http.request":
+                raise ClientDisconnect
+            part = message.get("body", b"")
+            parts += part
+            if len(parts) > self._largest:
+                raise self._too_large()
+            self._held += len(part)
+            call.held += len(part)
+            if self._held > self._at_once:
+                raise overloaded("too many large bodies are being read")
+            if not message.get("more_body", False):
+                return bytes(parts)
+            message = await call.receive()
+
+    def release(self, call: Call) -> None:
+        """Forget a body that came in parts, when its request is done with."""
+        self._held -= call.held
+        call.held = 0
+
+    def _too_large(self) -> ProblemDetails:
+        return too_large(f"the body is larger than {self._largest} bytes")
+
+
+class Route(APIRoute):
+    """One path of an application, answered by a handler.
+
+    With a dependency of the application or of a router, an override, or where the application is `plain`, it is an
+    ordinary FastAPI route. Without, dependencies need no solving, and it answers as plain ASGI.
+    """
+
+    def __init__(self, owner: Application, handler: Handler, path: str, **options: Any) -> None:
+        """options: of `APIRoute`, and `body` (the type of the request's body), `public` (needs no API key), `template`
+        (the path's name in metrics), `needs_model`.
+        """
+        self.owner, self.handler, self._options = owner, handler, options
+        options = dict(options)
+        body = options.pop("body", None)
+        self.public: bool = options.pop("public", False)
+        self.template: str = options.pop("template", path)
+        self.needs_model: bool = options.pop("needs_model", True)
+        self.guards = [one for one in owner.router.dependencies if one is not owner.lock]
+        lock = [owner.lock] if owner.lock and not self.public else []
+        endpoint = self._with_model if self.needs_model else self._without_model
+        options |= {"dependencies": [*lock, *self.guards], "dependency_overrides_provider": owner}
+        super().__init__(path, endpoint, **options)
+        self.verbs = frozenset(self.methods or ())
+        self.description = ""
+        if body:
+            self.body_field = _body_field(path, body)
+
+    def describe(self, **options: Any) -> None:
+        """Describe the route anew, and guard it by the dependencies that its application has by now."""
+        options = self._options | options
+        self.__init__(self.owner, self.handler, options.pop("path", self.path), **options)  # type: ignore[misc]
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match a request; HEAD is answered wherever GET is."""
+        return super().matches(_without_head(scope) if "GET" in self.verbs else scope)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that FastAPI's router gives to this route."""
+        scope = _without_head(scope) if "GET" in self.verbs else scope
+        owner = self.owner
+        ordinary = self.guards or owner.plain or owner.dependency_overrides or scope.get("app") is not owner
+        if ordinary or scope["method"] not in self.verbs:
+            await super().handle(scope, receive, send)
+        else:
+            await self.answer(Call.of(scope, receive, send), send)
+
+    async def answer(self, call: Call, send: Send) -> None:
+        """Answer a request as plain ASGI."""
+        owner = self.owner
+        call.template = self.template
+        try:
+            if owner.keys is not None and not self.public:
+                owner.keys.check(call.raw)
+            if self.needs_model and owner.model is None:
+                raise not_ready(owner.reason)
+            content = await self.respond(call, owner.model)
+        except HTTPException as error:
+            content = await owner.explain(call, error)
+        if isinstance(content, Response):
+            await content(call.scope, call.receive, send if send != call._send else call.answer)
+            return
+        call.status = 200
+        length, number = (b"content-length", b"%d" % len(content)), (b"x-request-id", call.id.encode())
+        await send({"type": "http.response.start", "status": 200, "headers": [JSON_HEADER, length, number]})
+        await send({"type": "http.response.body", "body": content})
+
+    async def respond(self, call: Call, model: Any) -> bytes | Response:
+        """Read the body and ask the handler. Raises HTTPException, or ClientDisconnect."""
+        owner = self.owner
+        try:
+            if "POST" in self.verbs:
+                await owner.bodies.read(call)
+            if owner.metrics.in_flight >= owner.settings.in_flight and not self.public:
+                raise overloaded(f"{owner.settings.in_flight} requests are at work")
+            owner.metrics.in_flight += 1
+            try:
+                return await self.handler(model, call)
+            finally:
+                owner.metrics.in_flight -= 1
+        except (HTTPException, ClientDisconnect):
+            raise
+        except Exception as error:  # noqa: BLE001  (the client gets an answer, the log the traceback)
+            owner.log.line("error", level="error", request=call.id, error=traceback.format_exc())
+            raise ProblemDetails.of(error) from None
+        finally:
+            owner.bodies.release(call)
+
+    async def _with_model(self, request: Request, model: Annotated[Any, Depends(loaded_model)]) -> Response:
+        return await self._ordinary(request, model)
+
+    async def _without_model(self, request: Request) -> Response:
+        return await self._ordinary(request, None)
+
+    async def _ordinary(self, request: Request, model: Any) -> Response:
+        content = await self.respond(Call.of(request.scope, request.receive, request._send), model)
+        return content if isinstance(content, Response) else Response(content, media_type=JSON)
+
+
+def _without_head(scope: Scope) -> Scope:
+    return {**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope
+
+
+def _body_field(path: str, body: Any) -> Any:
+    """What FastAPI makes of a body's type. The handler reads the body itself; this only describes it."""
+
+    def described() -> None: ...
+
+    parameter = Parameter("body", Parameter.KEYWORD_ONLY, annotation=body)
+    described.__signature__ = Signature([parameter])  # type: ignore[attr-defined]
+    return APIRoute(path.partition("{")[0], described, methods=["POST"]).body_field
