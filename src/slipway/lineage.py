@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -76,10 +75,7 @@ def _candidate(workspace: Workspace, notes: list[str]) -> Decision | None:
     except BundleError as error:
         notes.append(f"the candidate cannot be read: {error}")
         return None
-    verdict, tracked = (
-        content if isinstance(content, dict) and content.get("candidate") == bundle.digest else {}
-        for content in (_json(workspace.verdict), _json(workspace.tracked))
-    )
+    verdict = workspace.read_about(workspace.verdict, bundle.digest)
     return Decision(
         digest=bundle.digest,
         name=bundle.manifest.name,
@@ -90,7 +86,7 @@ def _candidate(workspace: Workspace, notes: list[str]) -> Decision | None:
         commit=find_commit(workspace.root, "HEAD"),
         data=bundle.manifest.data,
         scores=verdict.get("metrics", {}),
-        run=tracked.get("run"),
+        run=workspace.read_about(workspace.tracked, bundle.digest).get("run"),
     )
 
 
@@ -176,10 +172,3 @@ def _parameters(root: Path, made: Decision, released: str) -> dict[str, Any]:
     except (UnicodeDecodeError, yaml.YAMLError):
         return {}
     return {name: content[name] for name in SECTIONS if name in content} if isinstance(content, dict) else {}
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from slipway import contract
 from slipway.contract import Contract, Target
@@ -30,6 +32,14 @@ class Workspace:
         self.verdict = build / "verdict.json"  # the gate's
         self.tracked = build / "tracked.json"  # the candidate's run in MLflow
         self.champion = root / "champion"  # the bundle that serves, its evaluation, and the decision that released it
+
+    def read_about(self, path: Path, digest: str) -> dict[str, Any]:
+        """Read the verdict or the tracked run, if it is there and about the bundle `digest`; else give nothing."""
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) and content.get("candidate") == digest else {}
 
     def test_set_digest(self) -> str:
         """Compute the digest of the test set, by which a verdict names it."""

@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 from slipway.gate import Verdict, judge
-from slipway.pipeline import fetch
 from slipway.release import promote
 from slipway.stages.evaluate import evaluate
 from slipway.stages.prepare import prepare
 from slipway.stages.train import train
 from slipway.stages.validate import ValidationReport, validate
+from slipway.versioning import fetch
 from slipway.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

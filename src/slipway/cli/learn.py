@@ -46,8 +46,8 @@ def run(at: Workspace, track: bool, pull: bool) -> None:
 
     The exit status is 1 if a stage refuses or the verdict is REJECT. The champion is not touched.
     """
-    from slipway.pipeline import fetch, reproduce
     from slipway.problem.params import check_arguments
+    from slipway.versioning import fetch, reproduce
 
     check_arguments(at.problem.build, at.params.model)  # a typo is reported before anything is run
     for pointer in fetch(at.root):

@@ -57,7 +57,7 @@ def promote(workspace: Workspace, *, force_reason: str | None = None, image: str
             scores=verdict["metrics"],
             rolled_back=[v for v in (now.rolled_back if now else []) if v != bundle.version],
             when=timestamp(),
-            run=_run(workspace, bundle.digest),
+            run=workspace.read_about(workspace.tracked, bundle.digest).get("run"),
         )
         _place(workspace, decision, verdict)
         repository.add([str(workspace.champion)])
@@ -75,15 +75,6 @@ def _read_verdict(workspace: Workspace) -> dict[str, Any]:
         raise SlipwayError(f"{workspace.verdict}: no verdict; `slipway gate` makes one") from None
     except (ValueError, KeyError, TypeError) as error:
         raise SlipwayError(f"{workspace.verdict}: not a verdict ({error}); `slipway gate` makes it anew") from None
-
-
-def _run(workspace: Workspace, candidate: str) -> str | None:
-    """Give the candidate's run in MLflow, if it was recorded."""
-    try:
-        tracked = json.loads(workspace.tracked.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return str(tracked["run"]) if tracked["candidate"] == candidate else None
 
 
 def _require_current(workspace: Workspace, verdict: dict[str, Any], candidate: str, now: Decision | None) -> None:

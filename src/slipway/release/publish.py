@@ -8,13 +8,12 @@ from pathlib import Path
 
 from slipway.champion import POINTER, Pin, pins, serving_now
 from slipway.model.bundle import VERSION_DIGITS
-from slipway.pipeline import complete
 from slipway.problem import SlipwayError
 from slipway.release.promote import promote
 from slipway.release.proposal import propose
 from slipway.release.record import ENVIRONMENTS, deploy
 from slipway.release.rollback import rollback
-from slipway.versioning import current_branch, dvc_repository, git, is_ancestor, remote_folder
+from slipway.versioning import complete, current_branch, dvc_repository, git, is_ancestor, remote_folder
 from slipway.workspace import Workspace
 
 # What an image is made of, besides the champion.

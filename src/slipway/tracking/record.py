@@ -42,12 +42,11 @@ class Record:
             self.metrics |= {allowed: score["value"], **ends}
         parameters = pd.json_normalize(workspace.params.model_dump(by_alias=True)).to_dict("records")[0]
         self.parameters: dict[str, Any] = {str(name): value for name, value in parameters.items()}
-        verdict = json.loads(workspace.verdict.read_bytes()) if workspace.verdict.exists() else {}
-        current = verdict.get("candidate") == bundle.digest  # else it is of an earlier candidate
-        self.verdict = str(verdict["verdict"]) if current else "none"
+        verdict = workspace.read_about(workspace.verdict, bundle.digest)
+        self.verdict = str(verdict.get("verdict", "none"))
         files: dict[Path, str | None] = dict.fromkeys(sorted(workspace.evaluation.iterdir()), "evaluation")
         files |= {workspace.validation / REPORT: "validation", workspace.root / "params.yaml": None}
-        files |= {workspace.verdict: None} if current else {}
+        files |= {workspace.verdict: None} if verdict else {}
         self.files = {path: folder for path, folder in files.items() if path.is_file()}
 
     @cached_property
