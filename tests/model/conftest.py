@@ -31,4 +31,7 @@ def test(workspace: Workspace) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def threshold(workspace: Workspace) -> float:
     """The threshold in `params.yaml` for what `score` gives: accuracy, or R2 in a regression."""
-    return workspace.params.gate.thresholds["accuracy" if workspace.target.classes else "r2"]
+    name, thresholds = "accuracy" if workspace.target.classes else "r2", workspace.params.gate.thresholds
+    if name not in thresholds:
+        pytest.fail(f"params.yaml: gate.thresholds has no {name}, which test_score.py compares with")
+    return thresholds[name]

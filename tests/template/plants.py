@@ -83,6 +83,9 @@ def _problem(target: str) -> Problem:
 kind, alive, weight = _problem("kind"), _problem("alive"), _problem("weight")
 THRESHOLDS = {"kind": "accuracy: 0.6, macro_f1: 0.6, log_loss: 2.0", "alive": "accuracy: 0.6, macro_f1: 0.6"}
 PARAMS = """
+prepare: {{}}
+validate: {{}}
+train: {{}}
 model: {{strength: 1.0}}
 evaluate: {{slices: [bed], bootstrap: 100, importance_repeats: 1}}
 gate:

@@ -12,7 +12,7 @@ import great_expectations.expectations as gxe
 import numpy as np
 from great_expectations.expectations.expectation import Expectation
 
-from slipway.contract import Column, Contract, Target
+from slipway.contract import WORDS, Column, Contract, Target
 from slipway.expectations import ALIKE, BOTH
 from slipway.problem.params import Validate
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 UNCLEAN = r"^\s+\S|\S\s+$|[\x00-\x1f\x7f]"  # blanks at the ends, control characters
 
-# For each numeric kind: in words, the pandas dtypes that hold it, and what its text looks like.
-NUMERIC: dict[str, tuple[str, list[str], str]] = {
-    "number": ("a number", ["int64", "float64"], r"^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*$"),
-    "integer": ("a whole number", ["int64", "float64"], r"^\s*[-+]?\d+(?:\.0*)?\s*$"),
-    "boolean": ("true or false", ["bool", "float64"], r"^\s*(?i:true|false|[01](?:\.0)?)\s*$"),
+# For each numeric kind: the pandas dtypes that hold it, and the pattern of its text.
+NUMERIC: dict[str, tuple[list[str], str]] = {
+    "number": (["int64", "float64"], r"^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*$"),
+    "integer": (["int64", "float64"], r"^\s*[-+]?\d+(?:\.0*)?\s*$"),
+    "boolean": (["bool", "float64"], r"^\s*(?i:true|false|[01](?:\.0)?)\s*$"),
 }
 
 
@@ -109,8 +109,8 @@ def _presence(column: Column, max_missing: float) -> Expectation:
 
 def _kind(column: Column, values: pd.Series) -> tuple[Expectation, bool]:
     """Expect the numeric column's kind; and whether the values have it, so that they can be compared with bounds."""
-    words, dtypes, pattern = NUMERIC[column.kind]
-    description = f"{column.name} is {words}"
+    dtypes, pattern = NUMERIC[column.kind]
+    description = f"{column.name} is {WORDS[column.kind]}"
     if values.dtype.kind in "fiub" or values.dropna().astype("str").str.contains(pattern).all():
         types = gxe.ExpectColumnValuesToBeInTypeList(column=column.name, type_list=dtypes, description=description)
         return types, values.dtype.kind in "fiub"
@@ -119,17 +119,10 @@ def _kind(column: Column, values: pd.Series) -> tuple[Expectation, bool]:
 
 
 def _bounds(column: Column) -> list[Expectation]:
-    """Expect the declared bounds; of two on one side the narrower."""
-    low = max(_declared((column.minimum, False), (column.above, True)), default=None)
-    high = min(_declared((column.maximum, True), (column.below, False)), default=None)
-    words = []
-    if low:
-        words.append(f"{'above' if low[1] else 'at least'} {low[0]:.12g}")
-    if high:
-        words.append(f"{'at most' if high[1] else 'below'} {high[0]:.12g}")
-    if not words:
+    """Expect the declared bounds."""
+    low, high = column.low, column.high
+    if not column.bounds:
         return []
-    unit = f" {column.unit}" if column.unit else ""
     return [
         gxe.ExpectColumnValuesToBeBetween(
             column=column.name,
@@ -137,13 +130,9 @@ def _bounds(column: Column) -> list[Expectation]:
             max_value=high and high[0],
             strict_min=bool(low and low[1]),
             strict_max=bool(high and not high[1]),
-            description=f"{column.name} is {' and '.join(words)}{unit}",
+            description=f"{column.name} is {column.bounds}",
         )
     ]
-
-
-def _declared(*bounds: tuple[float | None, bool]) -> Iterable[tuple[float, bool]]:
-    return [(value, flag) for value, flag in bounds if value is not None]
 
 
 DISJOINT = {

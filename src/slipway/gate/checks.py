@@ -113,7 +113,8 @@ def behaviour(root: Path) -> list[Reason]:
 
 
 def _said(fault: ElementTree.Element) -> str:
-    """Give a failed test's message; where its file could not even be imported, the last line says why."""
+    """Give a failed test's message; of a test that could not start, the last line of the error."""
     if fault.tag == "failure":
         return (fault.get("message") or "no message").strip().splitlines()[0]
-    return (fault.text or fault.get("message") or "no message").strip().splitlines()[-1].removeprefix("E").strip()
+    raised = [line for line in (fault.text or "").splitlines() if line.startswith("E ")]
+    return (raised or [fault.get("message") or "no message"])[-1].removeprefix("E").strip()

@@ -111,8 +111,11 @@ class Predictor:
             raise BundleError(f"{model}: cannot be loaded or run: {error}") from error
 
     def predict(self, table: Any) -> Predictions:
-        """Predict for a table, a mapping of columns or a sequence of rows (see `Contract.arrays`)."""
-        return self.predict_arrays(self.contract.arrays(table))
+        """Predict for a table, a mapping of columns or a sequence of rows (see `Contract.checked`).
+
+        Raises SlipwayError for what the service would refuse, naming rows and fields.
+        """
+        return self.predict_arrays(self.contract.checked(table))
 
     def predict_arrays(self, arrays: Mapping[str, Array]) -> Predictions:
         """Predict for the contract's arrays, each of shape (rows,)."""
@@ -137,7 +140,10 @@ class Predictor:
         """Reproduce the golden rows. Raises BundleError naming the first row that comes out differently."""
         examples = self.bundle.examples
         for number, (row, expected) in enumerate(zip(examples["rows"], examples["predictions"], strict=True)):
-            got = self.predict([row]).as_json()[0]
+            try:
+                got = self.predict([row]).as_json()[0]
+            except SlipwayError as error:
+                raise BundleError(f"golden row {number}: {error}") from None
             if not alike(got, expected):
                 raise BundleError(f"golden row {number} gives {got}, but {expected} was stored with the bundle")
 

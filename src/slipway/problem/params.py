@@ -102,7 +102,14 @@ def load_params(root: Path = Path()) -> Params:
         raise SlipwayError(f"{path.resolve()}: no such file; run slipway in the project's folder") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SlipwayError(f"{path}: {error}") from None
-    return _checked(Params, {} if content is None else content, str(path))
+    content = {} if content is None else content
+    if isinstance(content, dict):
+        content = {name: {} if section is None else section for name, section in content.items()}
+    params = _checked(Params, content, str(path))
+    if lacking := [name for name in _fields(Params) if name not in content]:
+        empty = "\n".join(f"  {name}: {{}}" for name in lacking)
+        raise SlipwayError(f"{path}: dvc.yaml needs these sections, too; empty ones have the defaults:\n{empty}")
+    return params
 
 
 def check_arguments(build: Callable[..., Any], given: dict[str, Any]) -> None:

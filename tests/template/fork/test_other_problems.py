@@ -23,6 +23,9 @@ from slipway.stages.validate import validate
 from slipway.workspace import Workspace
 
 PARAMS = """
+prepare: {{}}
+model: {{}}
+train: {{}}
 validate: {{max_missing: 0.4}}
 evaluate: {{slices: [colour], bootstrap: 200}}
 gate:

@@ -1,4 +1,6 @@
 import json
+from collections.abc import Callable
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 import numpy as np
@@ -104,14 +106,22 @@ def _with(annotation, default=...):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (_with(float | str), "x: a union of types"),
-        (_with(list[float]), "x: items cannot be derived"),
-        (_with(bytes), "x: format cannot be derived"),
-        (_with(Annotated[int, Field(multiple_of=5)]), "x: multipleOf cannot be derived"),
+        (_with(float | str), r"x: the type float \| str is not supported; use float, int, bool, str or Literal"),
+        (_with(list[float]), r"x: the type list\[float\] is not supported"),
+        (_with(datetime), "x: the type datetime is not supported"),
+        (_with(date | None, None), r"x: the type datetime.date \| None is not supported"),
+        (_with(Callable), "Row: Cannot generate .*; use float, int, .* fields are x: Callable"),
+        (_with(Annotated[float, Field(greater=0)]), r"x: Field\(greater=...\) cannot be checked .*known here: gt, ge"),
+        (_with(Annotated[float, Field(descripton="y")]), r"x: Field\(descripton=...\) .*did you mean description\?"),
+        (_with(Annotated[str, Field(max_length=5)]), r"x: Field\(max_length=...\) cannot be checked"),
+        (_with(bytes), "x: the type bytes is not supported"),
+        (_with(Annotated[int, Field(multiple_of=5)]), r"x: Field\(multiple_of=...\) cannot be checked"),
         (_with(float, 1.0), "x: has a default but does not allow None"),
         (_with(float | None, 1.0), "x: the default of an optional field must be None"),
-        (_with(Literal[1, 2]), "x: the categories .* must be strings"),
-        (_with(Literal["a", ""]), "x: the categories .* must be strings, and none of them empty"),
+        (_with(Literal[1, 2]), "x: the category 1 must be text"),
+        (_with(Literal["a", ""]), "x: the category '' must be text, not empty"),
+        (_with(Literal["a", "b "]), "x: the category 'b ' must be text, .* no blanks at its ends"),
+        (_with(Literal["a", "b\x00"]), r"x: the category 'b\\x00' must be text, .* control characters"),
     ],
 )
 def test_a_field_that_no_view_could_enforce_is_refused_when_declared(model, words):
@@ -158,3 +168,75 @@ def test_a_boolean_target_has_the_classes_false_and_true_and_a_number_has_none()
 def test_a_target_that_cannot_be_learned_is_refused(column, words):
     with pytest.raises(SlipwayError, match=words):
         Target.of(Contract.from_model(Specimen)[column])
+
+
+WRONG = [
+    ({"height": float("nan")}, "row 1: height is missing; it must be a number at least 0 and below 200 cm"),
+    ({"height": None}, "row 1: height is missing"),
+    ({"height": float("inf")}, "row 1: height is inf"),
+    ({"height": -5.0}, "row 1: height is -5.0; it must be a number at least 0 and below 200 cm"),
+    ({"height": 200.0}, "row 1: height is 200.0"),
+    ({"petals": 2.5}, "row 1: petals is 2.5; it must be a whole number above 0 and at most 50"),
+    ({"colour": "green"}, "row 1: colour is 'green'; it must be one of blue, red, white"),
+    ({"colour": None}, "row 1: colour is missing"),
+    ({"weight": -1.0}, "row 1: weight is -1.0; it must be a number at least 0"),
+]
+OF_ROWS = [
+    ({"height": "3.5"}, "row 1: height is '3.5'"),
+    ({"height": True}, "row 1: height is True"),
+    ({"scented": 1}, "row 1: scented is 1; it must be true or false"),
+    ({"colour": ""}, "row 1: colour is ''"),
+    ({"bed": ""}, "row 1: bed is ''; it must be one of north, south"),
+    ({"size": 3}, "row 1: size is unknown; known here: colour, height"),
+    ({"heigth": 3.5}, r"row 1: heigth is unknown; did you mean height\?"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), [*WRONG, *OF_ROWS])
+def test_checked_refuses_the_rows_that_the_request_model_refuses_and_names_row_field_and_value(contract, change, words):
+    with pytest.raises(ValidationError):
+        contract.model().model_validate({**ROW, **change})
+    with pytest.raises(SlipwayError, match=words):
+        contract.checked([ROW, {**ROW, **change}])
+
+
+@pytest.mark.parametrize(("change", "words"), WRONG)
+def test_checked_refuses_the_same_values_in_a_table_and_in_columns(contract, change, words):
+    rows = [ROW, {**ROW, **change}]
+    for table in (pd.DataFrame(rows), {name: [row[name] for row in rows] for name in ROW}):
+        with pytest.raises(SlipwayError, match=words):
+            contract.checked(table)
+
+
+def test_checked_names_every_field_of_an_empty_row(contract):
+    with pytest.raises(SlipwayError, match=r"(?s)colour is missing.*height is missing.*petals.*scented is missing"):
+        contract.checked([{}])
+
+
+def test_checked_lists_the_first_errors_and_counts_the_others(contract):
+    with pytest.raises(SlipwayError, match=r"(?s)row 9: .*and 2 more$"):
+        contract.checked([{**ROW, "height": -1.0}] * 10 + [{**ROW, "petals": 0}] * 2)
+
+
+@pytest.mark.parametrize("table", [["colour"], {name: [value] * len(name) for name, value in ROW.items()}])
+def test_checked_refuses_what_is_no_table_of_rows(contract, table):
+    with pytest.raises(SlipwayError, match=r"not a mapping of fields|not of one length"):
+        contract.checked(table)
+
+
+def test_checked_gives_the_arrays_of_allowed_rows_in_every_form(contract):
+    table = flowers(40)
+    rows = contract.rows(contract.arrays(table))
+    forms = [table, rows, {name: table[name].tolist() for name in contract.names}, contract.arrays(table)]
+    forms.append(table.convert_dtypes())
+    for form in forms:
+        for name, array in contract.checked(form).items():
+            np.testing.assert_array_equal(array, contract.arrays(table)[name])
+
+
+def test_a_required_text_must_not_be_empty_for_the_service_nor_for_the_predictor():
+    named = Contract.from_model(_with(str))
+    with pytest.raises(ValidationError):
+        named.model().model_validate({"x": ""})
+    with pytest.raises(SlipwayError, match="row 0: x is ''; it must be text"):
+        named.checked([{"x": ""}])

@@ -7,6 +7,7 @@ from slipway.problem.params import check_arguments, load_params
 
 ROOT = Path(__file__).parents[3]
 MINIMAL = "gate:\n  thresholds: {accuracy: 0.5}\n  champion: {metric: accuracy}\n"
+WHOLE = MINIMAL + "".join(f"{name}: {{}}\n" for name in ("prepare", "validate", "model", "train", "evaluate"))
 
 
 def _load(tmp_path: Path, text: str):
@@ -19,7 +20,17 @@ def test_the_projects_own_params_are_valid():
 
 
 def test_what_is_not_said_has_its_default(tmp_path):
-    assert _load(tmp_path, MINIMAL).evaluate.confidence == 0.95
+    assert _load(tmp_path, WHOLE).evaluate.confidence == 0.95
+
+
+def test_a_section_without_entries_has_its_defaults(tmp_path):
+    assert _load(tmp_path, WHOLE.replace("train: {}", "train:")).train.seed == 0
+
+
+def test_every_omitted_section_is_named_at_once_with_the_lines_to_add(tmp_path):
+    with pytest.raises(SlipwayError) as caught:
+        _load(tmp_path, MINIMAL + "train: {seed: 1}\n")
+    assert str(caught.value).endswith("have the defaults:\n  prepare: {}\n  validate: {}\n  model: {}\n  evaluate: {}")
 
 
 @pytest.mark.parametrize(

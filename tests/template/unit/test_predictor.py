@@ -6,6 +6,7 @@ from slipway.compile import compile_estimator
 from slipway.contract import Contract, canonical_json, target
 from slipway.model.bundle import Bundle, BundleError, read_bundle, write_bundle
 from slipway.model.predictor import Predictions, Predictor
+from slipway.problem import SlipwayError
 
 ROW = {"colour": "red", "height": 70.0, "petals": 25, "scented": True, "bed": None, "weight": None}
 
@@ -101,3 +102,25 @@ def test_a_bundle_that_does_not_reproduce_its_golden_rows_is_refused(folder, tmp
 def test_another_version_than_expected_is_refused(folder):
     with pytest.raises(BundleError, match="expected is 0000"):
         Predictor.load(folder, expected="0000")
+
+
+@pytest.mark.parametrize("change", [{"height": float("nan")}, {"colour": "green"}, {"petals": -5}, {"lenght": 3.5}])
+def test_a_row_that_the_service_refuses_gets_no_answer(predictor, change):
+    with pytest.raises(SlipwayError, match=f"row 0: {next(iter(change))} is "):
+        predictor.predict([{**ROW, **change}])
+
+
+def test_a_table_with_such_a_value_gets_no_answer_and_its_other_columns_are_ignored(predictor):
+    table = flowers(3)  # with kind and plant
+    predictor.predict(table)
+    with pytest.raises(SlipwayError, match="row 1: height is inf"):
+        predictor.predict(table.assign(height=[3.5, np.inf, 2.0]))
+
+
+def test_a_bundle_whose_golden_row_is_not_allowed_is_refused(folder, tmp_path):
+    bundle = read_bundle(folder)
+    examples = {"rows": [{**ROW, "height": -1.0}], "predictions": bundle.examples["predictions"]}
+    manifest = {k: v for k, v in bundle.manifest.model_dump().items() if k not in ("format", "files")}
+    write_bundle(tmp_path / "b", manifest, {**bundle.files, "examples.json": canonical_json(examples)})
+    with pytest.raises(BundleError, match=r"(?s)golden row 0: .*height is -1.0"):
+        Predictor.load(tmp_path / "b")

@@ -7,7 +7,7 @@ from flowers import Specimen
 from slipway.contract import Contract, Target
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import Bootstrap
-from slipway.gate.checks import check_constant
+from slipway.gate.checks import behaviour, check_constant
 from slipway.model.predictor import Predictions
 
 COLUMNS = Contract.from_model(Specimen)
@@ -65,3 +65,22 @@ def test_a_regression_is_compared_with_the_mean(noise, outcome):
     truth = rng.normal(50, 5, 300)
     reason = against_constant(HEIGHT, truth, Predictions(truth + rng.normal(0, noise, 300), None, ()))
     assert (reason.outcome, reason.detail.startswith("rmse")) == (outcome, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
+        (
+            "import pytest\n@pytest.fixture\ndef x(): pytest.fail('no accuracy')\ndef test_a(x): pass",
+            "Failed: no accuracy",
+        ),
+        ("def test_a(): assert 1 == 2, 'two'", "AssertionError: two"),
+    ],
+)
+def test_a_behaviour_test_that_fails_or_cannot_start_says_why(tmp_path, code, said):
+    (tmp_path / "tests" / "model").mkdir(parents=True)
+    (tmp_path / "tests" / "model" / "test_it.py").write_text(code)
+    (reason,) = behaviour(tmp_path)
+    assert reason.outcome == "fail"
+    assert reason.detail.startswith(said)

@@ -1,0 +1,237 @@
+"""The views derived from a row: columns, dtypes, bounds, categories, arrays, JSON Schema, request model.
+
+There is one way in: a JSON Schema, as Pydantic makes it from the project's model. Training derives it from the
+model, a server reads it from the bundle, and both get the same contract.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic.errors import PydanticUserError
+
+from slipway.contract.column import EXACT, MISSING, WORDS, Array, Column, Kind, is_missing
+from slipway.contract.schema import TYPES, annotated, resolve, to_column, to_schema
+from slipway.contract.strict import canonical_json, strict_json
+from slipway.problem import Problem, SlipwayError
+from slipway.problem.params import close_names
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = [
+    "EXACT", "MISSING", "WORDS", "Array", "Column", "Contract", "Kind", "Target",
+    "canonical_json", "features", "record", "strict_json", "target",
+]  # fmt: skip
+MOST_ERRORS = 10  # that one message lists
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A row's columns, in order, and the views derived from them."""
+
+    title: str
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def from_model(cls, model: type[BaseModel]) -> Contract:
+        """Derive the contract from a Pydantic model. Raises SlipwayError for a field that no view could enforce."""
+        decorators = model.__pydantic_decorators__
+        if decorators.field_validators or decorators.model_validators or decorators.validators:
+            raise SlipwayError(
+                f"{model.__name__} has validators in Python; they would not reach the bundle, the server or the "
+                "expectations. Use bounds and categories here, and src/project/expectations.py for the rest"
+            )
+        written = {name: annotated(field.annotation) for name, field in model.model_fields.items()}
+        try:
+            schema = model.model_json_schema()
+        except PydanticUserError as error:  # a type that JSON does not have
+            types = ", ".join(f"{name}: {kind}" for name, kind in written.items())
+            raise SlipwayError(f"{model.__name__}: {error.message}; {TYPES}. Its fields are {types}") from None
+        return cls.from_schema(schema, written)
+
+    @classmethod
+    def from_schema(cls, schema: Mapping[str, Any], written: Mapping[str, str] | None = None) -> Contract:
+        """Derive the contract from a row's JSON Schema. Raises SlipwayError for a field that it does not understand.
+
+        written: the fields' types as the project wrote them, for the error.
+        """
+        definitions = schema.get("$defs", {})
+        required = set(schema.get("required", ()))
+        columns = tuple(
+            to_column(name, resolve(field, definitions), required=name in required, written=(written or {}).get(name))
+            for name, field in schema["properties"].items()
+        )
+        return cls(schema.get("title", "Row"), columns)
+
+    def __getitem__(self, name: str) -> Column:
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names, in the declared order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """A row that the contract allows."""
+        return {column.name: column.example for column in self.columns}
+
+    def arrays(self, table: Any) -> dict[str, Array]:
+        """Give the columns as arrays: float64 (missing: NaN) or object strings (missing: ""); each of shape (rows,).
+
+        table: a pandas table, a mapping of columns, or a sequence of rows as mappings. Other columns are ignored.
+        Raises SlipwayError for a column that is lacking though it is not optional, or of another kind.
+        """
+        return {c.name: c.array(values) for c, values in self._given(table)}
+
+    def checked(self, table: Any) -> dict[str, Array]:
+        """Give the arrays of rows that the contract allows: what the service refuses is refused here, too.
+
+        table: as for `arrays`; in rows and mappings other fields are refused, in a pandas table they are ignored.
+        Raises SlipwayError naming rows, fields and values.
+        """
+        errors = list(self._unknown(table))
+        arrays = {}
+        for column, values in self._given(table):
+            arrays[column.name], refused = column.checked(values)
+            for row in np.flatnonzero(refused)[:MOST_ERRORS]:
+                value = values.iloc[row] if hasattr(values, "iloc") else values[row]
+                value = value.item() if hasattr(value, "item") else value
+                shown = "missing" if is_missing(value) else repr(value)
+                errors.append(f"row {row}: {column.name} is {shown}; it must be {column.words}")
+        if len({len(array) for array in arrays.values()}) > 1:
+            errors.append("the columns are not of one length")
+        if errors:
+            more = [f"and {len(errors) - MOST_ERRORS} more"] if len(errors) > MOST_ERRORS else []
+            raise SlipwayError("\n  ".join(["not as the schema declares it:", *errors[:MOST_ERRORS], *more]))
+        return arrays
+
+    def _given(self, table: Any) -> Iterator[tuple[Column, Any]]:
+        """Give each column with its values in a table."""
+        if isinstance(table, Sequence):
+            yield from ((c, [row.get(c.name) for row in table]) for c in self.columns)
+            return
+        size = len(table) if not isinstance(table, Mapping) else len(next(iter(table.values()), ()))
+        if lacking := [c.name for c in self.columns if c.name not in table and not c.optional]:
+            raise SlipwayError(f"the table lacks the column(s) {', '.join(lacking)}")
+        yield from ((c, table[c.name] if c.name in table else [None] * size) for c in self.columns)
+
+    def _unknown(self, table: Any) -> Iterator[str]:
+        """Name the fields of rows, or the columns of a mapping, that the contract does not have."""
+        rows = {"columns": table} if isinstance(table, Mapping) else {}
+        rows |= {f"row {number}": row for number, row in enumerate(table)} if isinstance(table, Sequence) else {}
+        for place, fields in rows.items():
+            if not isinstance(fields, Mapping):
+                raise SlipwayError(f"{place} is a {type(fields).__name__}, not a mapping of fields")
+            for name in fields:
+                if name not in self._by_name:
+                    yield f"{place}: {name} is unknown; {close_names(name, self.names)}"
+
+    def rows(self, arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
+        """Turn arrays back into rows as JSON has them: missing values None, integers and booleans as such."""
+        values = [_plain(column, arrays[column.name]) for column in self.columns]
+        return [dict(zip(self.names, row, strict=True)) for row in zip(*values, strict=True)]
+
+    def schema(self) -> dict[str, Any]:
+        """Give the row's JSON Schema (2020-12), from which `from_schema` makes this contract again."""
+        return {
+            "title": self.title,
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {column.name: to_schema(column) for column in self.columns},
+            "required": [column.name for column in self.columns if not column.optional],
+        }
+
+    def model(self) -> type[BaseModel]:
+        """Make the strict Pydantic model of a row as the service receives it.
+
+        Nothing is coerced (no `false` for 0, no "1" for 1), unknown fields, NaN and infinity are refused.
+        """
+        from pydantic import ConfigDict, Field, create_model
+
+        config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+        fields: dict[str, Any] = {}
+        for column in self.columns:
+            kind = _python_type(column)
+            field = Field(
+                None if column.optional else ...,
+                **column.limits,
+                description=column.description,
+                examples=list(column.examples) or None,
+                json_schema_extra={"unit": column.unit} if column.unit else None,
+            )
+            fields[column.name] = (kind | None if column.optional else kind, field)
+        return create_model(self.title, __config__=config, **fields)
+
+
+def features(problem: Problem) -> Contract:
+    """Give the contract of what the model sees and the service receives."""
+    return Contract.from_model(problem.row)
+
+
+def record(problem: Problem) -> Contract:
+    """Give the contract of a row of the data: features, target, and what identifies and describes it."""
+    return Contract.from_model(problem.record)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted. `classes` are its labels in the declared order; none: a regression."""
+
+    column: Column
+    classes: tuple[str | bool, ...]
+
+    @classmethod
+    def of(cls, column: Column) -> Target:
+        """Derive the target from its column. Raises SlipwayError if it can be neither classes nor a number."""
+        if column.optional:
+            raise SlipwayError(f"the target {column.name!r} is optional; rows without it cannot be learned from")
+        if column.kind == "category":
+            return cls(column, column.categories)
+        if column.kind == "text":
+            raise SlipwayError(f"the target {column.name!r} is free text; declare its classes with Literal[...]")
+        return cls(column, (False, True) if column.kind == "boolean" else ())
+
+    def encode(self, values: Any) -> Array:
+        """Encode labels as the index of their class (int64), or numbers as float64; shape (rows,).
+
+        Raises SlipwayError naming a label that is no class.
+        """
+        array = self.column.array(values)
+        if not self.classes:
+            return array
+        index = np.full(len(array), -1, dtype=np.int64)
+        for position, label in enumerate(self.classes):
+            index[array == label] = position
+        if (index < 0).any():
+            strange = array[index < 0][0]
+            raise SlipwayError(f"{self.column.name}: {strange!r} is none of {', '.join(map(str, self.classes))}")
+        return index
+
+
+def target(problem: Problem) -> Target:
+    """Give the problem's target."""
+    return Target.of(record(problem)[problem.target])
+
+
+def _python_type(column: Column) -> Any:
+    if column.kind == "category":
+        return Literal[column.categories]
+    return {"number": float, "integer": int, "boolean": bool, "text": str}[column.kind]
+
+
+def _plain(column: Column, values: Array) -> list[Any]:
+    if column.numeric:
+        convert = {"number": float, "integer": int, "boolean": bool}[column.kind]
+        return [None if math.isnan(value) else convert(value) for value in values.tolist()]
+    return [None if value == MISSING else value for value in values.tolist()]

@@ -1,0 +1,176 @@
+"""One field of a row: its kind, its bounds, its arrays, and which values it allows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from slipway.problem import SlipwayError
+
+Kind = Literal["number", "integer", "boolean", "category", "text"]
+Array = np.ndarray[Any, Any]
+EXACT = 2**53  # whole numbers beyond are not exact in float64, as arrays hold them
+# NumPy kinds of arrays that are judged by value, Python types of single values, both by kind of column; its name.
+NATIVE = {"number": "iuf", "integer": "iuf", "boolean": "biuf", "category": "", "text": ""}
+TYPES = {
+    "number": (int, float, np.number),
+    "integer": (int, np.integer),
+    "boolean": (bool, np.bool_),
+    "category": (str,),
+    "text": (str,),
+}
+WORDS = {"number": "a number", "integer": "a whole number", "boolean": "true or false", "text": "text"}
+COMPARE = {"ge": np.greater_equal, "le": np.less_equal, "gt": np.greater, "lt": np.less}
+MISSING = ""  # a missing category or text, in arrays (a missing number is NaN)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field of a row. `minimum` and `maximum` are allowed values themselves, `above` and `below` are not."""
+
+    name: str
+    kind: Kind
+    optional: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    categories: tuple[str, ...] = ()
+    unit: str | None = None
+    description: str | None = None
+    examples: tuple[Any, ...] = ()
+
+    @property
+    def numeric(self) -> bool:
+        """Whether arrays hold this column as float64 (booleans as 0 and 1) rather than as strings."""
+        return self.kind in ("number", "integer", "boolean")
+
+    @property
+    def dtype(self) -> str:
+        """The NumPy dtype of this column in arrays."""
+        return "float64" if self.numeric else "object"
+
+    @property
+    def example(self) -> Any:
+        """A value that the column allows: the declared example, else one that is within the bounds."""
+        if self.examples:
+            return self.examples[0]
+        if self.kind == "category":
+            return self.categories[0]
+        if self.kind in ("text", "boolean"):
+            return "text" if self.kind == "text" else True
+        return self._middle()
+
+    def _middle(self) -> float | int:
+        low = self.minimum if self.minimum is not None else self.above
+        high = self.maximum if self.maximum is not None else self.below
+        if low is not None and high is not None:
+            value = (low + high) / 2
+        elif low is not None:
+            value = low + 1
+        else:
+            value = high - 1 if high is not None else 1
+        return math.ceil(value) if self.kind == "integer" else float(value)
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The bounds as Pydantic and msgspec name them; whole numbers are held to what float64 tells apart."""
+        bounds = {"ge": self.minimum, "le": self.maximum, "gt": self.above, "lt": self.below}
+        if self.kind == "text" and not self.optional:
+            return {"min_length": 1}  # the empty text stands for a missing one
+        if self.kind == "integer":
+            bounds["ge"] = -EXACT if self.minimum is None and self.above is None else self.minimum
+            bounds["le"] = EXACT if self.maximum is None and self.below is None else self.maximum
+        return {name: bound for name, bound in bounds.items() if bound is not None}
+
+    def array(self, values: Any) -> Array:
+        """Make this column's array from a sequence, a NumPy array or a pandas series; shape (rows,).
+
+        Raises SlipwayError if a value is not of the column's kind.
+        """
+        try:
+            if self.numeric:
+                return self._numbers(values)
+            strings = np.asarray(values, dtype=object)
+        except (TypeError, ValueError) as error:
+            raise SlipwayError(f"{self.name}: not a {self.kind}: {error}") from None
+        strange = strings != strings  # NaN, which is what pandas calls a missing string
+        return np.where((strings == None) | strange, MISSING, strings)  # noqa: E711  (elementwise)
+
+    def checked(self, values: Any) -> tuple[Array, Array]:
+        """Give this column's array, and which values it does not allow (boolean); each of shape (rows,).
+
+        Python's values must be of the column's type; a NumPy array or a pandas series of numbers is judged by value.
+        """
+        dtype = getattr(values, "dtype", None)
+        if dtype is not None and dtype.kind in NATIVE[self.kind]:
+            array = self.array(values)
+            return array, self._refused(array)
+        listed = values.tolist() if dtype is not None else values
+        absent = [is_missing(value) or (dtype is not None and value == MISSING) for value in listed]
+        fits = [not gone and self._fits(value) for value, gone in zip(listed, absent, strict=True)]
+        array = self.array([value if fit else None for value, fit in zip(listed, fits, strict=True)])
+        return array, self._refused(array) | ~(np.array(absent, bool) | np.array(fits, bool))
+
+    def _fits(self, value: Any) -> bool:
+        if isinstance(value, bool) and self.kind != "boolean":
+            return False
+        return isinstance(value, TYPES[self.kind]) and (not self.categories or value in self.categories)
+
+    def _refused(self, array: Array) -> Array:
+        if not self.numeric:
+            return np.asarray((array == MISSING) & (not self.optional))
+        wrong = np.isinf(array)
+        if self.kind != "number":
+            wrong |= array % 1 != 0
+        if self.kind == "boolean":
+            wrong |= (array < 0) | (array > 1)
+        for name, bound in self.limits.items():
+            wrong |= ~COMPARE[name](array, bound)
+        return np.where(np.isnan(array), not self.optional, wrong)
+
+    @property
+    def words(self) -> str:
+        """What a value of this column is."""
+        if self.categories:
+            return f"one of {', '.join(self.categories)}"
+        return WORDS[self.kind] + (f" {self.bounds}" if self.bounds else "")
+
+    @property
+    def bounds(self) -> str:
+        """The declared bounds in words, of two on one side the narrower: "at least 0 and below 9 mm"."""
+        low, high = self.low, self.high
+        words = [f"{'above' if low[1] else 'at least'} {low[0]:.12g}"] if low else []
+        words += [f"{'at most' if high[1] else 'below'} {high[0]:.12g}"] if high else []
+        return " and ".join(words) + (f" {self.unit}" if words and self.unit else "")
+
+    @property
+    def low(self) -> tuple[float, bool] | None:
+        """The lower bound, and whether values are above it."""
+        return max(_declared((self.minimum, False), (self.above, True)), default=None)
+
+    @property
+    def high(self) -> tuple[float, bool] | None:
+        """The upper bound, and whether values may be equal to it."""
+        return min(_declared((self.maximum, True), (self.below, False)), default=None)
+
+    @staticmethod
+    def _numbers(values: Any) -> Array:
+        if hasattr(values, "to_numpy"):  # a pandas series may hold its own kinds of missing value
+            return np.asarray(values.to_numpy(dtype="float64", na_value=np.nan))
+        return np.asarray(values, dtype="float64")
+
+
+def _declared(*bounds: tuple[float | None, bool]) -> list[tuple[float, bool]]:
+    return [(value, flag) for value, flag in bounds if value is not None]
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, or pandas' NA or NaT."""
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):
+        return True
