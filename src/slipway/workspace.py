@@ -12,9 +12,9 @@ from typing import Any
 from slipway import contract
 from slipway.contract import Contract, Target
 from slipway.evaluation import metrics
-from slipway.problem import Problem, SlipwayError, load_problem
+from slipway.problem import Problem, SlipwayError, close_names, load_problem
 from slipway.problem.files import TEST
-from slipway.problem.params import Params, close_names, load_params
+from slipway.problem.params import Params, load_params
 
 
 class Workspace:

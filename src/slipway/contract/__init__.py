@@ -18,8 +18,7 @@ from pydantic.errors import PydanticUserError
 from slipway.contract.column import EXACT, MISSING, WORDS, Array, Column, Kind, is_missing
 from slipway.contract.schema import TYPES, annotated, resolve, to_column, to_schema
 from slipway.contract.strict import canonical_json, strict_json
-from slipway.problem import Problem, SlipwayError
-from slipway.problem.params import close_names
+from slipway.problem import Problem, SlipwayError, close_names
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from slipway.contract.column import Column, Kind
-from slipway.problem import SlipwayError
-from slipway.problem.params import close_names
+from slipway.problem import SlipwayError, close_names
 
 KINDS: dict[str, Kind] = {"number": "number", "integer": "integer", "boolean": "boolean", "string": "text"}
 BOUNDS = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import re
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +22,12 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 class SlipwayError(Exception):
     """An error that the user can fix. The command line prints its text alone, without a traceback, and exits with 1."""
+
+
+def close_names(name: str, known: Sequence[str]) -> str:
+    """Say which known name was likely meant, or else which ones there are."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from slipway.problem import SlipwayError
+from slipway.problem import SlipwayError, close_names
 
 Model = TypeVar("Model", bound=BaseModel)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -133,12 +132,6 @@ def check_arguments(build: Callable[..., Any], given: dict[str, Any]) -> None:
         given,
         "params.yaml: model",
     )
-
-
-def close_names(name: str, known: Sequence[str]) -> str:
-    """Say which known name was likely meant, or else which ones there are."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
 
 
 def _checked(model: type[Model], content: Any, place: str) -> Model:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slipway.contract import Column, Contract, Target
-from slipway.problem import SlipwayError
-from slipway.problem.params import close_names
+from slipway.problem import SlipwayError, close_names
 from slipway.scaffold.columns import MOST_CATEGORIES, Described, describe, field_name, listed
 from slipway.scaffold.table import Table
 
