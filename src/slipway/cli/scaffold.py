@@ -66,7 +66,7 @@ def _show(drafted: Draft, plan: Plan) -> None:
     click.echo("")
     show_table("What you should know", ("column", "found, and what was done"), drafted.findings)
     for one in drafted.evidence.thresholds:
-        click.echo(f"\nThreshold: {one.metric} at least {one.value:g} ({one.evidence})", nl=False)
+        click.echo(f"\nThreshold: {one.metric} {one.value:g} ({one.evidence})", nl=False)
     click.echo(f"\n\nWrites   {', '.join(plan.writes)}")
     click.echo(f"Replaces data/ by {plan.table.path}, tracked by DVC")
     click.echo(f"Removes  {', '.join(plan.removes) or 'nothing'}; what overlays pin")

@@ -38,7 +38,6 @@ UNITS = ("mm", "cm", "km", "kg", "mg", "ml", "usd", "eur", "gbp", "ms", "hz", "k
 MOST_CATEGORIES, LONGEST_CATEGORY = 60, 60
 STRAY, MOST_STRAY = 0.02, 5  # so many cells, and different ones, of a column of numbers may be none
 LEAST_WORDS = 3  # on average: texts of fewer are codes
-SENTINELS = (-1, -9, -99, -999, -9999, 99, 999, 9999, 99999)
 RESERVED = {"int", "float", "str", "bool", "l", "o", "i"}  # would hide a type, or look like a digit
 
 Holds = Literal["values", "dates", "words", "codes", "nothing"]
@@ -172,7 +171,7 @@ def _numbers(found: Described, values: Array, amounts: Array, rows: int) -> Desc
     column = replace(found.column, kind=kind, minimum=low, maximum=high, examples=(middle,))
     evidence = f"{cells[0]:.6g} to {cells[-1]:.6g}, median {middle:.6g}{_outliers(cells)}"
     found = replace(found, column=column, holds="values", low=float(cells[0]), high=float(cells[-1]))
-    return replace(found, evidence=evidence, notes=(*found.notes, *_sentinel(values, cells)))
+    return replace(found, evidence=evidence)
 
 
 def _bounds(low: float, high: float, *, whole: bool) -> tuple[float, float]:
@@ -193,18 +192,6 @@ def _outliers(cells: Array) -> str:
     if first == third or not 0 < far <= len(cells) / 50:
         return ""
     return f"; {far:,} of {len(cells):,} rows {'is' if far == 1 else 'are'} above {limit:g}"
-
-
-def _sentinel(values: Array, cells: Array) -> tuple[str, ...]:
-    """Notice a value that may stand for a missing one: 99, -1 and the like, repeated and far from all others."""
-    for mark in SENTINELS:
-        rest = values[values != mark]
-        if len(rest) < 3 or mark not in (cells[0], cells[-1]):
-            continue
-        times, apart = int((cells == mark).sum()), np.abs(rest - mark).min()
-        if times > 1 and (apart > np.ptp(rest) or (mark == -1 and rest.min() >= 0 and times > len(cells) / 20)):
-            return (f"{mark:g} occurs {times:,} times, far from the rest: kept; it may stand for a missing value",)
-    return ()
 
 
 def _texts(found: Described, counts: Mapping[str, int], rows: int) -> Described:

@@ -54,8 +54,8 @@ class Median:
 class Evidence:
     """What the numbers of `params.yaml`, the expectations and the tests are made from.
 
-    train, test: the table as `slipway prepare` divides it. thresholds: the first is the one that champions are compared
-    by. shares: of each class.
+    train, test: the table as `slipway prepare` divides it. thresholds: by the last one champions are compared.
+    shares: of each class.
     """
 
     proposal: Proposal
@@ -153,16 +153,16 @@ def _split(proposal: Proposal, table: pd.DataFrame) -> tuple[float, pd.Series]:
 def _of_classes(shares: dict[str | bool, float]) -> tuple[Threshold, ...]:
     label, most = max(shares.items(), key=lambda item: item[1])
     flat = 2 * most / (1 + most) / len(shares)
-    found = [
-        Threshold("accuracy", _gained(most), f"always saying {label} reaches {most:.3f}"),
-        Threshold("macro_f1", _gained(flat), f"always saying {label} reaches {flat:.3f}"),
-    ]
-    if most < IMBALANCED:
-        return tuple(found)
-    held = Threshold(
-        "accuracy", round(most - 0.05, 2), f"{found[0].evidence}: {label} is frequent, so macro_f1 decides"
+    entropy = -sum(share * math.log(share) for share in shares.values() if share)
+    said = f"always saying {label} reaches"
+    accuracy = Threshold("accuracy", _gained(most), f"{said} {most:.3f}")
+    if most > IMBALANCED:
+        accuracy = Threshold("accuracy", round(most - 0.05, 2), f"{said} {most:.3f}, so the other scores decide")
+    return (
+        accuracy,
+        Threshold("macro_f1", _gained(flat), f"{said} {flat:.3f}"),
+        Threshold("log_loss", round((1 - GAIN) * entropy, 3), f"at most; the shares of the classes give {entropy:.3f}"),
     )
-    return found[1], held
 
 
 def _gained(flat: float) -> float:
