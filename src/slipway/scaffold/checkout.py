@@ -147,7 +147,7 @@ def _track(root: Path, tree: Path) -> None:
     from dvc.repo import Repo
 
     with dvc_repository(root) as repository:
-        cache = repository.cache.local.path
+        cache = repository.cache.local_cache_dir
     with Repo.init(str(tree), no_scm=True) as repository, repository.config.edit() as config:
         config["cache"] = {"dir": cache}
     with dvc_repository(tree) as repository:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slipway.contract import Column
 from slipway.scaffold.behaviour import Behaviour
 from slipway.scaffold.columns import Described
 from slipway.scaffold.evidence import Evidence
 from slipway.scaffold.proposal import ROW_ID, Proposal
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEMPLATES = Path(__file__).with_name("templates")
 TYPES = {"number": "float", "integer": "int", "boolean": "bool", "text": "str"}
@@ -93,6 +96,13 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(f"{template}.j2").render(**values)
 
 
+def _marks(one: Described, raw: pd.DataFrame | None) -> tuple[str, ...]:
+    """Give how a missing value is written; of Parquet, which has real ones, an empty text too."""
+    if raw is not None and one.column.kind in ("category", "text") and (raw[one.recorded].astype("str") == "").any():
+        return ("", *one.missing)
+    return one.missing
+
+
 def of_proposal(proposal: Proposal) -> dict[str, Any]:
     """Give what the templates need to know of a proposal; enough for `data.py` and `model.py`."""
     table, columns = proposal.table, proposal.row.columns
@@ -120,7 +130,7 @@ def of_proposal(proposal: Proposal) -> dict[str, Any]:
         "reasons": proposal.unused,
         "findings": proposal.findings,
         "as_written": as_written,
-        "missing": {one.recorded: one.missing for one in used if one.missing},
+        "missing": {one.recorded: marks for one in used if (marks := _marks(one, table.raw))},
         "rare": proposal.rare,
         "untold": proposal.untold,
         "parquet": table.suffix == ".parquet",

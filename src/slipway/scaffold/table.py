@@ -115,14 +115,13 @@ def _encoding(file: Path) -> str:
     """Tell the encoding: UTF-8 or, where no character is UTF-8, Windows-1252. Raises SlipwayError for both in one."""
     bad, other, line = 0, 0, 0
     with file.open("rb") as stream:
-        if (start := stream.read(4))[:3] == b"\xef\xbb\xbf":
+        start = stream.read(4096)
+        if b"\0" in start or start.startswith(b"PK"):
+            raise SlipwayError(f"{file}: not a text file; export the table as CSV in UTF-8")
+        if start.startswith(b"\xef\xbb\xbf"):
             return "utf-8-sig"
         stream.seek(0)
-        for number, text in zip(range(LARGE), stream, strict=False):
-            if number == 0 and (b"\0" in text or start[:2] == b"PK"):
-                raise SlipwayError(
-                    f"{file}: not text, so not a {file.suffix[1:].upper()}; export the table as CSV in UTF-8"
-                )
+        for number, text in enumerate(stream):
             if stream.tell() > LARGE:
                 break
             if text.isascii():
@@ -133,9 +132,7 @@ def _encoding(file: Path) -> str:
             except UnicodeDecodeError:
                 bad, line = bad + 1, line or number + 1
     if bad and other:
-        raise SlipwayError(
-            f"{file}, line {line}: not UTF-8, as {other:,} other lines are; write the file in one encoding"
-        )
+        raise SlipwayError(f"{file}, line {line}: not UTF-8, which {other:,} other lines are; use one encoding")
     return "cp1252" if bad else "utf-8"
 
 

@@ -1,0 +1,100 @@
+"""What one column is taken for, and why."""
+
+import pandas as pd
+import pytest
+
+from slipway.scaffold.columns import describe, field_name
+
+
+def described(values, name="x", **options):
+    return describe(name, pd.Series(values, dtype="str"), name, **options)
+
+
+KINDS = {
+    "fractions": (["1.5", "2", "-3e2"] * 20, "number"),
+    "whole numbers": ([str(n) for n in range(40)], "integer"),
+    "whole numbers with a fraction of 0, as a missing value makes them": (["1.0", "2.0", "7.0"] * 20, "integer"),
+    "0 and 1": (["0", "1"] * 20, "boolean"),
+    "true and false": (["True", "false"] * 20, "boolean"),
+    "leading zeros": (["01067", "04109", "80331"] * 20, "category"),
+    "a number too long to be exact": ([str(10**17 + n) for n in range(40)], "text"),
+    "a few words": (["gas", "oil"] * 20, "category"),
+    "many words": ([f"house number {n} at the river" for n in range(100)], "text"),
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_the_kind_is_what_all_values_are(case):
+    values, kind = KINDS[case]
+    assert described(values).column.kind == kind
+
+
+@pytest.mark.parametrize("name", ["zip", "product_code", "customer_id", "phone_number"])
+def test_whole_numbers_are_a_code_where_the_name_says_so(name):
+    found = described([str(number) for number in range(10_000, 10_100)], name)
+    assert found.column.kind == "text"
+    assert "look like a code" in found.notes[0]
+
+
+def test_na_among_numbers_is_a_missing_value():
+    found = described(["1", "2", "NA", ""] * 20)
+    assert (found.column.kind, found.missing, found.absent, found.column.optional) == ("integer", ("NA",), 40, True)
+
+
+def test_na_among_two_letter_codes_is_a_value_whatever_it_is_elsewhere():
+    found = described(["DE", "AT", "NA"] * 20, na_is_missing=True)
+    assert found.column.categories == ("AT", "DE", "NA")
+    assert "kept as a value" in found.notes[0]
+
+
+def test_na_among_words_is_missing_if_the_table_writes_missing_values_so():
+    assert described(["male", "female", "NA"] * 20, na_is_missing=True).missing == ("NA",)
+    assert described(["male", "female", "NA"] * 20).missing == ()
+
+
+def test_a_few_cells_that_are_no_numbers_are_read_as_missing_and_named():
+    found = described([str(number) for number in range(200)] + ["about 12"])
+    assert found.column.kind == "integer"
+    assert found.notes == ("1 cells are no numbers ('about 12'): read as missing",)
+
+
+@pytest.mark.parametrize(
+    "value", ["2024-01-31", "2024-01-31T12:00:00Z", "2024/01/31", "20240131", "01/31/2024", "31.01.2024", "31 Jan 2024"]
+)
+def test_dates_are_dates_however_they_are_written(value):
+    found = described([value, value.replace("31", "30")] * 20)
+    assert (found.holds, len(found.formats)) == ("dates", 1)
+
+
+def test_bounds_hold_all_values_with_room_and_say_what_is_far():
+    found = described([str(age) for age in range(18, 80)] * 50 + ["200", "201", "202"], "age")
+    assert (found.column.minimum, found.column.maximum) == (0, 300)
+    assert found.evidence == "18 to 202, median 49; 3 of 3,103 rows are above 160"
+
+
+def test_a_unit_is_taken_from_the_name():
+    assert [describe(name, pd.Series(["1.5", "2"]), "x_mm").column.unit for name in ("Bill (cm)", "x")] == ["cm", "mm"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "name"),
+    [
+        ("Living Area (m2)", "living_area_m2"),
+        ("PassengerId", "passenger_id"),
+        ("IMDB_Rating", "imdb_rating"),
+        ("Größe", "groe"),
+        ("class", "class_"),
+        ("schema", "schema_"),
+        ("model_year", "the_model_year"),
+        ("2nd floor", "n_2nd_floor"),
+        ("价格", "column"),
+        ("float", "float_"),
+        ("Unnamed: 0", "row_id"),
+    ],
+)
+def test_a_fields_name_is_one_that_python_and_pydantic_take(recorded, name):
+    assert field_name(recorded, []) == name
+
+
+def test_two_columns_never_get_one_name():
+    assert field_name("a b", ["a_b", "a_b_2"]) == "a_b_3"

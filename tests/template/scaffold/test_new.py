@@ -1,0 +1,169 @@
+"""`slipway new` in whole checkouts: to a verdict without an edit; and nothing at all, if anything is wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from checkouts import make_checkout, run
+from slipway.problem import SlipwayError
+from slipway.scaffold import checkout, default_name, draft
+from slipway.scaffold.table import read_table
+from strangers import public, reviews, sales, write
+
+SLIPWAY = (sys.executable, "-m", "slipway")
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A checkout of the shipped example."""
+    return make_checkout(tmp_path / "checkout").root
+
+
+@pytest.fixture
+def plan(project, tmp_path):
+    """What would be done to it for a small table."""
+    table = read_table(write(public("iris"), tmp_path / "flowers.csv"))
+    checkout.require_clean(project, table.path)
+    return checkout.make_plan(project, table, draft(table, "target", name="flowers").files, 0.4)
+
+
+def state(folder):
+    """Every file of a checkout but Git's and DVC's own, with its content."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not {".git", "tmp", "cache"} & {*path.parts}]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def new(project, table, *options):
+    return subprocess.run(
+        [*SLIPWAY, "--root", str(project), "new", str(table), *options],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "target"), [("sales.parquet", sales, "price"), ("reviews.csv", reviews, "stars")]
+)
+def test_from_a_table_to_a_verdict_without_an_edit(project, tmp_path, name, rows, target):
+    done = new(project, write(rows(), tmp_path / name), "--target", target, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (project / "champion.dvc").exists()
+    said = run(project, *SLIPWAY, "run", "--no-track")
+    assert "Verdict: PROMOTE" in said, said
+    run(project, sys.executable, "-m", "ruff", "check", "src/project", "tests/model")
+    run(project, sys.executable, "-m", "ruff", "format", "--check", "src/project", "tests/model", "tests/data")
+
+
+def test_without_a_terminal_and_without_yes_the_plan_is_shown_and_nothing_written(project, tmp_path):
+    before = state(project)
+    done = new(project, write(public("iris"), tmp_path / "flowers.csv"), "--target", "target")
+    assert done.returncode == 1
+    assert "Writes   src/project/__init__.py" in done.stdout
+    assert "nothing was written" in done.stderr
+    assert state(project) == before
+
+
+def test_uncommitted_work_is_not_overwritten(project, tmp_path):
+    path = project / "src" / "project" / "model.py"
+    path.write_text(path.read_text() + "\n# mine\n")
+    with pytest.raises(SlipwayError, match=r"uncommitted work would be overwritten: .*model\.py"):
+        checkout.require_clean(project, tmp_path / "flowers.csv")
+
+
+def test_rows_in_data_that_no_commit_names_are_not_lost(project, tmp_path):
+    (project / "data" / "mine.csv").write_text("a,b\n")
+    with pytest.raises(SlipwayError, match=r"holds rows that .*data\.dvc does not name"):
+        checkout.require_clean(project, tmp_path / "flowers.csv")
+
+
+def test_the_example_goes_and_the_table_comes_under_dvc(project, plan):
+    checkout.apply(plan)
+    assert [path.name for path in (project / "data").iterdir()] == ["flowers.csv"]
+    assert plan.table.path.exists()  # it lay outside of the checkout: it was copied
+    assert not (project / ".dvc" / "store").exists()
+    assert run(project, sys.executable, "-m", "dvc", "status", "--json", "data.dvc") == "{}\n"
+    assert run(project, sys.executable, "-m", "dvc", "push", "data.dvc").startswith("2 files pushed")
+
+
+def test_a_table_within_the_checkout_is_moved(project):
+    table = read_table(write(public("iris"), project / "flowers.csv"))
+    files = draft(table, "target", name="flowers").files
+    checkout.apply(checkout.make_plan(project, table, files, None))
+    assert not table.path.exists()
+    assert (project / "data" / "flowers.csv").exists()
+
+
+def test_the_repositorys_address_comes_from_origin(project, plan, tmp_path):
+    run(project, "git", "remote", "add", "origin", "git@github.com:Ada/Flowers.git")
+    rules = project / "monitoring" / "alerts.yml"
+    rules.parent.mkdir()
+    rules.write_text("runbook_url: https://github.com/OWNER/REPOSITORY/blob/main/docs\n")
+    overlay = project / "k8s" / "overlays" / "staging" / "kustomization.yaml"
+    overlay.parent.mkdir(parents=True)
+    overlay.write_text(f"images:\n  - name: slipway\n    newName: x\n    digest: sha256:{'1' * 64}\n")
+    run(project, "git", "add", ".")
+    checkout.apply(checkout.make_plan(project, plan.table, plan.writes, None))
+    assert rules.read_text() == "runbook_url: https://github.com/Ada/Flowers/blob/main/docs\n"
+    assert f"newName: ghcr.io/ada/flowers\n    digest: sha256:{'0' * 64}\n" in overlay.read_text()
+
+
+@pytest.mark.parametrize("step", ["_format", "_track", "Path.rename"])
+def test_a_failure_in_the_middle_leaves_the_checkout_as_it_was(project, plan, monkeypatch, step):
+    before, renamed = state(project), checkout.Path.rename
+
+    def fail(*arguments):
+        if step == "Path.rename" and "src/project/model.py" not in str(arguments[0]):
+            return renamed(*arguments)
+        monkeypatch.undo()
+        raise OSError("disk full")
+
+    monkeypatch.setattr(f"slipway.scaffold.checkout.{step}", fail)
+    with pytest.raises(OSError, match="disk full"):
+        checkout.apply(plan)
+    assert state(project) == before
+
+
+def test_a_signal_in_the_middle_leaves_the_checkout_as_it_was(project, plan, monkeypatch):
+    before, renamed = state(project), checkout.Path.rename
+
+    def stop(path, other):
+        if path.name == "params.yaml":
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0)  # the handler runs between two instructions
+        return renamed(path, other)
+
+    monkeypatch.setattr("slipway.scaffold.checkout.Path.rename", stop)
+    with pytest.raises(KeyboardInterrupt):
+        checkout.apply(plan)
+    assert state(project) == before
+
+
+def test_what_a_kill_left_is_undone_by_the_next_run(project, plan, monkeypatch):
+    before = state(project)
+    monkeypatch.setattr(checkout, "recover", lambda root: None)  # as if the process had ended there
+    monkeypatch.setattr(checkout.Path, "unlink", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        checkout.apply(plan)
+    monkeypatch.undo()
+    assert state(project) != before
+    checkout.require_clean(project, plan.table.path)
+    assert state(project) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "target", "name"),
+    [
+        ("My Table (2).csv", "x", "my-table-2"),
+        ("2024.csv", "price", "price-2024"),
+        ("penguins.csv", "Sex", "sex-penguins"),
+        ("123.csv", "7", "my-7-123"),
+    ],
+)
+def test_a_problems_name_is_made_from_the_files(tmp_path, file, target, name):
+    assert default_name(tmp_path / file, target) == name

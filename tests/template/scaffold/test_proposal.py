@@ -1,0 +1,131 @@
+"""What is proposed for a whole table, and what is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from slipway.problem import SlipwayError
+from slipway.scaffold import draft
+from slipway.scaffold.proposal import propose
+from slipway.scaffold.table import read_table
+from strangers import public, reviews, sales, write
+
+
+@pytest.fixture
+def table(tmp_path):
+    def written(rows: pd.DataFrame, name="table.csv"):
+        return read_table(write(rows, tmp_path / "rows" / name))
+
+    return written
+
+
+@pytest.fixture(params=["sales.csv", "sales.tsv", "sales.parquet"])
+def houses(request, table):
+    return draft(table(sales(), request.param), "price", name="houses")
+
+
+def test_what_is_no_feature_is_named_with_what_was_done(houses):
+    said = dict(houses.findings)
+    assert said["house_id"].startswith("the group, it looks like an identifier: 255 in 600 rows")
+    assert said["sale_id"] == "identifies rows: left out"
+    assert said["sold_on"].startswith("dates, 2019-01-01 to 2020-08-22;")
+    assert said["currency"] == "one value in every row: left out"
+    assert said["area_sqft"] == "says the same as 'Living Area (m2)': left out"
+    assert said["price_in_cent"].startswith("alone predicts 'price' with a score of 0.99")
+    assert said["zip"] == "whole numbers that look like a code: kept as text, as they are written"
+
+
+def test_what_is_declared_is_what_load_gives(houses):
+    rows = pd.concat([houses.evidence.train, houses.evidence.test])
+    assert houses.proposal.row.names == ("zip", "living_area_m2", "built", "country", "heating")
+    assert set(rows["zip"]) == {"01067", "10115", "20095", "80331", "04109"}
+    assert set(rows["country"]) == {"DE", "AT", "NA"}
+    assert rows["built"].isna().sum() == houses.proposal.features[2].absent > 0
+    for column in houses.proposal.record.columns:
+        values = rows[column.name].dropna()
+        assert set(values) <= set(column.categories or values)
+        assert column.minimum is None or (values >= column.minimum).all()
+        assert column.maximum is None or (values <= column.maximum).all()
+
+
+def test_a_table_in_which_nothing_identifies_has_a_group_for_each_row(table):
+    found = draft(table(public("iris")), "target", name="flowers")
+    assert found.proposal.group is None
+    assert 'table["row_id"] = table.index' in found.files["src/project/data.py"]
+    assert dict(found.findings)["row_id"].startswith("no column says which rows belong together")
+
+
+def test_thresholds_start_from_what_a_constant_prediction_reaches(table):
+    found = draft(table(public("wine")), "target", name="wine")
+    assert [(one.metric, one.value) for one in found.evidence.thresholds] == [
+        ("accuracy", 0.45), ("macro_f1", 0.27), ("log_loss", 0.977),
+    ]  # fmt: skip
+    assert "accuracy: 0.45  # always saying class_1 reaches 0.399" in found.files["params.yaml"]
+
+
+def test_a_direction_is_tested_where_the_data_and_the_proposed_model_agree_and_told_where_they_do_not(table):
+    random = np.random.default_rng(0)
+    size = random.normal(10, 2, 300)
+    near = size + random.normal(0, 1, 300)
+    rows = pd.DataFrame({"size": size.round(3), "near": near.round(3), "price": (3 * size - near).round(2) + 50})
+    found = draft(table(rows), "price", name="prices")
+    tests = found.files["tests/model/test_behaviour.py"]
+    assert "('size', 3, 1),  # rank correlation with price: +0.9" in tests
+    assert "('near'" not in tests
+    assert dict(found.findings)["near"].endswith("but not in this model: no test")
+
+
+def test_texts_are_read_word_by_word(table):
+    found = draft(table(reviews()), "stars", name="reviews")
+    assert "TfidfVectorizer(lowercase=False, max_features=5000), 'review'" in found.files["src/project/model.py"]
+    assert "lovely" in found.files["tests/model/test_behaviour.py"]
+
+
+def test_a_drop_and_a_group_that_are_asked_for_are_taken(table):
+    found = propose(table(sales()), "price", "houses", group="zip", drop=["heating"])
+    assert found.group.recorded == "zip"
+    assert "heating" not in found.row.names
+
+
+def test_rows_without_a_target_and_of_rare_classes_are_left_out_and_named(table):
+    rows = public("iris").astype({"target": "object"})
+    rows.loc[:9, "target"] = None
+    rows.loc[10:12, "target"] = "odd"
+    found = draft(table(rows), "target", name="flowers")
+    assert len(found.evidence.train) + len(found.evidence.test) == 137
+    said = [text for column, text in found.findings if column == "target"]
+    assert said == [
+        "'odd' with fewer than 5 rows: these rows are left out",
+        "missing in 10 rows: these rows are left out",
+    ]
+
+
+def _iris(**changes):
+    return public("iris").assign(**changes)
+
+
+TARGETS = {
+    "one class": (lambda: _iris(target="setosa"), "is 'setosa' in every row"),
+    "a constant number": (lambda: _iris(target=1.5), "is '1.5' in every row"),
+    "free text": (lambda: _iris(target=[f"flower number {n}" for n in range(150)]), "is free text"),
+    "dates": (lambda: _iris(target=pd.date_range("2024-01-01", periods=150).astype("str")), "holds dates"),
+    "empty": (lambda: _iris(target=""), "is empty in every row"),
+    "no such column": (lambda: public("iris").rename(columns={"target": "targets"}), "did you mean targets?"),
+    "one that all tell": (
+        lambda: _iris()[["target"]].assign(code=lambda t: t["target"].str[:2]),
+        "gives the target away",
+    ),
+    "dates in three ways": (
+        lambda: _iris(when=np.resize(["2024-01-31", "31.01.2024", "01/31/2024"], 150)),
+        "writes dates in 3 ways (2024-01-31, 01/31/2024, 31.01.2024)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_what_cannot_be_predicted_is_refused_in_a_sentence(table, case):
+    make, words = TARGETS[case]
+    with pytest.raises(SlipwayError) as refused:
+        draft(table(make()), "target", name="flowers")
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
