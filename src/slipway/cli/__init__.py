@@ -40,6 +40,10 @@ def main(ctx: click.Context, root: Path) -> None:
       slipway promote   makes the candidate the champion: what serves
       slipway serve     serves the champion over HTTP
 
+    \b
+    Once:
+      slipway new TABLE --target COLUMN   makes this the project of your own table
+
     Your problem is declared in src/project, its numbers in params.yaml.
     """
     ctx.obj = root

@@ -67,7 +67,12 @@ def _show(drafted: Draft, plan: Plan) -> None:
     show_table("What you should know", ("column", "found, and what was done"), drafted.findings)
     for one in drafted.evidence.thresholds:
         click.echo(f"\nThreshold: {one.metric} {one.value:g} ({one.evidence})", nl=False)
-    click.echo(f"\n\nWrites   {', '.join(plan.writes)}")
+    others = [name for name in plan.writes if name not in drafted.files]
+    click.echo(f"\n\nWrites   {', '.join(drafted.files)}")
+    if others:
+        click.echo(
+            f"Corrects the repository's address and the alert's accuracy in {len(others)} files of k8s/ and monitoring/"
+        )
     click.echo(f"Replaces data/ by {plan.table.path}, tracked by DVC")
     click.echo(f"Removes  {', '.join(plan.removes) or 'nothing'}; what overlays pin")
     for note in plan.notes:
