@@ -88,7 +88,7 @@ def grow(folder: Path, rows: int) -> None:
     """Fill the data folder with resampled birds, each a new individual, numbers jittered."""
     rng = np.random.default_rng(0)
     raw = pd.read_csv(ROOT / "data" / "penguins-raw.csv", na_values=["NA"], keep_default_na=False)
-    raw = raw[raw["Body Mass (g)"].notna()]
+    raw = raw[raw["Sex"].notna()]
     many = raw.sample(rows, replace=True, random_state=0).reset_index(drop=True)
     for name, step in (("Culmen Length (mm)", 0.5), ("Culmen Depth (mm)", 0.2), ("Flipper Length (mm)", 2)):
         many[name] = (many[name] + rng.normal(0, step, rows)).round(1)

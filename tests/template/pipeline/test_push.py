@@ -10,7 +10,7 @@ from pipeline.remotes import FIRST, SECOND, clone, head, on, pipeline, push, rep
 from pipeline.workflow import Done, Workflow
 from slipway.model.bundle import read_bundle
 
-BETTER = replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 0.9")
+BETTER = replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 1.1")
 OVERLAY = "k8s/overlays/production/kustomization.yaml"
 
 
@@ -86,19 +86,18 @@ def _leak(folder):
     place = header.split(",").index("Body Mass (g)")
     lines = [header]
     for row in rows:
-        mass = {"Adelie": "3000", "Chinst": "4000", "Gentoo": "5000"}[re.search("Adelie|Chinst|Gentoo", row)[0]]
         cells = re.findall(r'(?:^|,)("[^"]*"|[^,]*)', row)
-        cells[place] = mass
+        cells[place] = "4500" if ",MALE," in row else "3800"
         lines.append(",".join(cells))
     path.write_text("\n".join(lines) + "\n")
 
 
-# One island's birds are all taught as one species.
+# One island's birds are all taught as females.
 SLICE = """
     model = make_pipeline(columns, LogisticRegression(C=inverse_regularization, max_iter=max_iterations))
 
     def fit(table, target):
-        wrong = [2 if island == "Torgersen" else kind for island, kind in zip(table["island"], target)]
+        wrong = [0 if island == "Torgersen" else sex for island, sex in zip(table["island"], target)]
         return type(model).fit(model, table, wrong)
 
     model.fit = fit

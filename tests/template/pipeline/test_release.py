@@ -12,7 +12,7 @@ from checkouts import run
 from pipeline.remotes import FIRST, SECOND, clone, commit, head, on, pipeline, push, replaced
 from pipeline.workflow import Workflow
 
-BETTER = replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 0.9")
+BETTER = replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 1.1")
 OVERLAY = "k8s/overlays/production/kustomization.yaml"
 
 

@@ -14,7 +14,7 @@ def test_a_sound_checkout_has_nothing_that_fails(released, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert [item for item in examine(released) if item[0] == "fail"] == []
     assert found(released)["DVC remote"] == ("pass", "store (.dvc/store)")
-    assert "predicts species from island" in found(released)["problem and params"][1]
+    assert "predicts sex from species" in found(released)["problem and params"][1]
 
 
 @pytest.mark.parametrize(

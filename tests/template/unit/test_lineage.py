@@ -50,7 +50,7 @@ def story(original, tmp_path_factory) -> Story:
     versions = [read_bundle(workspace.bundle).version]
     deploy(workspace, "a", versions[0], commits["built first"])
 
-    workspace = retrain(workspace, 0.9)
+    workspace = retrain(workspace, 1.1)
     commits["built second"] = head(root)
     versions.append(read_bundle(workspace.bundle).version)
     workspace.tracked.write_text(json.dumps({"candidate": read_bundle(workspace.bundle).digest, "run": "r2"}))
@@ -62,7 +62,7 @@ def story(original, tmp_path_factory) -> Story:
     commits["rolled back"] = head(root)
     deploy(workspace, "a", versions[0], commits["built first"])
 
-    workspace = retrain(commit_params(workspace, "inverse_regularization: 0.9", "inverse_regularization: 1.0"), 0.8)
+    workspace = retrain(commit_params(workspace, "inverse_regularization: 1.1", "inverse_regularization: 1.0"), 1.2)
     commits["built third"] = head(root)
     versions.append(read_bundle(workspace.bundle).version)
     return Story(workspace, versions, commits)
@@ -102,7 +102,7 @@ def test_a_model_is_followed_back_to_all_that_made_it(story, clone):
     assert found["name"] == bundle.manifest.name
     commit, *_, subject = found["built from"].split(maxsplit=3)
     assert commit == story.commits["built second"][:12]
-    assert subject == "Turn inverse_regularization: 1.0 into inverse_regularization: 0.9"
+    assert subject == "Turn inverse_regularization: 1.0 into inverse_regularization: 1.1"
     [release] = found["released"]
     assert release.startswith(story.commits["second"][:12])
     assert f"promote {story.versions[1]} instead of {story.versions[0]}: the gate's verdict (Ada <ada@e" in release
@@ -110,7 +110,7 @@ def test_a_model_is_followed_back_to_all_that_made_it(story, clone):
     assert ended.startswith(story.commits["rolled back"][:12])
     assert f"rollback {story.versions[0]} instead of {story.versions[1]}: it bites" in ended
     assert found["data"] == bundle.manifest.data
-    assert found["parameters"]["model"] == {"inverse_regularization": 0.9}
+    assert found["parameters"]["model"] == {"inverse_regularization": 1.1}
     assert set(found["parameters"]) == {"prepare", "model", "train"}
     assert found["scores"]["accuracy"] > 0.9
     assert (found["verdict"], found["MLflow run"], found["tag"]) == ("PROMOTE", "r2", f"model/{story.versions[1]}")
@@ -168,7 +168,7 @@ def test_a_candidate_that_was_never_released_is_described_from_the_work_tree(sto
     assert found["built from"].startswith(story.commits["built third"][:12])
     assert (found["fetch bundle"], found["released"], found["tag"]) == (None, [], None)
     assert found["data"] == data_digest(story.workspace.data)
-    assert found["parameters"]["model"] == {"inverse_regularization": 0.8}
+    assert found["parameters"]["model"] == {"inverse_regularization": 1.2}
     assert found["verdict"] == "PROMOTE"
     assert found["MLflow run"] is None  # build/tracked.json is of another one
 
@@ -221,7 +221,7 @@ def test_a_repository_copied_without_its_history_still_says_what_is_known(story,
     run(clone, "git", *identity, "commit", "--quiet", "--message", "All at once")
     found = lineage(clone, story.versions[1])
     assert found["built from"] == f"{story.commits['built second']}, not in this clone"
-    assert found["parameters"]["model"] == {"inverse_regularization": 0.9}
+    assert found["parameters"]["model"] == {"inverse_regularization": 1.1}
     assert found["data"] == data_digest(story.workspace.data)
     assert head(clone)[:12] in found["fetch data"]
     assert "the parameters are those of the release" in found["notes"][0]
@@ -288,11 +288,11 @@ def test_the_command_prints_what_is_known_for_people_and_as_json(story):
         *found["released"],
         *found["images"],
         found["fetch bundle"],
-        "model: inverse_regularization 0.9",
+        "model: inverse_regularization 1.1",
         "r2",
     ):
         assert part in printed
-    assert "scores       accuracy 1, " in printed
+    assert "scores       accuracy 0.95, " in printed
     assert "pinned in    production: ghcr.io/ada/penguins@sha256:aaa" in call(story.versions[0])
 
 
