@@ -55,7 +55,7 @@ def write_report(workspace: Workspace) -> list[Path]:
         lstrip_blocks=True,
     )
     environment.filters["number"] = lambda value: "" if value is None else format(value, ".4g")
-    environment.filters["signed"] = lambda value: "" if value is None else format(value, "+.4g")
+    environment.filters["signed"] = lambda value: "" if value is None else format(value, "+.4g") if value else "0"
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     written = []
     for name in ("report.html", "report.md"):

@@ -71,7 +71,7 @@ def importance(path: Path, found: list[dict[str, Any]], score: str) -> None:
         names = [item["feature"] for item in found][::-1]
         values, errors = ([item[key] for item in found][::-1] for key in ("importance", "deviation"))
         axes.barh(names, values, xerr=errors, color=BLUE, ecolor=GREY)
-        axes.set(xlabel=f"fall of {score} when shuffled", title="Importance of the features")
+        axes.set(xlabel=f"drop in {score} when shuffled", title="Permutation importance")
 
 
 def slices(path: Path, found: list[dict[str, Any]], score: str, overall: float) -> None:
@@ -85,7 +85,7 @@ def slices(path: Path, found: list[dict[str, Any]], score: str, overall: float) 
         axes.errorbar(values, range(len(shown)), xerr=errors, fmt="o", color=BLUE, ecolor=GREY, capsize=3)
         axes.set_yticks(range(len(shown)), names)
         axes.axvline(overall, color=RED, linewidth=1, linestyle="--", label="all rows")
-        axes.set(xlabel=score, title=f"{score} by slice (rows)")
+        axes.set(xlabel=score, title="Slices (rows)")
         axes.legend(frameon=False, loc="best")
 
 

@@ -13,6 +13,6 @@ def load(folder: Path) -> pd.DataFrame:
     """Read the sales: one row for each, index 1 for the first."""
     import pandas as pd
 
-    sales = pd.read_csv(folder / "sales.csv")
+    sales = pd.read_csv(folder / "sales.csv", dtype="str", keep_default_na=False, na_values=[""])
     sales.index += 1
     return sales
