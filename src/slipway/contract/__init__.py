@@ -194,7 +194,7 @@ class Target:
     def of(cls, column: Column) -> Target:
         """Derive the target from its column. Raises SlipwayError if it can be neither classes nor a number."""
         if column.optional:
-            raise SlipwayError(f"the target {column.name!r} is optional; rows without it cannot be learned from")
+            raise SlipwayError(f"the target {column.name!r} is optional; a row without it cannot be trained on")
         if column.kind == "category":
             return cls(column, column.categories)
         if column.kind == "text":

@@ -77,7 +77,7 @@ class Column:
 
     @property
     def limits(self) -> dict[str, Any]:
-        """The bounds as Pydantic and msgspec name them; whole numbers are held to what float64 tells apart."""
+        """The bounds as Pydantic and msgspec name them; whole numbers stay within those that float64 holds exactly."""
         bounds = {"ge": self.minimum, "le": self.maximum, "gt": self.above, "lt": self.below}
         if self.kind == "text" and not self.optional:
             return {"min_length": 1}  # the empty text stands for a missing one

@@ -56,7 +56,7 @@ class Bootstrap:
 
 
 def headlines(target: Target) -> tuple[str, ...]:
-    """Name the scores that one number of any slice can be asked for; the first is the one for plots."""
+    """Name the scores that every slice has; plots show the first."""
     return ("accuracy", "macro_f1", "log_loss") if target.classes else ("r2", "mae", "rmse")
 
 

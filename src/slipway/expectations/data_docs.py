@@ -64,7 +64,7 @@ def _section(view: Any, number: int, column: str | None, results: Results) -> di
 
 
 def _shown(result: ExpectationValidationResult) -> ExpectationValidationResult:
-    """Copy a result with its values escaped and their rows told, and errors without a traceback (its paths vary)."""
+    """Copy a result with its values escaped, their rows named, and errors without a traceback (its paths vary)."""
     outcome, details = Outcome.of(result), _escaped(result.result)
     config: Any = copy(result.expectation_config)
     config.description = config.description and html.escape(config.description)

@@ -65,7 +65,7 @@ def _in_words(kind: str, arguments: Mapping[str, Any]) -> str:
 
 
 def _error(info: Mapping[str, Any]) -> str | None:
-    """Find the message of what an expectation raised; it is told at once, or once for each metric."""
+    """Find the message of an error that an expectation raised: it is there once, or once for each metric."""
     for item in (info, *info.values()):
         if isinstance(item, Mapping) and item.get("raised_exception"):
             return "error: " + re.sub("^Error: ", "", str(item["exception_message"]))

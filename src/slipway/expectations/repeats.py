@@ -21,7 +21,7 @@ def repeats(train: pd.DataFrame, test: pd.DataFrame) -> tuple[float, float]:
 
     Chance: the same share after each column of many values was shuffled among the rows that agree in all columns of
     few values, and three standard deviations of such a share. So rows that agree because there is little to differ in
-    are not held against the data.
+    are not refused.
     """
     import pandas as pd
 

@@ -107,7 +107,7 @@ def challenge(
     champion: Predictor | None,
     bootstrap: Bootstrap,
 ) -> tuple[Reason, dict[str, Score]]:
-    """Compare the candidate with the champion on the same test set, if there is one that can be asked.
+    """Compare the candidate with the champion on the same test set, if there is one whose schema allows the rows.
 
     statistics: the candidate's, over the test set. Gives the reason, and candidate minus champion by score.
     """
@@ -116,12 +116,12 @@ def challenge(
     if champion.bundle.digest == candidate.bundle.digest:
         return Reason("champion", "hold", f"the candidate is the champion ({champion.version}): nothing new"), {}
     if champion.classes != candidate.classes:
-        detail = f"{champion.version} predicts other classes, so that a person must decide"
+        detail = f"{champion.version} predicts other classes, so a person must decide"
         return Reason("champion", "hold", detail), {}
     try:
         other = test_set.statistics(champion.predict(test_set.table))
     except SlipwayError as error:
-        detail = f"{champion.version} cannot be asked about these rows, so that a person must decide: {error}"
+        detail = f"{champion.version} refuses these rows, so a person must decide: {error}"
         return Reason("champion", "hold", detail), {}
     comparison = metrics.compare(test_set.target, statistics, other, bootstrap)
     return against_champion(gate, comparison, champion.version, bootstrap.confidence), comparison

@@ -93,7 +93,7 @@ class Problem:
         if lacking := sorted(features - fields):
             raise SlipwayError(f"the record lacks fields of the row: {', '.join(lacking)}; let it inherit the row")
         if self.target in features:
-            raise SlipwayError(f"the target {self.target!r} is a field of the row: the model would be told the answer")
+            raise SlipwayError(f"the target {self.target!r} is a field of the row: it would leak into the features")
         for name in (self.target, *self.groups):
             if name not in fields:
                 raise SlipwayError(f"the record has no field {name!r}; it has {', '.join(sorted(fields))}")

@@ -123,10 +123,10 @@ def in_test(table: pd.DataFrame, group: tuple[str, ...], share: float) -> pd.Ser
     keys = table[group[0]].astype("str").fillna("")
     for name in group[1:]:
         keys = keys + "\x1f" + table[name].astype("str").fillna("")
-    codes, individuals = pd.factorize(keys)
+    codes, groups = pd.factorize(keys)
     limit = int(share * 2**64)
     chosen = [
-        int.from_bytes(hashlib.blake2b(str(one).encode(), digest_size=8).digest(), "big") < limit for one in individuals
+        int.from_bytes(hashlib.blake2b(str(one).encode(), digest_size=8).digest(), "big") < limit for one in groups
     ]
     return pd.Series(pd.array(chosen, dtype="bool").take(codes), index=table.index, dtype="bool")
 

@@ -102,7 +102,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise SlipwayError(f"{path}: no such file; `slipway prepare` writes it") from None
     except (OSError, ValueError) as error:  # what PyArrow raises for a file that is not Parquet
         raise SlipwayError(f"{path}: cannot be read as Parquet: {error}") from None
-    # Great Expectations tells the index of an offending record; of an index with a name it does so much more slowly.
+    # Great Expectations reports the index of an offending record; much more slowly if the index has a name.
     return table.set_index(ROW).rename_axis(None) if ROW in table else table
 
 
