@@ -39,7 +39,8 @@ RUN find /opt/venv/lib -depth \( -type d -name tests -o -name '*.pyi' \) -exec r
 FROM ${BASE} AS code
 ENV PYTHONHASHSEED=0
 WORKDIR /opt/slipway/slipway
-COPY src/slipway/__init__.py src/slipway/contract.py ./
+COPY src/slipway/__init__.py ./
+COPY src/slipway/contract ./contract
 COPY src/slipway/problem ./problem
 COPY src/slipway/model ./model
 COPY src/slipway/serving ./serving

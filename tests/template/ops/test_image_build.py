@@ -62,7 +62,7 @@ def test_nothing_enters_the_build_but_what_is_named(made, tmp_path):
     image = docker("build", "--quiet", "--file", every, folder)
     listed = docker("run", "--rm", image, "find", "/context", "-type", "f", "-printf", "%P\n").splitlines()
     docker("image", "rm", image)
-    code = r"src/slipway/(\w+\.py|problem/__init__.py|(serving|model)/.+)|src/project/.+"
+    code = r"src/slipway/(\w+\.py|problem/__init__.py|(contract|model|serving)/.+)|src/project/.+"
     known = code + r"|champion/(bundle|evaluation)/\w+\.\w+"
     assert {file for file in listed if not re.fullmatch(known, file)} == {
         "champion/decision.json",
@@ -71,7 +71,7 @@ def test_nothing_enters_the_build_but_what_is_named(made, tmp_path):
         "requirements-signing.txt",
         "requirements-skops.txt",
     }
-    assert not {"src/slipway/cli/__init__.py", "src/slipway/gate.py"} & set(listed)
+    assert not {"src/slipway/cli/__init__.py", "src/slipway/gate/__init__.py"} & set(listed)
 
 
 def test_equal_inputs_give_equal_layers(made, tmp_path):
