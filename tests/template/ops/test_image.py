@@ -91,7 +91,7 @@ def test_runs_as_a_number_that_may_write_nowhere(image, inside):
 
 def test_holds_the_serving_part_alone(inside):
     top = {file.split("/")[1] for file in inside["files"] if file.startswith("slipway/")}
-    assert top - {"__pycache__"} == {"__init__.py", "contract.py", "model", "problem", "serving"}
+    assert top - {"__pycache__"} == {"__init__.py", "contract", "model", "problem", "serving"}
     tops = {re.sub(r"-.*\.dist-info", ".dist-info", file.split("/")[0]) for file in inside["files"]}
     assert tops == {"project", "slipway", "Slipway.dist-info", "champion"}
 
