@@ -19,6 +19,7 @@ import numpy as np
 
 from slipway.contract import Array, Column
 from slipway.model.predictor import Predictions
+from slipway.scaffold.columns import listed
 from slipway.scaffold.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -118,8 +119,9 @@ def observe(evidence: Evidence, code: str) -> Behaviour:
 def _cases(evidence: Evidence, fitted: _Fitted) -> tuple[dict[str | bool, Row], tuple[tuple[str, str], ...]]:
     goal, train = evidence.proposal.goal, evidence.train
     if not goal.classes:
-        order = train[goal.column.name].rank(pct=True)
-        low, high = (_extreme(evidence, where, 0.5) for where in (order <= 0.1, order >= 0.9))
+        truth = train[goal.column.name]
+        where = (truth <= truth.quantile(0.1), truth >= truth.quantile(0.9))
+        low, high = (_extreme(evidence, rows, 0.5) for rows in where)
         less, more = fitted.scores([low, high], None)
         if more - less > fitted.truth.std() / 2:
             return {"low": low, "high": high}, ()
@@ -136,7 +138,7 @@ def _cases(evidence: Evidence, fitted: _Fitted) -> tuple[dict[str | bool, Row], 
                 found[label] = row
                 break
     unclear = [str(label) for label in goal.classes if label not in found]
-    said = f"no clear case of {', '.join(unclear)} is predicted as such: no test of that is written"
+    said = f"no clear case of {listed(unclear)} is predicted as such: no test of that is written"
     return found, ((goal.column.name, said),) if unclear else ()
 
 

@@ -6,7 +6,7 @@ import math
 import runpy
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +102,9 @@ def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
     for column in proposal.record.columns:
         if column.numeric and table[column.name].dtype.kind not in "fiub":
             raise SlipwayError(f"{proposal.table.path}: {column.name}: not every cell is a {column.kind}")
+    if not proposal.numbered and (same := int(table[list(proposal.record.names)].duplicated().sum())):
+        note = f"{same:,} rows are as an earlier one in all columns that are used: load() numbers the rows"
+        proposal = replace(proposal, numbered=True, findings=(*proposal.findings, (ROW_ID, note)))
     share, test = _split(proposal, table)
     train, test_rows = table[~test], table[test]
     for name, score in leak.scores(proposal.row, proposal.goal, train, test_rows).items():

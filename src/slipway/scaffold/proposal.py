@@ -28,8 +28,8 @@ class Proposal:
     """What a project would declare about a table.
 
     features, target, group: the columns that are used; group None: each row is a group of its own. unused: every other
-    recorded column, with the reason. findings: what a person should know, by column. rare: classes whose rows are left
-    out. untold: rows without a target, which are left out.
+    recorded column, with the reason. numbered: whether load() numbers the rows. findings: what a person should know, by
+    column. rare: classes whose rows are left out. untold: rows without a target, which are left out.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Proposal:
     group: Described | None
     unused: dict[str, str]
     findings: tuple[tuple[str, str], ...]
+    numbered: bool
     rare: tuple[str, ...] = ()
     untold: int = 0
 
@@ -55,8 +56,8 @@ class Proposal:
     @property
     def record(self) -> Contract:
         """The contract of a row of the data."""
-        group = self.group.column if self.group else Column(ROW_ID, "integer", minimum=1)
-        return Contract("Record", (*self.row.columns, self.target.column, group))
+        columns = [*self.row.columns, self.target.column, *([self.group.column] if self.group else [])]
+        return Contract("Record", (*columns, *([Column(ROW_ID, "integer", minimum=1)] if self.numbered else [])))
 
     @property
     def goal(self) -> Target:
@@ -97,6 +98,7 @@ def propose(table: Table, target: str, name: str, group: str | None = None, drop
         group=chosen and replace(chosen, column=replace(chosen.column, optional=False)),
         unused={**dict.fromkeys(drop, "dropped, as asked"), **unused},
         findings=(*findings, *said, _said_of_group(chosen, cells, asked=group is not None)),
+        numbered=chosen is None,
         rare=rare,
         untold=goal.absent,
     )

@@ -124,6 +124,7 @@ def of_proposal(proposal: Proposal) -> dict[str, Any]:
         "recorded_target": proposal.target.recorded,
         "classes": proposal.goal.classes,
         "group": group,
+        "numbered": proposal.numbered,
         "used": used,
         "rows": f"{proposal.rows:,}",
         "columns": {str(name): names.get(name) for name in table.cells.columns},

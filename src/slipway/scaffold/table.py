@@ -164,7 +164,7 @@ def _check_header(file: Path, header: list[str]) -> None:
     if len(header) < 2:
         raise SlipwayError(f"{file}: only one column, {header[0][:40]!r}; no table separated by one of , ; | or tabs")
     numbers = [name for name in header if name.replace(".", "", 1).lstrip("-").isdigit()]
-    if len(numbers) > len(header) / 2:
+    if len(numbers) == len(header):
         raise SlipwayError(f"{file}: the first line holds numbers ({', '.join(numbers[:3])}), not the columns' names")
 
 

@@ -87,6 +87,20 @@ def test_a_drop_and_a_group_that_are_asked_for_are_taken(table):
     assert "heating" not in found.row.names
 
 
+def test_a_target_that_is_mostly_zero_is_a_number_like_any_other(table):
+    rows = pd.DataFrame({"age": [n // 2 for n in range(40, 240)], "years": [0] * 120 + list(range(80))})
+    assert draft(table(rows), "years", name="years").evidence.thresholds[0].metric == "r2"
+
+
+def test_rows_of_a_group_that_differ_in_an_unused_column_alone_are_numbered(table):
+    rows = sales().drop(columns=["sale_id", "price_in_cent"]).sort_values("house_id")
+    rows = pd.concat([rows, rows[:5].assign(sold_on="2021-01-01")])
+    found = draft(table(rows), "price", name="houses")
+    assert (found.proposal.group.recorded, found.proposal.numbered) == ("house_id", True)
+    assert dict(found.findings)["row_id"].startswith("5 rows are as an earlier one in all columns that are used")
+    assert "row_id: Annotated[int" in found.files["src/project/schema.py"]
+
+
 def test_rows_without_a_target_and_of_rare_classes_are_left_out_and_named(table):
     rows = public("iris").astype({"target": "object"})
     rows.loc[:9, "target"] = None
