@@ -86,7 +86,7 @@ def read_signature(bundle: Path, digest: str) -> bytes | None:
     try:
         statement = json.loads(base64.b64decode(json.loads(content)["dsseEnvelope"]["payload"]))
         signed = [item["digest"] for item in statement["predicate"]["resources"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         signed = []
     if digest not in signed:
         raise SignatureError(

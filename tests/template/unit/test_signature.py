@@ -39,7 +39,7 @@ def test_the_signature_of_another_candidate_is_not_promoted(challenged, keys):
     promote(challenged)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"dsseEnvelope": {"payload": "e30="}}'])
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"[" * 900_000, b'{"dsseEnvelope": {"payload": "e30="}}'])
 def test_what_is_no_signature_is_refused(content, tmp_path):
     signature_of(tmp_path / "bundle").write_bytes(content)
     with pytest.raises(SlipwayError, match="not the signature of bundle"):
