@@ -74,10 +74,12 @@ def _dvc(workspace: Workspace) -> str:
         url = folder or repository.config["remote"][name]["url"]
         try:
             odb = repository.cloud.get_remote_odb(name)
-            there = odb.fs.exists(odb.path)
+            odb.fs.info(odb.path)  # fs.exists() takes a server that does not answer for an empty one
+        except FileNotFoundError:
+            raise SlipwayError(f"{name} ({url}) is not reachable, or nothing was pushed to it: `dvc push`") from None
         except Exception as error:  # each kind of remote has its own library with its own errors
             raise SlipwayError(f"{name} ({url}) does not answer: {error}") from error
-        return f"{name} ({url})" + ("" if there else ": answers, but is empty")
+        return f"{name} ({url})"
 
 
 def _data(workspace: Workspace) -> str:

@@ -17,6 +17,12 @@ def test_a_sound_checkout_has_nothing_that_fails(released, monkeypatch):
     assert "predicts sex from species" in found(released)["problem and params"][1]
 
 
+def remote(workspace, url: str) -> None:
+    (workspace.root / ".dvc" / "config").write_text(
+        f"[core]\n    remote = other\n['remote \"other\"']\n    url = {url}\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("what", "break_it", "words"),
     [
@@ -24,6 +30,8 @@ def test_a_sound_checkout_has_nothing_that_fails(released, monkeypatch):
         ("champion", lambda w: (w.champion / "bundle" / "model.onnx").write_bytes(b""), "the file was changed"),
         ("data", lambda w: (w.data).rename(w.root / "elsewhere"), "dvc pull data.dvc"),
         ("DVC remote", lambda w: (w.root / ".dvc" / "config").write_text(""), "none is configured"),
+        ("DVC remote", lambda w: (w.root / ".dvc" / "store").rename(w.root / "elsewhere"), "is not reachable"),
+        ("DVC remote", lambda w: remote(w, "http://127.0.0.1:9/store"), "is not reachable"),
         ("Git", lambda w: (w.root / ".git").rename(w.root / "no-git"), "not a git repository"),
     ],
 )
