@@ -133,6 +133,7 @@ DEEP = b"[" * 900_000
         pytest.param(_manifest(row={"properties": {"x": 3}}), "manifest.json: TypeError", id="a field that is none"),
         pytest.param(_text(lambda t: b'{"name": "a",' + t[1:]), "'name' stands twice", id="a key twice"),
         pytest.param(_text(lambda t: t.decode().encode("utf-16")), "not JSON: .*utf-8", id="another encoding"),
+        pytest.param(_manifest(name="\ud800"), "not JSON: .*surrogates", id="half of a surrogate pair"),
         pytest.param(_text(lambda _: DEEP), "not JSON: nested too deeply", id="deeply nested"),
         pytest.param(_text(lambda t: t + b" " * 1_100_000), "bytes; at most 1,048,576 are read", id="a huge manifest"),
         pytest.param(_sparse, "model.onnx: 3,221,225,472 bytes, manifest.json says 7", id="a huge file"),
