@@ -124,6 +124,8 @@ def challenge(
         detail = f"{champion.version} refuses these rows, so a person must decide: {error}"
         return Reason("champion", "hold", detail), {}
     comparison = metrics.compare(test_set.target, statistics, other, bootstrap)
+    if len(statistics) == 1:
+        return Reason("champion", "hold", "all rows are of one group, so that no interval can be computed"), comparison
     return against_champion(gate, comparison, champion.version, bootstrap.confidence), comparison
 
 

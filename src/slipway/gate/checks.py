@@ -73,6 +73,8 @@ def check_constant(test_set: TestSet, statistics: Array, scores: Mapping[str, Sc
     low, high = sorted((sign * gain.low, sign * gain.high))
     value = scores[metric].value
     detail = f"{metric} {value:.4g}, {value - gain.value:.4g} of the best constant prediction"
+    if len(statistics) == 1:
+        return Reason("constant", "hold", f"{detail}; all rows are of one group, so that it may be chance")
     if low > 0:
         return Reason("constant", "pass", f"{detail}: better")
     if high < 0:

@@ -15,9 +15,11 @@ SCENTED, HEIGHT = Target.of(COLUMNS["scented"]), Target.of(COLUMNS["height"])
 BOOTSTRAP = Bootstrap(samples=400, confidence=0.95)
 
 
-def against_constant(target, truth, predictions):
+def against_constant(target, truth, predictions, groups=None):
+    groups = np.arange(len(truth)) if groups is None else groups
+
     def statistics(predictions):
-        return metrics.statistics(target, truth, predictions, np.arange(len(truth)))
+        return metrics.statistics(target, truth, predictions, groups)
 
     test_set = SimpleNamespace(target=target, truth=truth, statistics=statistics)
     table = statistics(predictions)
@@ -51,6 +53,13 @@ def test_few_rows_leave_it_open():
     some = slice(0, 12)
     few = Predictions(predictions.values[some], predictions.probabilities[some], (False, True))
     assert against_constant(SCENTED, truth[some], few).outcome == "hold"
+
+
+@pytest.mark.parametrize("weight", [1, 85 / 15])
+def test_one_group_leaves_it_open_however_many_rows_it_has(weight):
+    truth, predictions = rare(2000, weight=weight)
+    reason = against_constant(SCENTED, truth, predictions, groups=np.zeros(2000, dtype=int))
+    assert (reason.outcome, "one group" in reason.detail) == ("hold", True)
 
 
 def test_a_classifier_without_probabilities_is_compared_by_macro_f1():
