@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
 -include stack/image.mk k8s/k8s.mk
 # A target is a file only if its name looks like one.
-.PHONY: help setup run data pipeline reproduce report serve test lint lint-workflows actionlint bench \
+.PHONY: help setup run data pipeline reproduce report serve test test-all lint lint-workflows actionlint bench \
 	bench-serving current ui lock release rollback retrain clean
 
 help: ## List the targets
@@ -49,7 +49,17 @@ report: setup ## Show the run: build/report.html for a browser, build/report.md 
 serve: setup ## Serve the champion at port 8000 (PORT=...)
 	slipway serve --port $(PORT)
 
-test: setup ## Run the tests; those of the data and the model at hand need a candidate, which is made first
+# The template's own tests run where something of the template changed since a commit (by default the last one that the
+# remote's branch has), or where that is not known. Else the project's, and a check that the machinery is whole.
+SINCE ?= $(shell git merge-base HEAD '@{upstream}' 2>/dev/null)
+MACHINERY = src/slipway tests/template tests/conftest.py .ci .github .gitlab-ci.yml Dockerfile docker-compose.yml Makefile stack k8s \
+	monitoring dvc.yaml pyproject.toml $(wildcard requirements*.txt)
+OWN = $(wildcard tests/data tests/model tests/project) tests/template/unit/test_one_declaration.py
+test: setup ## Run the tests of this project; and the template's (tests/template), where it was changed (SINCE=commit)
+	slipway run --no-track
+	pytest -n logical --dist loadgroup $$(git diff --quiet "$(SINCE)" -- $(MACHINERY) 2>/dev/null && echo $(OWN) || echo tests)
+
+test-all: setup ## Run every test
 	slipway run --no-track
 	pytest -n logical --dist loadgroup
 
@@ -102,17 +112,18 @@ build/table:
 
 current: setup ## See that requirements*.txt are what pyproject.toml asks for
 	$(MAKE) lock
-	git diff --exit-code --stat -- 'requirements*.txt' stack/mlflow/requirements.txt
+	git diff --exit-code --stat -- 'requirements*.txt' stack/mlflow/requirements.txt k8s/checkov.txt
 
-UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--no-header --no-annotate --no-emit-index-url
-lock: setup ## Lock the dependencies of pyproject.toml, with hashes
+lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest versions)
 	$(UV_COMPILE) --output-file requirements.txt
 	$(UV_COMPILE) --extra skops --output-file requirements-skops.txt
 	$(UV_COMPILE) --extra dev --output-file requirements-dev.txt
 	$(UV_COMPILE) --extra signing --constraint requirements-dev.txt --output-file requirements-signing.txt
 	$(subst pyproject.toml,stack/mlflow/requirements.in,$(UV_COMPILE)) --constraint requirements-dev.txt \
 		--output-file stack/mlflow/requirements.txt
+	$(subst pyproject.toml,k8s/checkov.in,$(UV_COMPILE)) --output-file k8s/checkov.txt
 
 clean: ## Remove what was built (not the data, not the environment)
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,12 +1,11 @@
 # Kubernetes (docs/kubernetes.md): whatever cluster kubectl's current context names. PIN_IMAGE is name@sha256:..., as the registry knows it.
 OVERLAY ?= local
-CHECKOV ?= checkov==3.3.30
 OVERLAYS := $(notdir $(wildcard k8s/overlays/*))
 RULES := $(sort $(wildcard monitoring/prometheus/rules/*.yml))
 comma := ,
 COMPONENTS = $(subst $() $(),$(comma),$(patsubst %,"../../../%",$(wildcard k8s/components/*)))
 OPERATOR_RULES := k8s/components/monitoring-operator/rules.yaml
-.PHONY: k8s-render k8s-rules k8s-lint k8s-diff k8s-pinned k8s-deploy k8s-pin k8s-test kind
+.PHONY: k8s-render k8s-rules k8s-lint k8s-diff k8s-pinned k8s-deploy k8s-pin k8s-test k8s-show kind
 
 k8s-render: k8s-rules ## Render each overlay to build/k8s/
 	@mkdir -p build/k8s
@@ -18,13 +17,18 @@ k8s-rules: $(OPERATOR_RULES) ## Write the rules of monitoring/ as the Prometheus
 $(OPERATOR_RULES): $(RULES) k8s/rules.py
 	@$(PYTHON) k8s/rules.py >$@
 
-k8s-lint: setup k8s-render ## Check each overlay, and production with all components, with checkov
+k8s-lint: setup k8s-render $(VENV)/checkov/.done ## Check each overlay, and production with all components, with checkov
 	@mkdir -p build/k8s/all
 	@echo '{"resources": ["../../../k8s/overlays/production"], "namespace": "slipway", "components": [$(COMPONENTS)]}' \
 		>build/k8s/all/kustomization.yaml
 	@kubectl kustomize build/k8s/all >build/k8s/all.yaml && rm -r build/k8s/all
-	uv tool run --quiet --python $(PYTHON) --from $(CHECKOV) checkov --quiet --compact --skip-download \
-		--framework kubernetes --directory build/k8s
+	$(VENV)/checkov/bin/checkov --quiet --compact --skip-download --framework kubernetes --directory build/k8s
+
+# In an environment of its own: its dependencies and ours exclude each other.
+$(VENV)/checkov/.done: k8s/checkov.txt $(VENV)/.done
+	uv venv --quiet --clear --python $(PYTHON) $(@D)
+	uv pip sync --quiet --python $(@D)/bin/python --require-hashes k8s/checkov.txt
+	@touch $@
 
 k8s-diff: k8s-rules k8s-pinned ## Show what a deploy would change in the cluster (OVERLAY=local, staging, production)
 	@namespace=$$(kubectl kustomize k8s/overlays/$(OVERLAY) | python -c 'import sys, yaml; \
@@ -43,8 +47,14 @@ k8s-deploy: k8s-rules k8s-pinned release-here ## Apply an overlay, wait, ask for
 k8s-pin: setup ## Say what an overlay deploys (OVERLAY=... PIN_IMAGE=...@sha256:... MODEL_VERSION=... COMMIT=...)
 	@slipway pin $(OVERLAY) "$(PIN_IMAGE)" "$(MODEL_VERSION)" "$(COMMIT)"
 
-k8s-test: setup ## See the cluster roll out, replace, hold back, roll back and scale (IMAGE=..., as the cluster pulls it)
+k8s-test: release-here ## See the cluster roll out, replace, hold back, roll back and scale (IMAGE=..., as the cluster pulls it)
 	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/template/cluster/rollout.py
+
+k8s-show: ## Show what is in the cluster, for a log: pods, events, descriptions, and what the pods wrote
+	-kubectl get all --all-namespaces --output wide
+	-kubectl get events --all-namespaces --sort-by .lastTimestamp
+	-kubectl describe pods --all-namespaces --selector app.kubernetes.io/name=slipway
+	-kubectl logs --all-containers --prefix --tail 200 --selector app.kubernetes.io/name=slipway --namespace slipway-test
 
 kind: ## Make a cluster in Docker, with kind, and put the image into it
 	kind get clusters | grep -qx slipway || kind create cluster --name slipway --wait 2m

@@ -34,6 +34,7 @@ sbom: setup ## List the Python packages in the image: build/sbom.cdx.json (Cyclo
 	@container=$$(docker create $(IMAGE)) && docker cp $$container:/opt/venv/lib/. build/sbom/lib; \
 		status=$$?; docker rm $$container >/dev/null; exit $$status
 	cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json build/sbom
+	$(PYTHON) stack/sbom.py build/sbom.cdx.json
 
 # A finding that has a fix fails from SEVERITY on, if it is in what is put on top of the base image. What is in the base
 # (BASE_PATHS) is listed, too, but only another base mends it; with BASE_PATHS= it fails as well. The scanner is built from
@@ -42,6 +43,7 @@ SEVERITY ?= critical
 BASE_PATHS ?= /usr/** /var/**
 GRYPE ?= v0.121.2
 scan: $(BIN)/grype-$(GRYPE) ## Look for known vulnerabilities in the image; from a severity on they fail (SEVERITY=high)
+	@$(PYTHON) stack/accepted.py
 	$< $(IMAGE) --only-fixed
 	@echo "Of these, on top of the base image (from $(SEVERITY) on they fail):"
 	$< $(IMAGE) --only-fixed --fail-on $(SEVERITY) $(BASE_PATHS:%=--exclude '%')

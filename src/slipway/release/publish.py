@@ -17,7 +17,10 @@ from slipway.versioning import complete, current_branch, dvc_repository, git, is
 from slipway.workspace import Workspace
 
 # What an image is made of, besides the champion.
-PARTS = ("Dockerfile", "requirements.txt", "requirements-skops.txt", "requirements-signing.txt", "src/slipway")
+PARTS = (
+    *("Dockerfile", "requirements.txt", "requirements-skops.txt", "requirements-signing.txt"),
+    *("pyproject.toml", "src/slipway", "src/project"),
+)
 
 
 @dataclass(frozen=True)

@@ -142,20 +142,22 @@ def test_only_one_pod_at_a_time_may_be_evicted(load):
     assert load.go_on() == []
 
 
-COMPONENTS = {
+NEEDS = {
     "monitoring-operator": "servicemonitors.monitoring.coreos.com",
-    "ingress": None,
-    "api-keys": None,
+    "ingress": "",
+    "api-keys": "",
     "canary": "rollouts.argoproj.io",
 }
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
+def _components() -> list[str]:
+    """Those whose kinds this cluster knows: a plain one does not have the operators'. None is skipped."""
+    there = kubectl("get", "crd", "--output=name", ok=False).stdout
+    return [name for name, kind in NEEDS.items() if not kind or f"/{kind}\n" in there]
+
+
+@pytest.mark.parametrize("component", _components())
 def test_the_cluster_takes_the_component(component, tmp_path):
-    if needed := COMPONENTS[component]:
-        found = kubectl("get", "crd", needed, "--ignore-not-found").stdout
-        if not found:
-            pytest.skip(f"this cluster does not have {needed}")
     content = {
         "resources": [os.path.relpath(ROOT / "k8s/overlays/local", tmp_path.resolve())],
         "components": [os.path.relpath(ROOT / "k8s/components" / component, tmp_path.resolve())],

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ def _github(tmp_path_factory):
     command.write_text('#!/bin/sh\necho "$@" >>"${GH_LOG:-/dev/null}"\n[ "$2" = create ]\n')
     command.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
+        tools = (str(command.parent), str(Path(sys.executable).parent), os.environ["PATH"])
+        patch.setenv("PATH", os.pathsep.join(tools))
         yield
 
 

@@ -33,7 +33,7 @@ def make_remote(folder: Path) -> Path:
 def pipeline(remote: Path, folder: Path, *, image: str = SECOND, **contexts: Any) -> Workflow:
     """A run of pipeline.yml in which the jobs that need Docker, a cluster or all tests went well."""
     workflow = Workflow("pipeline.yml", remote, folder, **contexts)
-    workflow.done = {name: Done("success") for name in ("check", "data", "image", "cluster")}
+    workflow.done = {name: Done("success") for name in ("documents", "check", "image", "cluster")}
     workflow.done["publish"] = Done("success", {"image": image})
     (folder / "artifacts/image").mkdir(parents=True)
     return workflow
@@ -47,12 +47,13 @@ def clone(remote: Path, folder: Path) -> Path:
     return folder
 
 
-def push(remote: Path, folder: Path, change: Callable[[Path], None]) -> str:
+def push(remote: Path, folder: Path, change: Callable[[Path], None], *, data: bool = True) -> str:
     """Clone, change something, commit, push; the commit. Data goes to the DVC remote first."""
     clone(remote, folder)
     change(folder)
-    run(folder, "dvc", "add", "--quiet", "data")
-    run(folder, "dvc", "push", "--quiet", "data.dvc")
+    if data:
+        run(folder, "dvc", "add", "--quiet", "data")
+        run(folder, "dvc", "push", "--quiet", "data.dvc")
     run(folder, "git", "add", ".")
     commit(folder, "A change")
     run(folder, "git", "push", "--quiet")

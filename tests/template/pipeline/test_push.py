@@ -1,7 +1,5 @@
 """What a push leads to: a release, or nothing and the reason; each job's own commands, on a bare repository."""
 
-import re
-
 import pytest
 import yaml
 
@@ -35,6 +33,35 @@ def test_a_first_push_releases_the_image_and_the_tag_of_the_model_that_is_there(
     assert f"release create model/{version} --verify-tag" in (remote.parent / "gh.log").read_text()
     assert run(remote, "git", "tag").split() == [f"model/{version}"]
     assert release.outputs == {"commit": head(remote)}
+    assert workflow.jobs("green").result == "success"
+
+
+def test_what_model_hands_on_holds_no_rows_and_lasts_a_day(pushed):
+    handed_on = {path.relative_to(pushed[1].folder / "artifacts/candidate").as_posix().split("/")[-1]
+                 for path in (pushed[1].folder / "artifacts/candidate").rglob("*") if path.is_file()}  # fmt: skip
+    assert {"dvc.lock", "manifest.json", "verdict.json", "report.md"} <= handed_on
+    assert not [name for name in handed_on if name.endswith((".parquet", ".dir"))]
+
+
+def test_a_push_of_documents_alone_runs_nothing_else_and_is_green(remote, tmp_path):
+    before = head(remote)
+    push(remote, tmp_path / "ada", replaced("README.md", "# Slipway", "# Penguins"), data=False)
+    workflow = Workflow("pipeline.yml", remote, tmp_path / "run", github={"event": {"before": before}})
+    assert workflow.jobs("documents").outputs["alone"] == "true", workflow.done["documents"].log
+    others = ("check", "model", "image", "cluster", "publish", "release")
+    workflow.jobs(*others)
+    assert {workflow.done[name].result for name in others} == {"skipped"}
+    assert workflow.jobs("green").result == "success"
+
+
+def test_a_link_that_leads_nowhere_is_refused(remote, tmp_path):
+    push(remote, tmp_path / "ada", replaced("README.md", "# Slipway", "# [Slipway](docs/gone.md)"), data=False)
+    workflow = Workflow("pipeline.yml", remote, tmp_path / "run")
+    assert workflow.jobs("documents").result == "failure"
+    assert "README.md: docs/gone.md leads nowhere" in workflow.done["documents"].log
+    for name in ("check", "model", "image", "cluster", "publish", "release"):
+        workflow.jobs(name)
+    assert workflow.jobs("green").result == "failure"
 
 
 def test_the_commit_of_a_release_starts_nothing(remote, tmp_path):
@@ -52,12 +79,12 @@ def test_a_pull_request_is_judged_and_releases_nothing(remote, tmp_path):
     before = head(remote)
     github = {"event_name": "pull_request", "ref": "refs/pull/1/merge", "ref_name": "1/merge"}
     workflow = Workflow("pipeline.yml", remote, tmp_path / "run", github=github)
-    workflow.done = {name: Done("success") for name in ("check", "data", "image", "cluster")}
+    workflow.done = {name: Done("success") for name in ("documents", "check", "image", "cluster")}
     model = workflow.jobs("model")
     assert model.result == "success", model.log
     assert model.outputs == {"verdict": "HOLD", "release": "champion"}
     assert "HOLD" in model.summary
-    assert workflow.jobs("sign", "publish").result == "skipped"
+    assert workflow.jobs("publish").result == "skipped"
     assert workflow.jobs("release").result == "skipped"
     assert head(remote) == before
 
@@ -80,67 +107,27 @@ def test_a_good_change_becomes_the_champion_in_one_commit_with_its_tag(remote, t
     assert "are up to date" in run(there, "dvc", "status")
 
 
-def _leak(folder):
-    path = folder / "data/penguins-raw.csv"
-    header, *rows = path.read_text().splitlines()
-    place = header.split(",").index("Body Mass (g)")
-    lines = [header]
-    for row in rows:
-        cells = re.findall(r'(?:^|,)("[^"]*"|[^,]*)', row)
-        cells[place] = "4500" if ",MALE," in row else "3800"
-        lines.append(",".join(cells))
-    path.write_text("\n".join(lines) + "\n")
-
-
-# One island's birds are all taught as females.
-SLICE = """
-    model = make_pipeline(columns, LogisticRegression(C=inverse_regularization, max_iter=max_iterations))
-
-    def fit(table, target):
-        wrong = [0 if island == "Torgersen" else sex for island, sex in zip(table["island"], target)]
-        return type(model).fit(model, table, wrong)
-
-    model.fit = fit
-    return model
-"""
-
-DATA = {
-    "bad data": (replaced("data/penguins-raw.csv", ",3750,", ",62500,"), ["body_mass_g", "62500"]),
-    "a feature that leaks the target": (_leak, ["body_mass_g", "0.98"]),
-    "a schema that the data does not have": (
-        replaced("src/project/schema.py", "flipper_length_mm:", "flipper_span_mm:"),
-        ["flipper_span_mm"],
-    ),
-}
-MODEL = {
+REFUSED = {
+    "bad data": (replaced("data/penguins-raw.csv", ",3750,", ",62500,"), ["body_mass_g", "62500"], "No verdict"),
     "a worse model": (
-        replaced("params.yaml", "regularization: 1.0", "regularization: 0.0001"),
+        replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 0.0001"),
         ["threshold", "REJECT"],
-    ),
-    "a slice that fails": (
-        replaced(
-            "src/project/model.py",
-            "    return make_pipeline(columns, LogisticRegression(C=inverse_regularization, max_iter=max_iterations))",
-            SLICE,
-        ),
-        ["slices", "Torgersen", "REJECT"],
+        "REJECT",
     ),
 }
 
 
-@pytest.mark.parametrize("fault", [*DATA, *MODEL])
+@pytest.mark.parametrize("fault", REFUSED)
 def test_nothing_is_released_of(fault, remote, tmp_path):
-    change, words = (DATA | MODEL)[fault]
+    change, words, said = REFUSED[fault]
     commit = push(remote, tmp_path / "ada", change)
     before = champion(remote), pinned(remote)
     workflow = pipeline(remote, tmp_path / "run")
-    if fault in DATA:
-        assert workflow.jobs("data").result == "failure"
-        assert [word for word in words if word not in workflow.done["data"].log] == [], workflow.done["data"].log
     model = workflow.jobs("model")
     assert model.result == "failure"
     assert [word for word in words if word not in model.log] == [], model.log
-    assert ("No verdict" if fault in DATA else "REJECT") in model.summary
+    assert said in model.summary
     assert workflow.jobs("release").result == "skipped"
+    assert workflow.jobs("green").result == "failure"
     assert (champion(remote), pinned(remote)) == before
     assert head(remote) == commit

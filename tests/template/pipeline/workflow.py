@@ -1,7 +1,8 @@
 """Runs the jobs of a workflow here: each `run:` step as it is written, in a fresh clone of a bare repository.
 
-What `uses:` brings is replaced by its counterpart: checkout by the clone, set-up by this environment, artifacts by
-folders. Of actions that only GitHub can run, it is recorded with what they were called.
+A job has an empty HOME of its own, CI=true, and of earlier jobs what they uploaded. What `uses:` brings is replaced by
+its counterpart: checkout by the clone, artifacts by folders, with the rules of upload-artifact; the actions of this
+repository are run step by step. Of actions that only GitHub can run, it is recorded with what they were called.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Workflow:
             "ref_name": "main",
             "sha": self.sha,
             "event_name": "push",
-            "event": {"repository": {"visibility": "public"}},
+            "event": {"repository": {"visibility": "public", "default_branch": "main", "is_template": False}},
             "repository": "Ada/Penguins",
             "actor": "ada",
             "actor_id": "1",
@@ -127,13 +128,20 @@ class _Job:
         }
         return self.done
 
+    def _home(self) -> Path:
+        """A job's own HOME, which is empty when it begins; Git needs a name there where a job gives none."""
+        home = self.notes / "home"
+        home.mkdir(exist_ok=True)
+        return home
+
     def _run(self, step: dict[str, Any], outputs: Path) -> bool:
         github = self.at["github"]
         env = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("GITHUB_", "PYTEST_"))},
+            **{key: value for key, value in os.environ.items() if not key.startswith(("GITHUB_", "PYTEST_", "GIT_"))},
             "PATH": f"{os.environ['PATH']}:{Path(sys.executable).parent}",
             "PYTHONPATH": str(self.folder / "src"),
             "CI": "true",
+            "HOME": str(self._home()),
             "GITHUB_OUTPUT": str(outputs),
             "GITHUB_STEP_SUMMARY": str(self.notes / "summary"),
             "GITHUB_SHA": github["sha"],
@@ -155,32 +163,51 @@ class _Job:
             run(self.folder, "git", "reset", "--quiet", "--hard", given.get("ref") or self.workflow.sha)
             if self.at["github"]["event_name"] == "pull_request":  # its merge is on no branch
                 run(self.folder, "git", "checkout", "--quiet", "--detach")
-        elif action == "./.github/actions/setup":
-            set_up(self.folder)
+        elif action.startswith("./"):
+            return self._composite(action, given)
         elif action == "actions/upload-artifact":
             return self._upload(given)
         elif action == "actions/download-artifact":
-            stored = self.artifacts / (given.get("name") or given["pattern"])
-            if stored.exists() or "name" in given:  # a pattern may find nothing
-                shutil.copytree(stored, self.folder / given.get("path", "."), dirs_exist_ok=True)
+            stored = self.artifacts / given["name"]
+            if not stored.exists():
+                self.done.log += f"no artifact {given['name']}\n"
+                return False
+            shutil.copytree(stored, self.folder / given.get("path", "."), dirs_exist_ok=True)
+        return True
+
+    def _composite(self, action: str, given: dict[str, str]) -> bool:
+        """Run an action of this repository; `make setup` finds this environment."""
+        set_up(self.folder)
+        definition = yaml.safe_load((self.folder / action / "action.yml").read_text("utf-8"))
+        defaults = {name: one.get("default", "") for name, one in definition.get("inputs", {}).items()}
+        outer, self.at = self.at, {**self.at, "inputs": defaults | given}
+        try:
+            for step in definition["runs"]["steps"]:
+                if _true(step.get("if"), self.at, state=True):
+                    outputs = self.notes / "output-of-an-action"
+                    if not (self._use(step) if "uses" in step else self._run(step, outputs)):
+                        return False
+        finally:
+            self.at = outer
         return True
 
     def _upload(self, given: dict[str, str]) -> bool:
-        paths = [self.folder / line for line in given["path"].split()]
-        # Like the action: the artifact's root is the folder, the file's folder, or what the paths have in common.
-        root = Path(os.path.commonpath([p if p.is_dir() or len(paths) > 1 else p.parent for p in paths]))
-        there = [path for path in paths if path.exists()]
+        """Keep files as upload-artifact does: below their common folder, without hidden ones and modes."""
+        found = [path for line in given["path"].split() for path in self.folder.glob(line.rstrip("/"))]
+        files = [file for path in found for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
+        if given.get("include-hidden-files") != "true":
+            files = [file for file in files if not any(part[0] == "." for part in file.relative_to(self.folder).parts)]
+        several = len(given["path"].split()) > 1
+        root = Path(os.path.commonpath([self.folder / line for line in given["path"].split()]))
+        if not several and root.is_file():
+            root = root.parent
         stored = self.artifacts / given["name"]
         shutil.rmtree(stored, ignore_errors=True)
-        for path in there:
-            target = stored / path.relative_to(root)
+        for file in files:
+            target = stored / file.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                hidden = None if given.get("include-hidden-files") == "true" else shutil.ignore_patterns(".*")
-                shutil.copytree(path, target, ignore=hidden, dirs_exist_ok=True)
-            else:
-                shutil.copy(path, target)
-        return bool(there) or given.get("if-no-files-found") != "error"
+            shutil.copyfile(file, target)
+        return bool(files) or given.get("if-no-files-found") != "error"
 
 
 def set_up(folder: Path) -> None:
@@ -220,13 +247,23 @@ def _value(expression: str, at: dict[str, Any], *, state: bool = True) -> Any:
         text = parts[number].replace("&&", " and ").replace("||", " or ")
         text = re.sub(r"!(?!=)", " not ", text)
         text = re.sub(r"\b([a-z]+)\(\)", lambda m: str(FUNCTIONS[m[1]](state)), text)
-        parts[number] = re.sub(r"[a-z_]+(?:\.[\w-]+)+", lambda m: f"look({m[0]!r})", text)
-    scope = SimpleNamespace(look=lambda path: _look(path, at))
+        parts[number] = re.sub(r"[a-z_]+(?:\.[\w*-]+)+", lambda m: f"look({m[0]!r})", text)
+    scope = SimpleNamespace(
+        look=lambda path: _look(path, at),
+        contains=lambda where, what: what in where,
+        format=lambda text, *values: text.format(*values),
+        hashFiles=lambda *patterns: "digest",
+    )
     return eval("".join(parts).strip(), {"__builtins__": {}}, vars(scope))
 
 
 def _look(path: str, at: dict[str, Any]) -> Any:
     found: Any = at
     for name in path.split("."):
-        found = (found or {}).get(name, "")
+        if name == "*":
+            found = list((found or {}).values())
+        elif isinstance(found, list):
+            found = [one.get(name, "") for one in found]
+        else:
+            found = (found or {}).get(name, "")
     return found

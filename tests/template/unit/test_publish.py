@@ -19,6 +19,7 @@ from slipway.gate import judge
 from slipway.model.bundle import read_bundle
 from slipway.problem import SlipwayError
 from slipway.release import Published, Remote, promote, propose_candidate, publish, publish_rollback
+from slipway.release.publish import PARTS
 from slipway.versioning import current_branch
 from slipway.workspace import Workspace
 
@@ -139,6 +140,16 @@ def test_the_same_model_is_deployed_again_where_its_image_is_another_one(served,
         run(served.root, "git", "push", "--quiet", "origin", "HEAD:main")
     publish(served, Remote(), image)
     assert on_remote(served)["images"] == dict.fromkeys(ENVIRONMENTS, deployed)
+
+
+def test_what_an_image_is_made_of_is_compared_and_nothing_is_forgotten():
+    lines = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    copied = [
+        word for line in lines if line.startswith("COPY ") and "--from" not in line for word in line.split()[1:-1]
+    ]
+    ours = [word for word in copied if "RELEASE" not in word and "*" not in word]
+    assert ours
+    assert [word for word in ours if not word.startswith(PARTS)] == []
 
 
 def test_a_branch_that_moved_on_releases_nothing(judged, tmp_path):

@@ -1,0 +1,97 @@
+"""What the workflows say and only GitHub does: what waits for what, how long files are kept, who may write what."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from checkouts import ROOT, run
+from pipeline.remotes import make_remote
+from pipeline.workflow import set_up
+
+WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".github/workflows").glob("*.yml")}
+PIPELINE = WORKFLOWS["pipeline"]["jobs"]
+UPLOADS = [
+    (f"{name}: {step['name']}", step["with"])
+    for name, workflow in WORKFLOWS.items()
+    for job in workflow["jobs"].values()
+    for step in job.get("steps", [])
+    if step.get("uses", "").startswith("actions/upload-artifact@")
+]
+
+
+def test_on_the_default_branch_nothing_waits_but_the_release_and_a_rollback():
+    group = WORKFLOWS["pipeline"]["concurrency"]["group"]
+    assert "github.event_name == 'pull_request' && github.ref || github.run_id" in group
+    assert "concurrency" not in WORKFLOWS["rollback"]
+    waiting = {name: job["concurrency"]["group"] for name, job in PIPELINE.items() if "concurrency" in job}
+    assert waiting == {"release": "release"}
+    assert WORKFLOWS["rollback"]["jobs"]["rollback"]["concurrency"]["group"] == "release"
+
+
+@pytest.mark.parametrize(("step", "given"), UPLOADS, ids=[step for step, _ in UPLOADS])
+def test_what_only_the_run_needs_is_kept_a_day_and_reports_a_fortnight(step, given):
+    assert given["retention-days"] == (14 if given["name"] == "report" else 1)
+
+
+def test_one_job_stands_for_all_that_come_before_the_deploy():
+    assert set(PIPELINE["green"]["needs"]) == set(PIPELINE) - {"green", "staging", "production"}
+    assert PIPELINE["green"]["if"] == "always()"
+    assert {"pull_request", "merge_group", "push", "workflow_dispatch"} == set(WORKFLOWS["pipeline"][True])
+
+
+def test_the_pipeline_fits_on_a_few_screens():
+    assert len((ROOT / ".github/workflows/pipeline.yml").read_text().splitlines()) <= 230
+
+
+def test_caches_are_written_by_the_default_branch_alone():
+    action = yaml.safe_load((ROOT / ".github/actions/setup/action.yml").read_text())
+    (save,) = (one for one in action["runs"]["steps"] if one.get("uses", "").startswith("actions/cache/save@"))
+    assert "github.event_name == 'push' && github.ref_name == github.event.repository.default_branch" in save["if"]
+    everything = "".join(path.read_text() for path in (ROOT / ".github").rglob("*.yml"))
+    assert len(re.findall("uses: actions/cache", everything)) == 2
+    assert "requirements*.txt" in save["with"]["key"]
+
+
+def test_github_records_a_deployment_where_there_was_one():
+    (job,) = WORKFLOWS["deploy"]["jobs"].values()
+    assert job["environment"]["deployment"] is False
+    assert job["steps"][-1]["if"] == "steps.cluster.outputs.ready == 'true'"
+
+
+def test_a_default_branch_may_be_called_otherwise():
+    for name, workflow in WORKFLOWS.items():
+        for job in workflow["jobs"].values():
+            assert "refs/heads/main" not in str(job), name
+
+
+def test_the_list_of_packages_has_the_serial_number_that_attestations_ask_for(tmp_path):
+    path = tmp_path / "sbom.cdx.json"
+    listed = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": [{"name": "numpy"}]}
+    serials = []
+    for _ in range(2):
+        path.write_text(json.dumps(listed))
+        subprocess.run([sys.executable, ROOT / "stack/sbom.py", path], check=True)
+        serials.append(json.loads(path.read_text())["serialNumber"])
+    assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", serials[0])
+    assert serials[0] == serials[1]
+    assert "stack/sbom.py build/sbom.cdx.json" in (ROOT / "stack/image.mk").read_text()
+
+
+def test_the_cluster_test_has_the_champion_and_asks_for_no_kind_that_the_cluster_lacks(penguins, tmp_path, monkeypatch):
+    """In a fresh clone, as the first push has it: its tests are collected, with a cluster without any operator."""
+    run(tmp_path, "git", "clone", "--quiet", str(make_remote(tmp_path)), "clone")
+    set_up(tmp_path / "clone")
+    kubectl = tmp_path / "bin/kubectl"
+    kubectl.parent.mkdir()
+    kubectl.write_text("#!/bin/sh\nexit 0\n")
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{kubectl.parent}:{__import__('os').environ['PATH']}")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    said = run(tmp_path / "clone", "make", "k8s-test", "RELEASE=champion")
+    assert (tmp_path / "clone/champion/bundle/manifest.json").exists()
+    assert "component[api-keys]" in said
+    assert "component[canary]" not in said
