@@ -14,6 +14,7 @@ import numpy as np
 
 from slipway.contract import Array
 from slipway.expectations import leak
+from slipway.expectations.repeats import repeats
 from slipway.problem import SlipwayError
 from slipway.problem.params import Validate
 from slipway.scaffold.columns import listed
@@ -107,14 +108,7 @@ def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
         proposal = replace(proposal, numbered=True, findings=(*proposal.findings, (ROW_ID, note)))
     share, test = _split(proposal, table)
     train, test_rows = table[~test], table[test]
-    for name, score in leak.scores(proposal.row, proposal.goal, train, test_rows).items():
-        if score > Validate().max_leak:
-            recorded = next(one.recorded for one in proposal.features if one.column.name == name)
-            proposal = proposal.without(
-                recorded, f"alone predicts {proposal.target.recorded!r} with a score of {score:.3g}: gives it away"
-            )
-    if not proposal.features:
-        raise SlipwayError(f"{proposal.table.path}: every column gives the target away; nothing is left to learn from")
+    proposal = _warned(proposal, train, test_rows)
     shares: dict[str | bool, float] = {}
     if proposal.goal.classes:
         codes = proposal.goal.encode(table[proposal.target.column.name])
@@ -134,6 +128,26 @@ def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
         shares=shares,
         medians=_medians(proposal, table),
     )
+
+
+def _warned(proposal: Proposal, train: pd.DataFrame, test: pd.DataFrame) -> Proposal:
+    """Leave out features that give the target away, and tell of test rows that are copies of training rows."""
+    for name, score in leak.scores(proposal.row, proposal.goal, train, test).items():
+        if score > Validate().max_leak:
+            recorded = next(one.recorded for one in proposal.features if one.column.name == name)
+            proposal = proposal.without(
+                recorded, f"alone predicts {proposal.target.recorded!r} with a score of {score:.3g}: gives it away"
+            )
+    names = list(proposal.row.names)
+    found, chance = repeats(train[names], test[names])
+    if found > chance + Validate().max_repeated:
+        note = (
+            f"{found:.0%} of the test rows have the features of a training row: `slipway run` refuses that; see --group"
+        )
+        proposal = replace(proposal, findings=(*proposal.findings, ("all columns", note)))
+    if not proposal.features:
+        raise SlipwayError(f"{proposal.table.path}: every column gives the target away; nothing is left to learn from")
+    return proposal
 
 
 def _split(proposal: Proposal, table: pd.DataFrame) -> tuple[float, pd.Series]:

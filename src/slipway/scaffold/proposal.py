@@ -103,7 +103,8 @@ def propose(table: Table, target: str, name: str, group: str | None = None, drop
         untold=goal.absent,
     )
     if not proposal.features:
-        raise SlipwayError(f"{table.path}: no column is left to predict {target!r} from: {_reasons(unused)}")
+        reasons = "; ".join(f"{column}: {reason}" for column, reason in list(unused.items())[:5])
+        raise SlipwayError(f"{table.path}: no column is left to predict {target!r} from: {reasons}")
     return proposal
 
 
@@ -114,10 +115,6 @@ def _leave_out(features: list[Described], cells: pd.DataFrame) -> tuple[dict[str
     unused |= {twin: f"says the same as {first!r}" for twin, first in _twins(kept, cells).items()}
     notes = [(one.recorded, note) for one in features for note in one.notes]
     return unused, [*((name, f"{reason}: left out") for name, reason in unused.items()), *notes]
-
-
-def _reasons(unused: dict[str, str]) -> str:
-    return "; ".join(f"{column}: {reason}" for column, reason in list(unused.items())[:5])
 
 
 def _describe_all(table: Table) -> list[Described]:

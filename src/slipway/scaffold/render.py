@@ -105,15 +105,12 @@ def _marks(one: Described, raw: pd.DataFrame | None) -> tuple[str, ...]:
 
 def of_proposal(proposal: Proposal) -> dict[str, Any]:
     """Give what the templates need to know of a proposal; enough for `data.py` and `model.py`."""
-    table, columns = proposal.table, proposal.row.columns
+    table = proposal.table
     group = proposal.group or Described("", Column(ROW_ID, "integer"), "values", "")
     used = (*proposal.features, proposal.target, *([group] if proposal.group else []))
     names = {one.recorded: one.column.name for one in used}
     camel = "".join(part.capitalize() for part in proposal.name.split("-"))
     as_written = [one.recorded for one in used if one.column.kind in ("category", "text")]
-    numbers = [column.name for column in columns if column.numeric]
-    texts = [one.column.name for one in proposal.features if one.holds == "words"]
-    categories = [column.name for column in columns if not column.numeric and column.name not in texts]
     return {
         "name": proposal.name,
         "row": f"{camel}Row",
@@ -141,14 +138,25 @@ def of_proposal(proposal: Proposal) -> dict[str, Any]:
         "folder": table.path.is_dir(),
         "pattern": f"*{table.files[0].suffix}",
         "file": f"*{table.files[0].suffix}" if table.path.is_dir() else table.path.name,
+        **_of_model(proposal),
+        "literal": any(one.column.kind == "category" for one in used),
+        "units": any(one.column.unit for one in used),
+        "unitless": any(one.column.unit is None and one.column.kind == "number" for one in used),
+    }
+
+
+def _of_model(proposal: Proposal) -> dict[str, Any]:
+    """Give what the template of the estimator needs: which columns are numbers, categories and texts."""
+    columns = proposal.row.columns
+    numbers = [column.name for column in columns if column.numeric]
+    texts = [one.column.name for one in proposal.features if one.holds == "words"]
+    categories = [column.name for column in columns if not column.numeric and column.name not in texts]
+    return {
         "numbers": numbers,
         "categories": categories,
         "texts": texts,
         "impute": any(column.optional for column in columns if column.numeric),
         "encoders": [*(["OneHotEncoder"] if categories else []), *(["StandardScaler"] if numbers else [])],
-        "literal": any(one.column.kind == "category" for one in used),
-        "units": any(one.column.unit for one in used),
-        "unitless": any(one.column.unit is None and one.column.kind == "number" for one in used),
     }
 
 

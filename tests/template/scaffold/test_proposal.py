@@ -101,6 +101,12 @@ def test_rows_of_a_group_that_differ_in_an_unused_column_alone_are_numbered(tabl
     assert "row_id: Annotated[int" in found.files["src/project/schema.py"]
 
 
+def test_rows_that_are_copies_under_another_identifier_are_told_before_the_pipeline_refuses_them(table):
+    rows = pd.concat([public("diabetes")] * 2)
+    found = draft(table(rows), "target", name="diabetes")
+    assert dict(found.findings)["all columns"].startswith("73% of the test rows have the features of a training row")
+
+
 def test_rows_without_a_target_and_of_rare_classes_are_left_out_and_named(table):
     rows = public("iris").astype({"target": "object"})
     rows.loc[:9, "target"] = None
