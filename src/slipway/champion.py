@@ -6,16 +6,17 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from slipway.model.bundle import VERSION_DIGITS
+from slipway.model.bundle import MANIFEST, VERSION_DIGITS
 from slipway.problem import SlipwayError
-from slipway.versioning import file_at, file_history, git
+from slipway.versioning import CHAMPION as POINTER
+from slipway.versioning import fetch, file_at, file_history, git
 
-POINTER = "champion.dvc"
 BUNDLE, EVALUATION, DECISION = "bundle", "evaluation", "decision.json"  # in champion/
 OVERLAYS = "k8s/overlays"
 IMAGE = "slipway"  # what k8s/base calls it
@@ -93,11 +94,17 @@ class Pinned:
 
 
 def read_decision(root: Path) -> Decision | None:
-    """Read the decision from `champion.dvc` in the work tree; None when nothing was released yet."""
-    path = root / POINTER
-    if not path.exists():
-        return None
-    return parse_decision(path.read_text("utf-8"), str(path))
+    """Read what serves, as the last commit says; None if nothing was released, or `champion.dvc` is removed here."""
+    return serving_now(root) if (root / POINTER).exists() else None
+
+
+def fetch_champion(root: Path) -> Decision | None:
+    """Read what serves, and see that `champion/` holds it: an older or an unfinished one is replaced by DVC."""
+    decision = read_decision(root)
+    manifest = root / POINTER.removesuffix(".dvc") / BUNDLE / MANIFEST
+    if decision and not (manifest.exists() and sha256(manifest.read_bytes()).hexdigest() == decision.digest):
+        fetch(root, POINTER)
+    return decision
 
 
 def parse_decision(text: str, place: str) -> Decision:
@@ -124,12 +131,8 @@ def history(root: Path, *, revisions: Sequence[str] = ("HEAD",), unreadable: lis
     revisions: whose history. unreadable: takes one line for each commit whose record cannot be read; without it, such a
     commit raises SlipwayError.
     """
-    try:
-        versions = file_history(root, POINTER, revisions=revisions)
-    except SlipwayError:
-        return []  # no commit yet
     releases = []
-    for version in versions:
+    for version in file_history(root, POINTER, revisions=revisions):
         if not version.text:  # a commit may also have removed the file
             continue
         try:

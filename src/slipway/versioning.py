@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from slipway.problem import SlipwayError
 
-POINTERS = ("data.dvc", "champion.dvc")
+DATA, CHAMPION = POINTERS = ("data.dvc", "champion.dvc")
 
 # Of a merge (-c) only what differs from each of its parents; anything else came from one of them. A file that was
 # renamed is one that is gone and another one.
@@ -37,33 +38,54 @@ def git(root: Path, *arguments: str) -> str:
     return _git(root, arguments).decode(errors="replace")
 
 
-def _git(root: Path, arguments: Sequence[str], asked: bytes = b"") -> bytes:
+def _git(root: Path, arguments: Sequence[str], asked: bytes = b"", *, may_fail: bool = False) -> bytes:
+    """Run git. may_fail: exit status 1, by which git says no without a word, gives what it printed.
+
+    A lock that a killed git left behind is removed, and git is run once more.
+    """
     if not root.is_dir():
         raise SlipwayError(f"{root}: no such folder")
     try:
         run = subprocess.run(["git", *arguments], cwd=root, input=asked, capture_output=True, check=False)  # noqa: S603, S607
     except FileNotFoundError:
         raise SlipwayError("git is not installed, or not on PATH") from None
-    if run.returncode:
+    if run.returncode and not (may_fail and run.returncode == 1 and not run.stderr):
         words = (run.stderr or run.stdout).decode(errors="replace").strip()
+        if "index.lock" in words and _remove_lock(root):
+            return _git(root, arguments, asked, may_fail=may_fail)
         raise SlipwayError(f"git {arguments[0]} failed in {root.resolve()}: {words}")
     return run.stdout
 
 
+def _remove_lock(root: Path) -> bool:
+    """Remove the lock of Git's index unless a git is running in this checkout; tell whether it is gone."""
+    import psutil
+
+    top = root.resolve()
+    for process in psutil.process_iter(["name", "cwd"]):
+        if process.info["name"] == "git" and (cwd := process.info["cwd"]) and Path(cwd).is_relative_to(top):
+            return False
+    lock = root / git(root, "rev-parse", "--git-path", "index.lock").strip()
+    lock.unlink(missing_ok=True)
+    return True
+
+
 def file_at(root: Path, revision: str, path: str) -> str | None:
-    """Give a file's text at a revision; None if it did not exist there (or nothing was committed yet)."""
-    try:
-        return git(root, "show", f"{revision}:./{path}")
-    except SlipwayError:
-        return None
+    """Give a file's text at a revision; None if it did not exist there (or nothing was committed yet).
+
+    Raises SlipwayError with git's own words if git cannot tell.
+    """
+    return next(files_at(root, [(revision, path)]))
 
 
 def file_history(root: Path, *paths: str, revisions: Sequence[str] = ("HEAD",)) -> list[FileVersion]:
     """List every version of some files below `root`, newest first. paths: as Git's pathspecs, so `:(glob)...` works.
 
-    revisions: whose ancestors are searched; `--all` is every branch and tag. Raises SlipwayError if nothing was
-    committed yet. Two processes do it, however long the history is.
+    revisions: whose ancestors are searched; `--all` is every branch and tag. Nothing committed yet: none. Two or three
+    processes do it, however long the history is.
     """
+    if find_commit(root, "HEAD") is None:
+        return []
     log = git(root, "log", *FILES_OF_COMMITS, *revisions, "--", *paths)
     found: list[tuple[str, str, str]] = []
     for entry in log.split("\x01")[1:]:
@@ -89,18 +111,13 @@ def files_at(root: Path, places: Sequence[tuple[str, str]]) -> Iterator[str | No
 
 def find_commit(root: Path, revision: str) -> str | None:
     """Give the hash of the commit that a revision names; None if it names none that is here."""
-    try:
-        return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
-    except SlipwayError:
-        return None
+    arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    return _git(root, arguments, may_fail=True).decode().strip() or None
 
 
 def current_branch(root: Path) -> str | None:
     """Give the branch that is checked out; None on a detached HEAD."""
-    try:
-        return git(root, "symbolic-ref", "--quiet", "--short", "HEAD").strip()
-    except SlipwayError:
-        return None
+    return _git(root, ("symbolic-ref", "--quiet", "--short", "HEAD"), may_fail=True).decode().strip() or None
 
 
 def is_ancestor(root: Path, earlier: str, later: str) -> bool:
@@ -155,14 +172,54 @@ def remote_folder(root: Path, repository: Any) -> str | None:
     return path.relative_to(top).as_posix()
 
 
-def fetch(root: Path) -> list[str]:
-    """Fetch the data and the champion from the DVC remote, as far as they are not here; name what was fetched for."""
-    pointers = [name for name in POINTERS if (root / name).exists()]
+def fetch(root: Path, *pointers: str) -> list[str]:
+    """Bring `data/` and `champion/` to what their pointers name; say of each what was fetched and why.
+
+    pointers: by default both. A folder that is absent is fetched. One that holds what an earlier version of its pointer
+    named is replaced: the pointer moved with a pull, a merge or a checkout. Anything else in `data/` was changed here
+    and stays. `champion/` is only ever written by a release, which is done when it is committed: whatever else it holds
+    was left by an interrupted release, and the last commit's champion takes its place.
+    """
+    said = []
     with dvc_repository(root) as repository:
-        absent = [name for name in pointers if not (root / name.removesuffix(".dvc")).exists()]
-        if absent:
-            repository.pull(targets=[str(root / name) for name in absent])
-    return absent
+        for name in pointers or POINTERS:
+            if not (root / name).exists():
+                continue
+            if name == CHAMPION and file_at(root, "HEAD", name) not in (None, (root / name).read_text("utf-8")):
+                git(root, "checkout", "--quiet", "HEAD", "--", name)
+                repository._reset()
+            if why := _outdated(root, repository, name):
+                repository.pull(targets=[str(root / name)], force=True)
+                said.append(f"fetched what {name} names{why}")
+    return said
+
+
+def _outdated(root: Path, repository: Any, pointer: str) -> str | None:
+    """Say why a folder is to be fetched; None if it is as its pointer says, or was changed here."""
+    folder = root / pointer.removesuffix(".dvc")
+    if not folder.exists():
+        return ", which was not here"
+    (out,) = repository.find_outs_by_path(str(folder.resolve()))
+    found = out.get_hash().value
+    if found == out.hash_info.value:
+        return None
+    earlier = (version.text or "" for version in file_history(root, pointer, revisions=("--all", "HEAD")))
+    if pointer == CHAMPION or any(found in text for text in earlier):
+        return f" instead of {short(found)}, which was here"
+    return None
+
+
+def pointed(root: Path, pointer: str, revision: str | None = None) -> str:
+    """Give the digest that a pointer names, in the work tree or at a revision; the empty string where there is none."""
+    path = root / pointer
+    text = file_at(root, revision, pointer) if revision else path.read_text("utf-8") if path.exists() else None
+    found = re.search(r"md5: (\S+)", text or "")
+    return found[1] if found else ""
+
+
+def short(digest: str) -> str:
+    """Give the first digits of a digest, as they are shown."""
+    return digest[:8] or "none"
 
 
 def reproduce(root: Path, *, pull: bool = False) -> dict[str, bool]:

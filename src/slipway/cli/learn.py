@@ -47,14 +47,17 @@ def run(at: Workspace, track: bool, pull: bool) -> None:
     The exit status is 1 if a stage refuses or the verdict is REJECT. The champion is not touched.
     """
     from slipway.problem.params import check_arguments
-    from slipway.versioning import fetch, reproduce
+    from slipway.versioning import DATA, fetch, pointed, reproduce, short
 
     check_arguments(at.problem.build, at.params.model)  # a typo is reported before anything is run
-    for pointer in fetch(at.root):
-        stage_line("pull", f"fetched what {pointer} names")
+    for said in fetch(at.root):
+        stage_line("pull", said)
+    before = pointed(at.root, DATA)
     for name, ran in reproduce(at.root, pull=pull).items():
         if not ran:
             stage_line(name, "unchanged")
+    if (now := pointed(at.root, DATA)) != before:
+        stage_line("data", f"{DATA}: {short(before)} -> {short(now)}, since data/ was changed here; commit it")
     verdict = _judge(at)
     if track:
         try:

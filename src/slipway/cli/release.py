@@ -27,6 +27,7 @@ def promote(root: Path, force: bool, reason: str | None) -> None:
     Refuses anything but a PROMOTE verdict of just this candidate and this champion. Moves champion.dvc, pushes to the
     DVC remote, commits. `git push` then releases it.
     """
+    from slipway.champion import serving_now
     from slipway.release import promote as make
     from slipway.workspace import Workspace
 
@@ -39,9 +40,11 @@ def promote(root: Path, force: bool, reason: str | None) -> None:
     decision = make(workspace, force_reason=reason)
     if decision is None:
         click.echo("The candidate is the champion already.")
-        return
-    click.echo(f"{decision.version} is the champion now, instead of {decision.previous or 'none'}.")
-    _point_alias(workspace, decision.digest)
+        decision = serving_now(root)
+    else:
+        click.echo(f"{decision.version} is the champion now, instead of {decision.previous or 'none'}.")
+    if decision:
+        _point_alias(workspace, decision.digest)  # also where an earlier call was interrupted before it
 
 
 def _to_remote(command: Callable[..., None]) -> Callable[..., None]:

@@ -31,7 +31,7 @@ def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -
 
     Settings are environment variables SLIPWAY_*; docs/serving.md lists them.
     """
-    from slipway.champion import BUNDLE, POINTER
+    from slipway.champion import BUNDLE, POINTER, fetch_champion
     from slipway.serving.settings import PREFIX, Settings
     from slipway.workspace import Workspace
 
@@ -39,7 +39,9 @@ def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -
     if "bundle" not in settings.model_fields_set:
         at = Workspace(root)
         bundle = at.champion / BUNDLE
-        if not (root / POINTER).exists() and not bundle.exists() and at.bundle.exists():
+        if (root / POINTER).exists():
+            fetch_champion(root)
+        elif not bundle.exists() and at.bundle.exists():
             bundle = at.bundle
             click.secho("No champion yet: this serves the candidate. `slipway promote` releases it.", fg="yellow")
     # The application reads its settings where `uvicorn project.app:app` has them, too: in the environment.

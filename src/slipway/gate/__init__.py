@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from slipway.champion import BUNDLE, Decision, read_decision
+from slipway.champion import BUNDLE, Decision, fetch_champion
 from slipway.contract import Array, canonical_json
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import LOWER_IS_BETTER, Bootstrap, Score
@@ -85,11 +85,9 @@ def judge(workspace: Workspace) -> Verdict:
 
 def load_champion(workspace: Workspace) -> tuple[Predictor | None, Decision | None]:
     """Load what serves now and the decision that released it; None and None if nothing was released yet."""
-    decision = read_decision(workspace.root)
+    decision = fetch_champion(workspace.root)
     if decision is None:
         return None, None
-    if not workspace.champion.exists():
-        raise SlipwayError(f"{workspace.champion}: the champion is not here; `dvc pull champion.dvc` fetches it")
     return Predictor.load(workspace.champion / BUNDLE, expected=decision.digest), decision
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from slipway.champion import POINTER, Decision, Pin, overlay_file, pinned
 from slipway.problem import SlipwayError
-from slipway.versioning import file_at, git, remote_folder
+from slipway.versioning import DATA, file_at, git, pointed, remote_folder, short
 
 # What a promotion commits: the data, what was made of it, and what serves.
-RECORD = ("data.dvc", "dvc.lock", POINTER)
+RECORD = (DATA, "dvc.lock", POINTER)
 ENVIRONMENTS = ("staging", "production")  # the overlays that a release pins, as far as they exist
 
 
@@ -24,6 +24,8 @@ def commit(root: Path, repository: Any, decision: Decision, pin: Pin | None) -> 
     subject = f"{decision.action.capitalize()} {decision.version}: {scores}"
     body = f"Previous: {decision.previous or 'none'}\nVerdict: {decision.verdict}\nReason: {decision.reason}"
     body += f"\nImage: {pin.image}" if pin else ""
+    before, now = pointed(root, DATA, "HEAD"), pointed(root, DATA)
+    body += f"\nData: {short(before)} -> {short(now)}" if before != now else ""
     git(root, "add", "--", *paths)
     git(root, "commit", "--quiet", "--message", subject, "--message", body, "--", *paths)
 

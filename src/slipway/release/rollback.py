@@ -9,7 +9,7 @@ from slipway.champion import BUNDLE, POINTER, Decision, Release, history, pin_hi
 from slipway.model.bundle import read_bundle
 from slipway.problem import SlipwayError
 from slipway.release.record import ENVIRONMENTS, commit, timestamp, write_pointer
-from slipway.versioning import author, dvc_repository, file_at, git
+from slipway.versioning import author, dvc_repository, fetch, file_at, find_commit, git
 from slipway.workspace import Workspace
 
 
@@ -17,13 +17,17 @@ def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -
     """Make an earlier champion serve again, byte for byte, in the image that it was released in, with one commit.
 
     version: of the champion to restore, or the start of it; by default the one that served before. The gate holds
-    back what was rolled back. Raises SlipwayError if there is no such champion.
+    back what was rolled back. Called again without a version, right after a rollback, it changes nothing: to go further
+    back, name the version. Raises SlipwayError if there is no such champion.
     """
     root = workspace.root
     with dvc_repository(root) as repository:
         now = serving_now(root)
         if not now:
             raise SlipwayError("nothing was released yet: there is nothing to roll back")
+        if version is None and now.action == "rollback" and history(root)[0].commit == find_commit(root, "HEAD"):
+            fetch(root, POINTER)  # repeated, perhaps since the first call was interrupted: it is done already
+            return now
         earlier = _earlier(_since_the_first(history(root)), version)
         text = file_at(root, earlier.commit, POINTER) or ""
         rolled_back = [*(v for v in now.rolled_back if v != now.version), now.version]
@@ -60,7 +64,7 @@ def _earlier(releases: list[Release], version: str | None) -> Release:
     known = ", ".join(dict.fromkeys(release.decision.version for release in releases))
     if version and now.version.startswith(version):
         raise SlipwayError(f"{now.version} serves already")
-    what = f"no champion {version} in the history" if version else "no earlier champion that was not rolled_back"
+    what = f"no champion {version} in the history" if version else "no earlier champion that was not rolled back"
     raise SlipwayError(f"there is {what}; it has {known}")
 
 
