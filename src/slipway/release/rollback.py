@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 from slipway.champion import BUNDLE, POINTER, Decision, Release, history, pin_history, serving_now
@@ -21,13 +22,13 @@ def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -
     back, name the version. Raises SlipwayError if there is no such champion.
     """
     root = workspace.root
+    if version is None and (done := _done_already(root)):
+        fetch(root, POINTER)
+        return done
     with dvc_repository(root) as repository:
         now = serving_now(root)
         if not now:
             raise SlipwayError("nothing was released yet: there is nothing to roll back")
-        if version is None and now.action == "rollback" and history(root)[0].commit == find_commit(root, "HEAD"):
-            fetch(root, POINTER)  # repeated, perhaps since the first call was interrupted: it is done already
-            return now
         earlier = _earlier(_since_the_first(history(root)), version)
         text = file_at(root, earlier.commit, POINTER) or ""
         rolled_back = [*(v for v in now.rolled_back if v != now.version), now.version]
@@ -46,6 +47,14 @@ def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -
         before = (one.pin for one in pin_history(root, unreadable=[]) if one.overlay in ENVIRONMENTS)
         commit(root, repository, decision, next((pin for pin in before if pin.version == decision.version), None))
     return decision
+
+
+def _done_already(root: Path) -> Decision | None:
+    """Give the decision of the last commit if that is a rollback: the call is repeated, maybe after an interruption."""
+    now = serving_now(root)
+    if now and now.action == "rollback" and history(root)[0].commit == find_commit(root, "HEAD"):
+        return now
+    return None
 
 
 def _since_the_first(releases: list[Release]) -> list[Release]:
