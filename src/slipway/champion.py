@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway.model.bundle import MANIFEST, VERSION_DIGITS
 from slipway.problem import SlipwayError
-from slipway.versioning import CHAMPION as POINTER
-from slipway.versioning import fetch, file_at, file_history, git
+from slipway.versioning import CHAMPION, fetch, file_at, file_history, git
 
+POINTER = CHAMPION
 BUNDLE, EVALUATION, DECISION = "bundle", "evaluation", "decision.json"  # in champion/
 OVERLAYS = "k8s/overlays"
 IMAGE = "slipway"  # what k8s/base calls it
