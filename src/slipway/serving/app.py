@@ -153,6 +153,7 @@ class Application(FastAPI):
 
     def _account(self, call: Call) -> None:
         seconds = perf_counter() - call.started
+        call.status = call.status or 500  # nothing was sent: the server answers so
         if call.template == "unknown" and "endpoint" in call.scope:
             route = call.scope.get("route")
             call.template = str(getattr(route, "template", None) or getattr(route, "path_format", "other"))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from slipway.serving.model import LoadedModel
-from slipway.serving.problems import ProblemDetails, encode, shape, wrong_type
+from slipway.serving.problems import ProblemDetails, encode, shape, too_large, wrong_type
 from slipway.serving.route import JSON, Call
-from slipway.serving.rows import strict_json
+from slipway.serving.rows import json_content
 
+MAX_BYTES = 16 << 10
 REFUSALS = {
     "forged": (403, "this id was not made here (or with another SLIPWAY_FEEDBACK_KEY)"),
     "expired": (410, "the prediction is too old"),
@@ -21,7 +22,9 @@ async def feedback(model: LoadedModel, call: Call) -> bytes:
     """Judge one prediction. Raises ProblemDetails."""
     if call.type != JSON:
         raise wrong_type(call.type, [JSON])
-    content = strict_json(call.content)
+    if len(call.content) > MAX_BYTES:
+        raise too_large(f"feedback is an id and a label or a number: at most {MAX_BYTES} bytes")
+    content = json_content(call.content)
     if not isinstance(content, dict) or content.keys() != {"id", "truth"} or not isinstance(content["id"], str):
         raise shape('feedback is {"id": "...", "truth": ...}')
     truth = _truth(model, content["truth"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import os
+import stat
 import time
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -15,11 +18,12 @@ from starlette.requests import Request
 from slipway.problem import SlipwayError
 from slipway.serving.problems import CLOSE, ProblemDetails
 
+MAX_BYTES = 1 << 20
 LOOK_SECONDS = 5.0  # how often the file is looked at
 
 
 class Keys(SecurityBase):
-    """The keys in a file, one a line, as a FastAPI security scheme.
+    """The keys in a file, one a line (a line that begins with # is a comment), as a FastAPI security scheme.
 
     The file is read again when it has changed, as a mounted Kubernetes secret does.
     """
@@ -55,9 +59,14 @@ class Keys(SecurityBase):
     def _read(self) -> bool:
         """Read the keys; while the file is unreadable or empty, those that are known stay."""
         try:
-            lines = self._path.read_bytes().split(b"\n")
+            # A pipe that nobody writes to would be waited for without end.
+            with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return False
+                lines = file.read(MAX_BYTES).removeprefix(BOM_UTF8).splitlines()
         except OSError:
             return False
-        digests = [sha256(line.strip()).digest() for line in lines if line.strip()]
+        keys = [line.strip() for line in lines]
+        digests = [sha256(key).digest() for key in keys if key and not key.startswith(b"#")]
         self._digests = digests or self._digests
         return bool(digests)

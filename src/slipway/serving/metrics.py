@@ -26,6 +26,7 @@ from slipway.serving.problems import Error
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FAILED = (500, 503)
+OPEN_METRICS = "application/openmetrics-text"
 FOLD_ROWS = 512  # rows are counted together, when so many have come or someone asks
 UNSEEN = {"literal_error"}
 OUT_OF_RANGE = {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}
@@ -90,8 +91,8 @@ class Metrics(Collector):
         histogram.add(seconds)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Write the metrics in the format that a scraper accepts: content and content type."""
-        encoder, kind = choose_encoder(accept)
+        """Write the metrics, as OpenMetrics for a scraper that accepts it: content and content type."""
+        encoder, kind = choose_encoder(OPEN_METRICS if OPEN_METRICS in accept else "")
         return encoder(self.registry), kind
 
     def collect(self) -> Iterator[Metric]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from fastapi import Depends
@@ -20,10 +20,10 @@ from slipway.serving.card import Card
 from slipway.serving.ids import Ids
 from slipway.serving.metrics import Metrics
 from slipway.serving.problems import encode, not_ready
-from slipway.serving.rows import Rows
+from slipway.serving.rows import SMALL_BYTES, Rows
 from slipway.serving.settings import Settings
 
-SMALL_BYTES = 32 << 10  # of a body that is decoded on the event loop
+A = TypeVar("A")
 
 
 class LoadedModel:
@@ -74,6 +74,10 @@ class LoadedModel:
         if isinstance(rows, list) and len(rows) <= SMALL_ROWS:
             return self._body(await self.batcher.few(rows)), len(rows)
         return await self.batcher.many(lambda: self._whole(rows))
+
+    async def read(self, parse: Callable[[], A], body: bytes) -> A:
+        """Parse a body: on the event loop if it is small, else apart."""
+        return parse() if len(body) <= SMALL_BYTES else await self.batcher.many(parse)
 
     async def outputs(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         """Predict for checked arrays; gives columns: see `columns`. Few rows join the batches of others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
-MAX_ERRORS = 1000  # listed in one document; `error_count` counts all
+MAX_ERRORS = 1000  # looked for and listed
 MAX_CHARACTERS = 200  # shown of a wrong value
 CLOSE = {"connection": "close"}
 KINDS = {405: "not-allowed", 413: "too-large", 422: "invalid", 500: "failed"}
@@ -72,13 +73,13 @@ class ProblemDetails(HTTPException):
             "error": self.detail,
         }
         if self.errors:
-            document |= {"errors": list(self.errors[:MAX_ERRORS]), "error_count": len(self.errors)}
-        return Response(encode(document), self.status_code, self.headers, MEDIA_TYPE)
+            document |= {"errors": self.errors, "error_count": len(self.errors)}
+        return Response(_encoded(document), self.status_code, self.headers, MEDIA_TYPE)
 
 
 def error(row: int | None, field: str, rule: str, message: str, value: Any) -> Error:
     """One thing that is wrong with a row (an index; None for a request that has no rows)."""
-    return {"row": row, "field": field, "rule": rule, "message": message, "value": _shown(value)}
+    return {"row": row, "field": field[:MAX_CHARACTERS], "rule": rule, "message": message, "value": _shown(value)}
 
 
 def malformed(detail: str) -> ProblemDetails:
@@ -110,7 +111,8 @@ def invalid(errors: Sequence[Error]) -> ProblemDetails:
     """422: rows that the contract does not allow."""
     first = errors[0]
     row = "" if first["row"] is None else f"row {first['row']}: "
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    least = "at least " if len(errors) >= MAX_ERRORS else ""
+    more = f" (and {least}{len(errors) - 1} more)" if len(errors) > 1 else ""
     return ProblemDetails(422, "invalid", f"{row}{first['field']}: {first['message']}{more}", errors=errors)
 
 
@@ -122,6 +124,13 @@ def shape(detail: str) -> ProblemDetails:
 def request_id(request: Request) -> str:
     """The id of a request, as in its answer's `x-request-id` and in the log."""
     return str(getattr(request.scope.get("slipway"), "id", "unknown"))
+
+
+def _encoded(document: dict[str, Any]) -> bytes:
+    try:
+        return encode(document)
+    except UnicodeEncodeError:  # half of a surrogate pair, in a project's own words
+        return json.dumps(document).encode()
 
 
 def _validation_error(item: Any) -> Error:

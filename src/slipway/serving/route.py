@@ -80,7 +80,7 @@ class Bodies:
     async def read(self, call: Call) -> None:
         """Read the body into `call.content`. Raises ProblemDetails (413, 415, 503), or ClientDisconnect."""
         headers = call.raw
-        if b"content-encoding" in headers and headers[b"content-encoding"] != b"identity":
+        if b"content-encoding" in headers and headers[b"content-encoding"].strip().lower() not in (b"", b"identity"):
             detail = "compressed bodies are not taken"
             raise ProblemDetails(415, "wrong-type", detail, headers={"accept-encoding": "identity", **CLOSE})
         if b"content-length" in headers and int(headers[b"content-length"]) > self._largest:

@@ -6,9 +6,10 @@ holds the two together.
 
 from __future__ import annotations
 
-import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,11 +18,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import astuple
 from pydantic import ValidationError
 
-from slipway.contract import MISSING, Array, Column, Contract
-from slipway.serving.problems import Error, error, invalid, malformed, shape, too_large
+from slipway.contract import MISSING, Array, Column, Contract, strict_json
+from slipway.serving.problems import MAX_ERRORS, Error, error, invalid, malformed, shape, too_large
 
 WRAPPED = re.compile(rb'\s*\{\s*"(rows|columns)"\s*:\s*[\[{]')
-COLON = ord(":")
+COLON, COMMA, QUOTE = b':,"'
+SPARE_COLUMNS = 4
+SMALL_BYTES = 32 << 10  # of a body that is decoded on the event loop
 LONG = 4096  # bytes; NumPy counts faster from here on
 
 
@@ -35,6 +38,9 @@ class Rows:
         options: dict[str, Any] = {"forbid_unknown_fields": True, "kw_only": True, "gc": False}
         options["rename"] = {f"f{n}": column.name for n, column in enumerate(contract.columns)}
         self._matrix = all(column.numeric and not column.optional for column in contract.columns)
+        self._known = set(contract.names)
+        # Values in all that a request of JSON may have: of its rows, and of what they must not have, to be told of it.
+        self._values = limit * (len(contract.columns) + SPARE_COLUMNS) + MAX_ERRORS
         self._names = [f"f{n}" for n in range(len(contract.columns))]
         row: Any = msgspec.defstruct("Row", _fields(contract, _type), **options)
         self._lists = [_list(_type(column)) for column in contract.columns]
@@ -46,6 +52,8 @@ class Rows:
 
     def decode(self, body: bytes) -> list[Struct] | dict[str, Array]:
         """Read a body of `/predict`: the rows, or (of a columnar one) the contract's arrays. Raises ProblemDetails."""
+        if len(body) > SMALL_BYTES:
+            self.check_size(body)
         wrapped = WRAPPED.match(body)
         try:
             if wrapped is None:
@@ -57,7 +65,7 @@ class Rows:
                 return arrays
         except (ValueError, RecursionError):  # what exactly is wrong, is found out more slowly
             pass
-        return self.understand(strict_json(body))
+        return self.understand(json_content(body))
 
     def understand(self, content: Any) -> list[Struct]:
         """Read rows from parsed JSON in any of the three forms. Raises ProblemDetails listing every error."""
@@ -66,21 +74,36 @@ class Rows:
         if content.keys() == {"rows"} and isinstance(content["rows"], list):
             return self.validate(content["rows"])
         if content.keys() == {"columns"} and isinstance(content["columns"], dict):
-            return self.validate(transposed(content["columns"]))
+            return self.validate(self.transposed(content["columns"]))
         return self.validate([content])
 
     def validate(self, rows: Sequence[Any]) -> list[Struct]:
-        """Check rows that were parsed already, as JSON objects. Raises ProblemDetails listing every error."""
+        """Check rows that were parsed already, as JSON objects. Raises ProblemDetails listing the first errors."""
         self.check_count(len(rows))
         errors: list[Error] = []
         for number, row in enumerate(rows):
-            try:
-                self._model.model_validate(row)
-            except ValidationError as refused:
-                errors += [_error(number, item) for item in refused.errors(include_url=False, include_context=False)]
+            if not isinstance(row, Mapping):
+                what = "null" if row is None else f"a {type(row).__name__}"
+                errors.append(error(number, "", "row_type", f"a row is a JSON object, not {what}", row))
+            else:
+                errors += self._errors(number, row)
+            if len(errors) >= MAX_ERRORS:
+                break
         if errors:
-            raise invalid(errors)
+            raise invalid(errors[:MAX_ERRORS])
         return [self._make(row.get(name) for name in self.contract.names) for row in rows]
+
+    def _errors(self, number: int, row: Mapping[str, Any]) -> list[Error]:
+        unknown = [name for name in islice(row, len(self._known) + MAX_ERRORS) if name not in self._known]
+        if len(unknown) >= MAX_ERRORS:  # Pydantic would list all of them
+            return [
+                error(number, name, "extra_forbidden", "Extra inputs are not permitted", row[name]) for name in unknown
+            ]
+        try:
+            self._model.model_validate(row)
+        except ValidationError as refused:
+            return [_error(number, item) for item in refused.errors(include_url=False, include_context=False)]
+        return []
 
     def check(self, columns: Mapping[str, Any]) -> dict[str, Array]:
         """Check columns: lists, or NumPy arrays, where NaN is missing. Raises ProblemDetails, as `validate` does."""
@@ -98,7 +121,7 @@ class Rows:
             pass
         kinds = {column.name: column for column in self.contract.columns}
         listed = {name: _plain(kinds.get(name), values) for name, values in columns.items()}
-        return self.arrays(self.validate(transposed(listed)))
+        return self.arrays(self.validate(self.transposed(listed)))
 
     def _column(self, n: int, column: Column, columns: Mapping[str, Any]) -> Array:
         if column.optional and column.name not in columns:
@@ -108,12 +131,27 @@ class Rows:
             return _numbers(column, values)
         return column.array(msgspec.convert(list(values), self._lists[n]))
 
+    def transposed(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Turn columns (lists of one length) into rows. Raises ProblemDetails."""
+        if not columns or not all(isinstance(values, list) for values in columns.values()):
+            raise shape("columns are lists of values, one a row")
+        if len({len(values) for values in columns.values()}) > 1:
+            lengths = ", ".join(f"{name[:100]}: {len(values)}" for name, values in list(columns.items())[:20])
+            raise shape(f"the columns are not of one length ({lengths})")
+        self.check_count(len(next(iter(columns.values()))))
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
     def check_count(self, rows: int) -> None:
         """Raise ProblemDetails unless a request may have so many rows."""
         if not rows:
             raise shape("there are no rows")
         if rows > self.limit:
             raise too_large(f"{rows} rows; at most {self.limit} are taken at once")
+
+    def check_size(self, body: bytes) -> None:
+        """Raise ProblemDetails if a body holds more values than a request may have: what parsing them would cost."""
+        if body.count(b",") > self._values and _commas(body) > self._values:
+            raise too_large(f"more values than {self.limit} rows have; at most {self.limit} rows are taken at once")
 
     def arrays(self, rows: Sequence[Struct]) -> dict[str, Array]:
         """Make the contract's arrays of rows."""
@@ -150,7 +188,7 @@ class Rows:
                 name = self._names[n]
                 taken -= [getattr(row, name) for row in rows].count(UNSET)
         if _colons(body) != taken:
-            strict_json(body)
+            json_content(body)
         return rows
 
     def _of_columns(self, columns: Struct, body: bytes) -> dict[str, Array] | None:
@@ -161,31 +199,16 @@ class Rows:
             return None
         self.check_count(lengths.pop())
         if _colons(body) != 1 + len(given):
-            strict_json(body)
+            json_content(body)
         return self.contract.arrays(given)
 
 
-def strict_json(body: bytes, constant: Callable[[str], Any] | None = None) -> Any:
-    """Parse JSON as RFC 8259 has it: UTF-8, no NaN, no key twice. Raises ProblemDetails (400).
-
-    constant: gives the value of NaN and of the infinities, for a protocol that has them, or raises ValueError.
-    """
+def json_content(body: bytes, constant: Callable[[str], Any] | None = None) -> Any:
+    """Parse JSON strictly, see `slipway.contract.strict_json`; a byte order mark is left out. Raises ProblemDetails."""
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=constant or _constant)
-    except RecursionError:
-        raise malformed("the JSON is nested too deeply") from None
-    except ValueError as refused:  # of JSON and of UTF-8
+        return strict_json(body.removeprefix(BOM_UTF8), *([constant] if constant else []))
+    except ValueError as refused:
         raise malformed(f"not JSON: {refused}"[:300]) from None
-
-
-def transposed(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Turn columns (lists of one length) into rows. Raises ProblemDetails."""
-    if not columns or not all(isinstance(values, list) for values in columns.values()):
-        raise shape("columns are lists of values, one a row")
-    if len({len(values) for values in columns.values()}) > 1:
-        lengths = ", ".join(f"{name}: {len(values)}" for name, values in list(columns.items())[:20])
-        raise shape(f"the columns are not of one length ({lengths})")
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _type(column: Column) -> Any:
@@ -202,6 +225,13 @@ def _colons(body: bytes) -> int:
     if len(body) < LONG:
         return body.count(b":")
     return int(np.count_nonzero(np.frombuffer(body, np.uint8) == COLON))
+
+
+def _commas(body: bytes) -> int:
+    """Count the commas outside of strings."""
+    text = np.frombuffer(body.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)
+    inside = np.cumsum(text == QUOTE, dtype=np.uint8) & 1  # modulo 256, which keeps what is odd
+    return int(np.count_nonzero((text == COMMA) & (inside == 0)))
 
 
 def _fields(contract: Contract, kind: Callable[[Column], Any]) -> list[Any]:
@@ -255,18 +285,3 @@ def _plain(column: Column | None, values: Any) -> list[Any]:
         if column.kind == "integer":
             listed = [int(value) if value is not None and value.is_integer() else value for value in listed]
     return listed
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ValueError(f"the key {key[:100]!r} stands twice in one object")
-            seen.add(key)
-    return made
-
-
-def _constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

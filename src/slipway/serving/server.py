@@ -4,122 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import importlib
 import logging
 import resource
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from slipway.problem import SlipwayError
 from slipway.serving.app import Application
+from slipway.serving.connection import Connection
 from slipway.serving.settings import Settings
 
 COLLECT_AFTER = 20_000  # objects; requests leave hardly any cycles behind
 SWITCH_SECONDS = 0.0005  # how long a thread with a large request may keep the event loop from its turn
 BACKLOG = 2048
-
-
-class Whole:
-    """A transport that sends an answer's head together with its body: one system call instead of two."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._head = b""
-        self.close, self.is_closing = self._close, transport.is_closing
-        self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
-        self.get_extra_info = transport.get_extra_info
-
-    def write(self, data: bytes) -> None:
-        """Hold a head back until its body comes."""
-        if self._head:
-            self._transport.writelines((self._head, data))
-            self._head = b""
-        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
-            self._head = data
-        else:
-            self._transport.write(data)
-
-    def _close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def flush(self) -> None:
-        """Send a head that has no body."""
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
-
-
-class Protocol(HttpToolsProtocol):
-    """HTTP whose heads and bodies must come in time; uvicorn only watches the time between two requests."""
-
-    seconds = 10.0
-    _timer: asyncio.TimerHandle | None = None
-    _receiving = True  # a head or a body that is not complete
-    _task: asyncio.Task[None] | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Wait for the first request's head."""
-        super().connection_made(Whole(transport))  # type: ignore[arg-type]
-        self._timer = self.loop.call_later(self.seconds, self._late)
-
-    def on_message_begin(self) -> None:
-        """A head has begun to come."""
-        self._receiving = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """A head is complete; its body has a time of its own."""
-        self._stop_timer()
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """A body is complete, too."""
-        self._receiving = False
-        self._stop_timer()
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        """An answer is complete; one to HEAD has no body."""
-        self.transport.flush()  # type: ignore[attr-defined]
-        super().on_response_complete()
-
-    def data_received(self, data: bytes) -> None:
-        """Read; what is not complete by now has its time."""
-        super().data_received(data)
-        if self._receiving and self._timer is None:
-            self._timer = self.loop.call_later(self.seconds, self._late)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _late(self) -> None:
-        """Let the application answer 408 where a body is late; a connection without a whole head is closed."""
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete and self._task is not None:
-            cycle.scope["slipway.late"] = True  # type: ignore[typeddict-unknown-key]
-            self._task.cancel()
-        else:
-            self.transport.close()
-
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._task = self.loop.create_task(cycle.run_asgi(app))
-        self._task.add_done_callback(self.tasks.discard)
-        self.tasks.add(self._task)
+ATTACH_FILTER, TCP_FLAGS, SYN = 26, 13, 2  # of Linux and TCP; the socket module has no names for them
+UNACKED = 24  # where it stands in Linux's tcp_info
+HANDSHAKE_SECONDS = 0.1
 
 
 class Server(uvicorn.Server):
@@ -148,7 +57,8 @@ def bind(settings: Settings) -> list[socket.socket]:
             try:
                 sockets.append(socket.create_server((settings.host, port), family=family, backlog=BACKLOG))
             except OSError as error:
-                raise SlipwayError(f"cannot listen at {settings.host}:{port}: {error.strerror or error}") from None
+                words = str(error.strerror).partition(" (while")[0]
+                raise SlipwayError(f"cannot listen at {settings.host}:{port}: {words}") from None
     return sockets
 
 
@@ -186,9 +96,42 @@ async def serve(app: Application, sockets: list[socket.socket]) -> None:
     app.unready("the server is stopping")
     if stop.is_set():
         await asyncio.sleep(settings.drain_seconds)
+    await _empty_backlog(sockets, settings.grace_seconds)
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*running)
+
+
+async def _empty_backlog(sockets: list[socket.socket], seconds: float) -> None:
+    """Accept who has connected, which closing a socket would reset, and let nobody new connect meanwhile (Linux)."""
+    if not sys.platform.startswith("linux"):
+        return
+    for listening in sockets:
+        _drop_new(listening)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await asyncio.sleep(HANDSHAKE_SECONDS)
+            while any(_waiting(listening) for listening in sockets):
+                await asyncio.sleep(0.01)
+
+
+def _drop_new(listening: socket.socket) -> None:
+    """Drop packets that begin a connection: the client's system tries again, and then finds the port closed.
+
+    The filter loads the byte of TCP's flags, and keeps nothing of a packet that has SYN, all of any other.
+    """
+    load, jump_if_set, keep = 0x30, 0x45, 0x06
+    steps = ((load, 0, 0, TCP_FLAGS), (jump_if_set, 0, 1, SYN), (keep, 0, 0, 0), (keep, 0, 0, 0xFFFFFFFF))
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    with contextlib.suppress(OSError):
+        filtered = struct.pack("HP", len(steps), ctypes.addressof(program))
+        listening.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, filtered)
+
+
+def _waiting(listening: socket.socket) -> int:
+    """How many have connected and are not accepted yet: of a listening socket that is `tcpi_unacked`."""
+    info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, UNACKED + 4)
+    return int(struct.unpack_from("I", info, UNACKED)[0])
 
 
 def run(settings: Settings, sockets: list[socket.socket]) -> None:
@@ -210,7 +153,7 @@ def make_server(app: Any, settings: Settings) -> Server:
     """Make a server of an application, or of the one for operations, which has no lifespan of its own."""
     config = uvicorn.Config(
         app,
-        http=type("Protocol", (Protocol,), {"seconds": settings.body_seconds}),
+        http=type("Timed", (Connection,), {"seconds": settings.body_seconds}),
         ws="none",
         lifespan="on" if isinstance(app, Application) else "off",
         log_config=None,

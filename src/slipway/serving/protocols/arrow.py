@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
 
 from slipway.contract import Array
 from slipway.serving.model import LoadedModel
-from slipway.serving.problems import ProblemDetails, malformed
+from slipway.serving.problems import MAX_ERRORS, ProblemDetails, malformed, too_large
 
 TYPE = "application/vnd.apache.arrow.stream"
 
@@ -22,17 +23,22 @@ def answer(model: LoadedModel, body: bytes) -> tuple[bytes, int]:
         import pyarrow as pa  # type: ignore[import-untyped]
     except ModuleNotFoundError:
         raise ProblemDetails(415, "wrong-type", "this server lacks Arrow: install slipway[arrow]") from None
+    reader, optional = model.rows, {column.name for column in model.contract.columns if column.optional}
     try:
+        if any(_compressed(message) for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(body))):
+            raise ProblemDetails(415, "wrong-type", "compressed Arrow streams are not taken")
         with pa.ipc.open_stream(pa.BufferReader(body)) as stream:
             table = stream.read_all()
         table.validate(full=True)
-        optional = {column.name for column in model.contract.columns if column.optional}
-        columns = {name: _values(pa, table.column(name), name in optional) for name in table.column_names}
-    except (pa.ArrowException, OSError, ValueError) as error:
+        reader.check_count(table.num_rows)
+        if table.num_columns > len(model.contract.columns) + MAX_ERRORS:
+            raise too_large(f"{table.num_columns} columns; the model has {len(model.contract.columns)}")
+        columns = {name: _values(pa, table.column(name), name in optional, len(body)) for name in table.column_names}
+    except (pa.ArrowException, OSError, ValueError, struct.error) as error:
         raise malformed(f"not an Arrow stream: {error}"[:300]) from None
     if len(columns) != table.num_columns:
         raise malformed("a column stands twice in the stream")
-    outputs = model.columns(model.rows.check(columns))
+    outputs = model.columns(reader.check(columns))
     made: dict[str, Any] = {}
     for name, values in outputs.items():
         if name == "probabilities":
@@ -46,15 +52,46 @@ def answer(model: LoadedModel, body: bytes) -> tuple[bytes, int]:
     return sink.getvalue().to_pybytes(), table.num_rows
 
 
-def _values(pa: Any, column: Any, optional: bool) -> Array:
+def _values(pa: Any, column: Any, optional: bool, most: int) -> Array:
     if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+        column = column.combine_chunks()
+        known = np.array([*column.dictionary.to_pylist(), None], dtype=object)  # shared, not copied for each row
+        values: Array = known[column.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
+        if sum(len(value) for value in values if isinstance(value, str)) > most:
+            raise too_large("the texts of the stream's dictionary are larger, row by row, than the stream")
+        return values
     kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return np.array([*column.to_pylist(), None], dtype=object)[:-1]
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        values: Array = column.to_numpy()
+        values = column.to_numpy()
         if optional and pa.types.is_floating(kind) and np.count_nonzero(np.isnan(values)) > column.null_count:
             raise ValueError("NaN; a missing value is null")
         return values
     raise ValueError(f"a column of {kind}; use numbers, booleans and strings")
+
+
+def _compressed(message: Any) -> bool:
+    """Whether a message's body is compressed, and so of any size: pyarrow tells it only once it has unpacked it.
+
+    The metadata is a FlatBuffer: of Message (version, header_type, header), RecordBatch (length, nodes, buffers,
+    compression) and DictionaryBatch (id, data: RecordBatch).
+    """
+    if message.type not in ("record batch", "dictionary"):
+        return False
+    data = message.metadata
+    batch = _table(data, _field(data, _table(data, 0), 2))
+    if message.type == "dictionary":
+        batch = _table(data, _field(data, batch, 1))
+    return _field(data, batch, 3) > 0
+
+
+def _table(data: Any, at: int) -> int:
+    return at + int(struct.unpack_from("<I", data, at)[0])
+
+
+def _field(data: Any, table: int, number: int) -> int:
+    vtable = table - struct.unpack_from("<i", data, table)[0]
+    size, at = struct.unpack_from("<H", data, vtable)[0], 4 + 2 * number
+    offset = struct.unpack_from("<H", data, vtable + at)[0] if at < size else 0
+    return table + int(offset) if offset else 0

@@ -11,10 +11,11 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from slipway.contract import Array, Column
+from slipway.serving.batching import SMALL_ROWS
 from slipway.serving.model import LoadedModel
 from slipway.serving.problems import encode, malformed, shape
 from slipway.serving.route import Call
-from slipway.serving.rows import strict_json
+from slipway.serving.rows import json_content
 
 HEAD = b"inference-header-content-length"
 OCTETS = "application/octet-stream"
@@ -59,11 +60,21 @@ class Infer(Struct):
 
 async def infer(model: LoadedModel, call: Call) -> bytes | Response:
     """Answer an inference request. Raises ProblemDetails."""
-    request, rest = _request(call)
+    request, arrays = await model.read(lambda: _read(model, call), call.content)
+    call.rows = len(next(iter(arrays.values())))
+    outputs = await model.outputs(arrays)
+    if call.rows <= SMALL_ROWS:
+        return _response(model, request, outputs)
+    return await model.batcher.many(lambda: _response(model, request, outputs))
+
+
+def _read(model: LoadedModel, call: Call) -> tuple[Infer, dict[str, Array]]:
+    request, rest = _request(model, call)
     names: dict[str, Any] = {}
     for tensor in request.inputs:
         if tensor.name in names:
             raise malformed(f"the input {tensor.name[:100]!r} is given twice")
+        model.rows.check_count(_size(tensor))
         size = tensor.parameters.get("binary_data_size")
         if size is None:
             names[tensor.name] = _listed(tensor)
@@ -73,9 +84,9 @@ async def infer(model: LoadedModel, call: Call) -> bytes | Response:
         names[tensor.name], rest = _binary(tensor, rest[:size]), rest[size:]
     if rest:
         raise malformed("more binary data than the inputs tell of")
-    arrays = model.rows.check(names)
-    call.rows = len(next(iter(arrays.values())))
-    return _response(model, request, await model.outputs(arrays))
+    if len({want.name for want in request.outputs}) < len(request.outputs):
+        raise malformed("an output is asked for twice")
+    return request, model.rows.check(names)
 
 
 def metadata(model: LoadedModel) -> dict[str, Any]:
@@ -115,7 +126,7 @@ def _described(column: Column) -> dict[str, Any]:
     return {"name": column.name, "datatype": datatype, "shape": [-1], "parameters": {"optional": column.optional}}
 
 
-def _request(call: Call) -> tuple[Infer, memoryview]:
+def _request(model: LoadedModel, call: Call) -> tuple[Infer, memoryview]:
     body = call.content
     head = len(body)
     if HEAD in call.raw:
@@ -123,8 +134,9 @@ def _request(call: Call) -> tuple[Infer, memoryview]:
         if not text.isdigit() or int(text) > len(body):
             raise malformed("Inference-Header-Content-Length is not a length within the body")
         head = int(text)
+    model.rows.check_size(body[:head])
     try:
-        return msgspec.convert(strict_json(body[:head]), Infer), memoryview(body)[head:]
+        return msgspec.convert(json_content(body[:head]), Infer), memoryview(body)[head:]
     except msgspec.ValidationError as error:
         raise shape(f"not an inference request: {error}") from None
 
