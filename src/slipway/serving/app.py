@@ -29,7 +29,7 @@ from slipway.serving.keys import Keys
 from slipway.serving.logs import Log
 from slipway.serving.metrics import Metrics
 from slipway.serving.model import LoadedModel
-from slipway.serving.problems import ProblemDetails, request_id
+from slipway.serving.problems import ProblemDetails
 from slipway.serving.route import Bodies, Call, Route
 from slipway.serving.routes import add_routes, describe, problems_described
 from slipway.serving.settings import Settings
@@ -208,16 +208,14 @@ class Application(FastAPI):
 
     async def _on_error(self, request: Request, error: Exception) -> Response:
         problem = ProblemDetails.of(error)
-        call = request if isinstance(request, Call) else request.scope.get("slipway")
-        number = call.id if call else request_id(request)
-        if call is not None:
-            call.outcome = problem.kind
+        call = request if isinstance(request, Call) else Call.of(request.scope, request.receive, request._send)
+        call.outcome = problem.kind
         if problem.errors and self.model is not None:
             self.model.counters.refused(problem.errors)
         if not isinstance(error, HTTPException | RequestValidationError):
             trace = "".join(traceback.format_exception(error))
-            self.log.line("error", level="error", request=number, error=trace)
-        return problem.response(number)
+            self.log.line("error", level="error", request=call.id, error=trace)
+        return problem.response(call.id)
 
 
 def create_app(settings: Settings | None = None, *, plain: bool = False, **options: Any) -> Application:

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,17 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from slipway.contract import Array
+from slipway.contract import MISSING, Array
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.reference import ABSENT, CONFIDENCE_EDGES, Bins, bins_of
 from slipway.serving.problems import Error
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-FAILED = (500, 503)
 OPEN_METRICS = "application/openmetrics-text"
 FOLD_ROWS = 512  # rows are counted together, when so many have come or someone asks
-UNSEEN = {"literal_error"}
-OUT_OF_RANGE = {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}
-Values = Mapping[Any, float]  # by the labels' values, a tuple of strings
+BOUNDS = ("greater_than_equal", "less_than_equal", "greater_than", "less_than")
+UNSEEN, OUT_OF_RANGE = "slipway_feature_unseen", "slipway_feature_out_of_range"
+RULES = {"literal_error": UNSEEN, **dict.fromkeys(BOUNDS, OUT_OF_RANGE)}
 REFUSED = ("forged", "expired", "duplicate", "other_version")
 
 
@@ -53,10 +53,9 @@ class Histogram:
         self.counts = [have + new for have, new in zip(self.counts, counts.tolist(), strict=True)]
         self.sum += float(values.sum())
 
-    def buckets(self) -> list[tuple[str, float]]:
+    def buckets(self) -> list[tuple[str, int]]:
         """Give the cumulated counts as Prometheus has them."""
-        names = [*map(str, self.edges), "+Inf"]
-        return [(name, int(count)) for name, count in zip(names, np.cumsum(self.counts), strict=True)]
+        return list(zip([*map(str, self.edges), "+Inf"], np.cumsum(self.counts).tolist(), strict=True))
 
 
 class Metrics(Collector):
@@ -87,7 +86,7 @@ class Metrics(Collector):
         if histogram is None:
             histogram = self._durations[route] = Histogram(SECONDS)
             # Prometheus sees the increase of a series only from its first scrape on: begin before the first failure.
-            self._requests.update({(route, failed): 0 for failed in FAILED})
+            self._requests.update({(route, 500): 0, (route, 503): 0})
         histogram.add(seconds)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
@@ -97,14 +96,13 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Turn the counts into metrics (the registry calls this when it is scraped)."""
-        requests = {(route, str(status)): count for (route, status), count in sorted(self._requests.items())}
-        yield counter("slipway_requests", "Requests answered", requests, "route", "status")
+        answered = {(route, str(status)): n for (route, status), n in sorted(self._requests.items())}
+        yield counter("slipway_requests", "Requests answered", answered, "route", "status")
         durations = {(route,): histogram for route, histogram in self._durations.items()}
         yield histograms("slipway_request_duration_seconds", "From head to answer", durations, "route")
         yield gauge("slipway_requests_in_flight", "Requests read, not yet answered", {(): self.in_flight})
         yield gauge("slipway_ready", "1 when the model was verified and serves", {(): int(self.ready)})
-        lines = {(): self._dropped_lines()}
-        yield counter("slipway_log_lines_dropped", "Log lines that could not be written", lines)
+        yield counter("slipway_log_lines_dropped", "Log lines not written", {(): self._dropped_lines()})
         if self.model is not None:
             yield from self.model.collect()
 
@@ -114,30 +112,23 @@ class ModelMetrics:
 
     def __init__(self, predictor: Predictor, commit: str | None, released: datetime | None) -> None:
         manifest = predictor.bundle.manifest
-        self._info = {
-            "name": manifest.name,
-            "version": predictor.version,
-            "kind": manifest.kind,
-            "runtime": manifest.runtime,
-            "commit": commit or "",
-            "data": manifest.data,
-        }
+        told = {name: getattr(manifest, name) for name in ("name", "kind", "runtime", "data")}
+        self._info = {**told, "version": predictor.version, "commit": commit or ""}
         self._released = released
         self._reference = reference = predictor.bundle.reference
         self._bins = bins_of(reference)
         self._counts = {name: np.zeros(len(bins.labels), np.int64) for name, bins in self._bins.items()}
         self._numbers = [name for name, bins in self._bins.items() if bins.edges]
+        self._texts = [name for name, bins in self._bins.items() if not (bins.edges or bins.categories)]
         most = max([len(self._bins[name].edges) for name in self._numbers], default=0)
         self._edges = np.full((len(self._numbers), most), np.inf)
         for row, name in zip(self._edges, self._numbers, strict=True):
             row[: len(self._bins[name].edges)] = self._bins[name].edges
-        self._outcome_bins, self._outcomes, self._shares = _outcomes(
-            predictor.classes, reference.get("predictions", {})
-        )
+        predicted = reference.get("predictions", {})
+        self._outcome_bins, self._outcomes, self._shares = _outcomes(predictor.classes, predicted)
         self._outcome_counts = np.zeros(len(self._outcomes), np.int64)
         self._confidence = Histogram(CONFIDENCE_EDGES)
-        self._unseen: Counter[str] = Counter(dict.fromkeys(self._bins, 0))
-        self._beyond: Counter[str] = Counter(dict.fromkeys(self._bins, 0))
+        self._refused = {name: Counter(dict.fromkeys(self._bins, 0)) for name in (UNSEEN, OUT_OF_RANGE)}
         judged = ("correct", "incorrect") if predictor.classes else ("scored",)
         self.feedback: Counter[str] = Counter(dict.fromkeys((*judged, *REFUSED), 0))
         self.absolute_error = 0.0
@@ -147,6 +138,7 @@ class ModelMetrics:
 
     def observe(self, arrays: Mapping[str, Array], predictions: Predictions) -> None:
         """Count rows and what was predicted for them; from any thread."""
+        arrays = {**arrays, **{name: _present(arrays[name]) for name in self._texts}}
         with self._lock:
             self._waiting.append((arrays, predictions))
             self._rows += len(predictions)
@@ -156,11 +148,8 @@ class ModelMetrics:
     def refused(self, errors: Iterable[Error]) -> None:
         """Count the values of features that the contract does not allow."""
         for error in errors:
-            if error["field"] in self._bins:
-                if error["rule"] in UNSEEN:
-                    self._unseen[error["field"]] += 1
-                elif error["rule"] in OUT_OF_RANGE:
-                    self._beyond[error["field"]] += 1
+            if error["field"] in self._bins and error["rule"] in RULES:
+                self._refused[RULES[error["rule"]]][error["field"]] += 1
 
     def _fold(self) -> None:
         waiting, self._waiting, self._rows = self._waiting, [], 0
@@ -171,7 +160,8 @@ class ModelMetrics:
             self._counts[name] += self._bins[name].count(together[name])
         if self._numbers:
             self._count_numbers(np.stack([together[name] for name in self._numbers]))
-        self._count_outcomes(np.concatenate([predictions.values for _, predictions in waiting]))
+        outcomes, bins = np.concatenate([predictions.values for _, predictions in waiting]), self._outcome_bins
+        self._outcome_counts += bins.count(outcomes) if bins else np.bincount(outcomes, minlength=len(self._outcomes))
         if waiting[0][1].probabilities is not None:
             largest = [p.probabilities.max(axis=1) for _, p in waiting if p.probabilities is not None]
             self._confidence.add_all(np.concatenate(largest))
@@ -186,29 +176,19 @@ class ModelMetrics:
             size = len(self._bins[name].edges) + 1
             self._counts[name] += [*found[:size], missing]
 
-    def _count_outcomes(self, values: Array) -> None:
-        """Count predictions: class indices, or numbers by the reference's bins."""
-        if self._outcome_bins is not None:
-            self._outcome_counts += self._outcome_bins.count(values)
-        elif values.dtype.kind == "f":
-            self._outcome_counts[0] += len(values)
-        else:
-            self._outcome_counts += np.bincount(values, minlength=len(self._outcomes))
-
     def collect(self) -> Iterator[Metric]:
         """Turn the counts into metrics, each with the model's version: another model has other bins."""
         with self._lock:
             self._fold()
         version = {"version": self._info["version"]}
-        for metric in (*self._about(), *self._drift(), *self._feedback()):
+        for metric in (*self._about(), *self._drift(), *self._judged()):
             metric.samples = [sample._replace(labels=sample.labels | version) for sample in metric.samples]
             yield metric
 
     def _about(self) -> Iterator[Metric]:
         yield gauge("slipway_model_info", "The model that serves", {tuple(self._info.values()): 1}, *self._info)
-        if self._released:
-            when = {(): self._released.timestamp()}
-            yield gauge("slipway_model_released_timestamp_seconds", "When the model was promoted", when)
+        when = {(): self._released.timestamp()} if self._released else {}
+        yield gauge("slipway_model_released_timestamp_seconds", "When the model was promoted", when)
         counts = zip(self._outcomes, self._outcome_counts.tolist(), strict=True)
         yield counter("slipway_predictions", "Predictions by outcome", {(name,): n for name, n in counts}, "outcome")
         shares = {(name,): share for name, share in self._shares.items()}
@@ -217,8 +197,8 @@ class ModelMetrics:
         yield histograms("slipway_prediction_confidence", "Largest probability", {(): self._confidence})
         expected = self._reference.get("predictions", {}).get("confidence", {})
         parts = zip(expected.get("labels", ()), expected.get("shares", ()), strict=True)
-        text = "Share of training rows by confidence"
-        yield gauge("slipway_confidence_reference_share", text, {(label,): part for label, part in parts}, "bin")
+        shares = {(label,): part for label, part in parts}
+        yield gauge("slipway_confidence_reference_share", "Share of training rows by confidence", shares, "bin")
 
     def _drift(self) -> Iterator[Metric]:
         values, shares, missing = {}, {}, {}
@@ -230,60 +210,45 @@ class ModelMetrics:
         yield counter("slipway_feature_values", "Values by bin", values, "feature", "bin")
         yield gauge("slipway_feature_reference_share", "Share of training rows by bin", shares, "feature", "bin")
         yield counter("slipway_feature_missing", "Values that were missing", missing, "feature")
-        for counts, name, text in (
-            (self._unseen, "slipway_feature_unseen", "Categories refused as unknown"),
-            (self._beyond, "slipway_feature_out_of_range", "Numbers refused by bounds"),
-        ):
-            yield counter(name, text, {(feature,): count for feature, count in counts.items()}, "feature")
+        for name, text in ((UNSEEN, "Categories refused as unknown"), (OUT_OF_RANGE, "Numbers refused by bounds")):
+            yield counter(name, text, {(feature,): n for feature, n in self._refused[name].items()}, "feature")
         yield gauge("slipway_reference_rows", "Training rows behind the shares", {(): self._reference["rows"]})
 
-    def _feedback(self) -> Iterator[Metric]:
+    def _judged(self) -> Iterator[Metric]:
         counts = self.feedback
-        by_outcome = {(outcome,): count for outcome, count in counts.items()}
-        yield counter("slipway_feedback", "Feedback by outcome", by_outcome, "outcome")
+        yield counter("slipway_feedback", "Feedback by outcome", {(name,): n for name, n in counts.items()}, "outcome")
         if "scored" in counts:
-            total = {(): self.absolute_error}
-            yield counter("slipway_feedback_absolute_error", "Sum of absolute errors by feedback", total)
+            text = "Sum of absolute errors by feedback"
+            yield counter("slipway_feedback_absolute_error", text, {(): self.absolute_error})
         elif judged := counts["correct"] + counts["incorrect"]:
             yield gauge("slipway_live_accuracy", "Share of feedback that was correct", {(): counts["correct"] / judged})
 
 
-def counter(name: str, text: str, values: Values, *labels: str) -> Metric:
-    """Make a counter of values by the values of its labels."""
-    family = CounterMetricFamily(name, text, labels=labels)
+def family(kind: Any, name: str, text: str, values: Mapping[Any, Any], *labels: str) -> Metric:
+    """Make a metric of a kind of Prometheus from values (or histograms) by the values of its labels, as tuples."""
+    made: Metric = kind(name, text, labels=labels)
     for key, value in values.items():
-        family.add_metric(key, value)
-    return family
+        made.add_metric(key, *((value.buckets(), value.sum) if isinstance(value, Histogram) else (value,)))  # type: ignore[attr-defined]
+    return made
 
 
-def gauge(name: str, text: str, values: Values, *labels: str) -> Metric:
-    """Make a gauge of values by the values of its labels."""
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(key, value)
-    return family
+counter, gauge, histograms = (
+    partial(family, kind) for kind in (CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily)
+)
 
 
-def histograms(name: str, text: str, values: Mapping[Any, Histogram], *labels: str) -> Metric:
-    """Make a metric of histograms by the values of its labels."""
-    family = HistogramMetricFamily(name, text, labels=labels)
-    for key, histogram in values.items():
-        family.add_metric(key, histogram.buckets(), histogram.sum)
-    return family
+def _present(values: Array) -> Array:
+    """What is counted of free text, which may be long: whether it is there."""
+    return np.where(values == MISSING, MISSING, "present").astype(object) if values.dtype == object else values
 
 
 def _outcomes(
     classes: Sequence[str | bool], reference: Mapping[str, Any]
 ) -> tuple[Bins | None, list[str], dict[str, float]]:
     """How predictions are counted: bins (of numbers), the names of what is counted, and their training shares."""
-    bins = None
     if classes:
-        names = [label_name(label) for label in classes]
-    else:
-        reference = reference.get("value", {})
-        if edges := tuple(reference.get("edges", ())):
-            bins = Bins.between("prediction", edges)
-        names = list(bins.labels) if bins else ["value"]
-    labels = reference.get("labels", {})
-    shares = labels if isinstance(labels, Mapping) else dict(zip(labels, reference.get("shares", ()), strict=False))
-    return bins, names, {name: shares[name] for name in names if name in shares}
+        names, shares = [label_name(label) for label in classes], reference.get("labels", {})
+        return None, names, {name: shares[name] for name in names if name in shares}
+    reference = reference.get("value", {})
+    bins = Bins.between("prediction", tuple(reference.get("edges", ())))
+    return bins, [*bins.labels], dict(zip(reference.get("labels", ()), reference.get("shares", ()), strict=True))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
@@ -82,29 +82,9 @@ def error(row: int | None, field: str, rule: str, message: str, value: Any) -> E
     return {"row": row, "field": field[:MAX_CHARACTERS], "rule": rule, "message": message, "value": _shown(value)}
 
 
-def malformed(detail: str) -> ProblemDetails:
-    """400: the body cannot be read as what it says it is."""
-    return ProblemDetails(400, "malformed", detail)
-
-
 def wrong_type(got: str, known: Iterable[str]) -> ProblemDetails:
     """415: the body is of a media type that this path does not take."""
     return ProblemDetails(415, "wrong-type", f"{got[:MAX_CHARACTERS]!r} is not taken here; use {', '.join(known)}")
-
-
-def too_large(detail: str) -> ProblemDetails:
-    """413: more bytes or rows than the server takes. The connection is closed, since the rest is not read."""
-    return ProblemDetails(413, "too-large", detail, headers=CLOSE)
-
-
-def overloaded(detail: str) -> ProblemDetails:
-    """503: not now."""
-    return ProblemDetails(503, "overloaded", detail, headers={"retry-after": "1"})
-
-
-def not_ready(reason: str) -> ProblemDetails:
-    """503: no model serves (yet)."""
-    return ProblemDetails(503, "not-ready", reason, headers={"retry-after": "5"})
 
 
 def invalid(errors: Sequence[Error]) -> ProblemDetails:
@@ -114,16 +94,6 @@ def invalid(errors: Sequence[Error]) -> ProblemDetails:
     least = "at least " if len(errors) >= MAX_ERRORS else ""
     more = f" (and {least}{len(errors) - 1} more)" if len(errors) > 1 else ""
     return ProblemDetails(422, "invalid", f"{row}{first['field']}: {first['message']}{more}", errors=errors)
-
-
-def shape(detail: str) -> ProblemDetails:
-    """422: well-formed, but not one of the forms that this path takes."""
-    return ProblemDetails(422, "invalid", detail)
-
-
-def request_id(request: Request) -> str:
-    """The id of a request, as in its answer's `x-request-id` and in the log."""
-    return str(getattr(request.scope.get("slipway"), "id", "unknown"))
 
 
 def _encoded(document: dict[str, Any]) -> bytes:
@@ -146,3 +116,11 @@ def _shown(value: Any) -> Any:
     if isinstance(value, (int, float)) and abs(value) < 1 << 53:
         return value
     return type(value).__name__ if isinstance(value, (Mapping, Sequence)) else str(value)[:MAX_CHARACTERS]
+
+
+malformed = partial(ProblemDetails, 400, "malformed")  # the body cannot be read as what it says it is
+shape = partial(ProblemDetails, 422, "invalid")  # well-formed, but not one of the forms that this path takes
+# More bytes or rows than are taken; the connection is closed, since the rest is not read.
+too_large = partial(ProblemDetails, 413, "too-large", headers=CLOSE)
+overloaded = partial(ProblemDetails, 503, "overloaded", headers={"retry-after": "1"})
+not_ready = partial(ProblemDetails, 503, "not-ready", headers={"retry-after": "5"})

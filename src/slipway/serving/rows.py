@@ -38,14 +38,15 @@ class Rows:
         options: dict[str, Any] = {"forbid_unknown_fields": True, "kw_only": True, "gc": False}
         options["rename"] = {f"f{n}": column.name for n, column in enumerate(contract.columns)}
         self._matrix = all(column.numeric and not column.optional for column in contract.columns)
-        self._known = set(contract.names)
-        # Values in all that a request of JSON may have: of its rows, and of what they must not have, to be told of it.
+        self._known = {column.name: column for column in contract.columns}
+        # What a request may hold in all: the values of its rows, and some that they must not have, to be told of it.
         self._values = limit * (len(contract.columns) + SPARE_COLUMNS) + MAX_ERRORS
         self._names = [f"f{n}" for n in range(len(contract.columns))]
         row: Any = msgspec.defstruct("Row", _fields(contract, _type), **options)
-        self._lists = [_list(_type(column)) for column in contract.columns]
-        columns: Any = msgspec.defstruct("Columns", _fields(contract, lambda column: _list(_type(column))), **options)
-        self.row = row
+        self._lists: list[Any] = [list[_type(column)] for column in contract.columns]  # type: ignore[misc]
+        lists = _fields(contract, lambda column: list[_type(column)])  # type: ignore[misc]
+        columns: Any = msgspec.defstruct("Columns", lists, **options)
+        self._row = row
         self._one = msgspec.json.Decoder(row)
         self._many = _decoder("rows", list[row])
         self._columnar = _decoder("columns", columns)
@@ -63,9 +64,9 @@ class Rows:
             columns = self._columnar.decode(body).columns
             if (arrays := self._of_columns(columns, body)) is not None:
                 return arrays
-        except (ValueError, RecursionError):  # what exactly is wrong, is found out more slowly
+        except (ValueError, RecursionError):
             pass
-        return self.understand(json_content(body))
+        return self.understand(json_content(body))  # what exactly is wrong, is found out more slowly
 
     def understand(self, content: Any) -> list[Struct]:
         """Read rows from parsed JSON in any of the three forms. Raises ProblemDetails listing every error."""
@@ -82,27 +83,29 @@ class Rows:
         self.check_count(len(rows))
         errors: list[Error] = []
         for number, row in enumerate(rows):
-            if not isinstance(row, Mapping):
-                what = "null" if row is None else f"a {type(row).__name__}"
-                errors.append(error(number, "", "row_type", f"a row is a JSON object, not {what}", row))
-            else:
-                errors += self._errors(number, row)
+            errors += self._errors(number, row)
             if len(errors) >= MAX_ERRORS:
                 break
         if errors:
             raise invalid(errors[:MAX_ERRORS])
         return [self._make(row.get(name) for name in self.contract.names) for row in rows]
 
-    def _errors(self, number: int, row: Mapping[str, Any]) -> list[Error]:
+    def _errors(self, number: int, row: Any) -> list[Error]:
+        if not isinstance(row, Mapping):
+            what = "null" if row is None else f"a {type(row).__name__}"
+            return [error(number, "", "row_type", f"a row is a JSON object, not {what}", row)]
         unknown = [name for name in islice(row, len(self._known) + MAX_ERRORS) if name not in self._known]
         if len(unknown) >= MAX_ERRORS:  # Pydantic would list all of them
-            return [
-                error(number, name, "extra_forbidden", "Extra inputs are not permitted", row[name]) for name in unknown
-            ]
+            words = "extra_forbidden", "Extra inputs are not permitted"
+            return [error(number, name, *words, row[name]) for name in unknown]
         try:
             self._model.model_validate(row)
         except ValidationError as refused:
-            return [_error(number, item) for item in refused.errors(include_url=False, include_context=False)]
+            found = refused.errors(include_url=False, include_context=False)
+            given = [None if item["type"] == "missing" else item["input"] for item in found]
+            places = [".".join(map(str, item["loc"])) for item in found]
+            parts = zip(places, found, given, strict=True)
+            return [error(number, place, item["type"], item["msg"], value) for place, item, value in parts]
         return []
 
     def check(self, columns: Mapping[str, Any]) -> dict[str, Array]:
@@ -110,17 +113,13 @@ class Rows:
         lengths = {len(values) for values in columns.values()}
         if len(lengths) == 1:
             self.check_count(lengths.pop())
-        made: dict[str, Array] = {}
         try:
-            if len(columns) == len(columns.keys() & set(self.contract.names)):
-                for n, column in enumerate(self.contract.columns):
-                    made[column.name] = self._column(n, column, columns)
-                if len({len(values) for values in made.values()}) == 1:
-                    return made
+            made = {column.name: self._column(n, column, columns) for n, column in enumerate(self.contract.columns)}
+            if columns.keys() <= made.keys() and len({len(values) for values in made.values()}) == 1:
+                return made
         except (ValueError, KeyError):  # what exactly is wrong, is found out more slowly
             pass
-        kinds = {column.name: column for column in self.contract.columns}
-        listed = {name: _plain(kinds.get(name), values) for name, values in columns.items()}
+        listed = {name: _plain(self._known.get(name), values) for name, values in columns.items()}
         return self.arrays(self.validate(self.transposed(listed)))
 
     def _column(self, n: int, column: Column, columns: Mapping[str, Any]) -> Array:
@@ -128,7 +127,10 @@ class Rows:
             return column.array([None] * len(next(iter(columns.values()), ())))
         values = columns[column.name]
         if isinstance(values, np.ndarray) and values.dtype.kind != "O":
-            return _numbers(column, values)
+            array, refused = column.checked(values)
+            if refused.any() or (values.dtype.kind == "b") != (column.kind == "boolean"):
+                raise ValueError(column.name)
+            return array
         return column.array(msgspec.convert(list(values), self._lists[n]))
 
     def transposed(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -172,9 +174,8 @@ class Rows:
         columns = [arrays[name].tolist() for name in self.contract.names]
         return [self._make(values) for values in zip(*columns, strict=True)]
 
-    def _make(self, values: Iterable[Any]) -> Struct:
-        row: Struct = self.row(**dict(zip(self._names, values, strict=True)))
-        return row
+    def _make(self, values: Iterable[Any]) -> Any:
+        return self._row(**dict(zip(self._names, values, strict=True)))
 
     def _unique(self, rows: list[Struct], body: bytes, around: int) -> list[Struct]:
         """Let rows pass if no key stands twice in an object, which the decoder does not see.
@@ -241,39 +242,8 @@ def _fields(contract: Contract, kind: Callable[[Column], Any]) -> list[Any]:
     ]
 
 
-def _list(kind: Any) -> Any:
-    return list[kind]
-
-
 def _decoder(name: str, kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct(name, [(name, kind)], forbid_unknown_fields=True))
-
-
-def _error(number: int, item: Any) -> Error:
-    place = ".".join(str(part) for part in item["loc"])
-    return error(number, place, item["type"], item["msg"], None if item["type"] == "missing" else item["input"])
-
-
-def _numbers(column: Column, given: Array) -> Array:
-    """Check an array of numbers or booleans; float64. Raises ValueError."""
-    if given.dtype.kind not in ("b" if column.kind == "boolean" else "fiu") or not column.numeric:
-        raise ValueError(column.kind)
-    values = given.astype(np.float64, copy=False)
-    present = values[~np.isnan(values)] if column.optional else values
-    limits = column.limits
-    least, most = (present.min(), present.max()) if len(present) else (0.0, 0.0)  # NaN, if there is one
-    held = not len(present) or (
-        np.isfinite(least)
-        and np.isfinite(most)
-        and limits.get("ge", least) <= least
-        and limits.get("le", most) >= most
-        and limits.get("gt", -np.inf) < least
-        and limits.get("lt", np.inf) > most
-        and (column.kind != "integer" or (present == np.floor(present)).all())
-    )
-    if not held:
-        raise ValueError(column.name)
-    return values
 
 
 def _plain(column: Column | None, values: Any) -> list[Any]:
