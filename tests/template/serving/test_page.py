@@ -97,7 +97,7 @@ def test_the_api_page_tries_a_real_example(browser: Chrome, site: Process) -> No
     WebDriverWait(browser, 30).until(lambda b: b.find_element(By.ID, "operations-default-predict")).click()
     wait = WebDriverWait(browser, 30)
     wait.until(lambda b: b.find_element(By.CSS_SELECTOR, "#operations-default-predict button.execute")).click()
-    answer = "#operations-default-predict .live-responses-table .response-col_description"
+    answer = "#operations-default-predict .live-responses-table"
     wait.until(lambda b: '"label"' in b.find_element(By.CSS_SELECTOR, answer).text)
 
 
