@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from click.testing import CliRunner
 
+from checkouts import run
 from slipway import cli
 from slipway.monitor import Finding, observe, query, tags
 from slipway.problem import SlipwayError
@@ -146,6 +147,9 @@ def command(server, tmp_path, monkeypatch):
     digest = VERSION + "0" * 52
     meta = f"meta: {{digest: '{digest}', action: promote, verdict: PROMOTE, reason: r, who: w}}\n"
     (tmp_path / "champion.dvc").write_text(meta)
+    run(tmp_path, "git", "init", "--quiet")
+    run(tmp_path, "git", "add", ".")
+    run(tmp_path, "git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "-qm", "Release")
     from slipway import tracking
 
     recorded = []
