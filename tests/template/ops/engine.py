@@ -66,9 +66,16 @@ def need_engine() -> None:
         pytest.skip(reason)
 
 
+def copy_makefiles(folder: Path) -> None:
+    """Copy what `make` needs for the targets of the image."""
+    shutil.copy(ROOT / "Makefile", folder)
+    shutil.copytree(ROOT / "stack", folder / "stack")
+
+
 def context(folder: Path, bundle: Path) -> Path:
     """A checkout of what an image is built from, in a repository of its own, with `bundle` as its champion."""
-    for name in ("Makefile", "Dockerfile", ".dockerignore", "pyproject.toml", "docker-compose.yml"):
+    copy_makefiles(folder)
+    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "docker-compose.yml"):
         shutil.copy(ROOT / name, folder)
     for path in ROOT.glob("requirements*.txt"):
         shutil.copy(path, folder)

@@ -87,8 +87,9 @@ def _secret(name: str) -> bool:
 def test_make_writes_passwords_of_this_machine_alone(tmp_path):
     written = []
     for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        shutil.copy(ROOT / "Makefile", tmp_path / name)
+        (tmp_path / name / "stack").mkdir(parents=True)
+        for path in ("Makefile", "stack/image.mk"):
+            shutil.copy(ROOT / path, tmp_path / name / path)
         run("make", ".env", cwd=tmp_path / name)
         path = tmp_path / name / ".env"
         assert path.stat().st_mode & 0o077 == 0

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 
 import pytest
 
-from ops.engine import BASE, HARDENED, ROOT, Container, context, docker, inspect, make_image, need_engine, run
+from ops.engine import (
+    BASE,
+    HARDENED,
+    ROOT,
+    Container,
+    context,
+    copy_makefiles,
+    docker,
+    inspect,
+    make_image,
+    need_engine,
+    run,
+)
 from serving import bundles
 from slipway.cli.smoke import Service, smoke
 from slipway.model.bundle import MANIFEST, Bundle, read_bundle
@@ -133,8 +145,8 @@ def test_needs_no_shell(image):
 
 
 def test_its_sbom_lists_its_packages(image, inside, tmp_path):
-    for name in ("Makefile", "pyproject.toml"):
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    copy_makefiles(tmp_path)
+    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
     run("make", "-o", "setup", "sbom", f"IMAGE={image.name}", cwd=tmp_path)
     sbom = json.loads((tmp_path / "build/sbom.cdx.json").read_text())
     assert sbom["bomFormat"] == "CycloneDX"

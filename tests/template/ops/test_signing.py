@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from ops.engine import BASE, ENVIRONMENT, HARDENED, ROOT, Container, context, need_engine, run
+from ops.engine import BASE, ENVIRONMENT, HARDENED, Container, context, copy_makefiles, need_engine, run
 from serving import bundles
 from serving.signing import make_key
 
@@ -37,7 +36,7 @@ def outcome(*options: str) -> str:
 
 
 def test_what_make_signed_it_verifies_until_it_is_changed(keys, tmp_path):
-    shutil.copy(ROOT / "Makefile", tmp_path)
+    copy_makefiles(tmp_path)
     bundles.write(tmp_path / "build" / "bundle")
     make(tmp_path, "sign", f"SIGNING_KEY={keys[0]}")
     verify = ("verify-signature", "RELEASE=build", f"SIGNATURE_KEY={keys[1]}")
@@ -49,7 +48,7 @@ def test_what_make_signed_it_verifies_until_it_is_changed(keys, tmp_path):
 def test_a_keys_signature_is_not_that_of_an_identity(keys, tmp_path):
     from sigstore.models import ClientTrustConfig
 
-    shutil.copy(ROOT / "Makefile", tmp_path)
+    copy_makefiles(tmp_path)
     bundles.write(tmp_path / "champion" / "bundle")
     make(tmp_path, "sign", "RELEASE=champion", f"SIGNING_KEY={keys[0]}")
     (tmp_path / "sigstore.json").write_text(ClientTrustConfig.production(offline=True)._inner.to_json())
