@@ -105,6 +105,16 @@ def inspect(what: str) -> dict[str, Any]:
     return found
 
 
+def log_line(container: str, *words: str) -> str:
+    """Wait for the first line of a container's log that holds one of the words."""
+    follow = ["timeout", "60", "docker", "logs", "--follow", container]
+    with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as logs:
+        assert logs.stdout
+        line = next(line for line in logs.stdout if any(word in line for word in words))
+        logs.terminate()
+    return line
+
+
 def health(container: str, *, seconds: float = 60) -> str:
     """Wait for the first verdict of a container's health check."""
     command = ["docker", "events", "--since", "1", "--filter", f"container={container}"]

@@ -134,7 +134,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     bundle = bundles.write(made)
     folder = context(tmp_path_factory.mktemp("stack"), made)
     for name in ("monitoring", "stack"):
-        shutil.copytree(ROOT / name, folder / name)
+        shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
     run("make", ".env", cwd=folder)
     docker("build", "--tag", "slipway-mlflow:local", "--build-arg", f"BASE={BASE}", ROOT / "stack/mlflow")
     override = folder / "stand-ins.yml"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from ops.engine import BASE, ENVIRONMENT, HARDENED, Container, context, copy_makefiles, need_engine, run
+from ops.engine import BASE, HARDENED, Container, context, copy_makefiles, log_line, need_engine, run
 from serving import bundles
 from serving.signing import make_key
 
@@ -19,7 +18,7 @@ def keys(tmp_path: Path) -> tuple[Path, Path]:
 
 def make(folder: Path, *words: str, ok: bool = True) -> str:
     """Run make in a checkout whose environment and champion are there."""
-    done = run("make", "-o", "setup", "-o", "release-here", *words, cwd=folder, ok=ok)
+    done = run("make", *(f"-o{done}" for done in ("setup", "release-here", "signing")), *words, cwd=folder, ok=ok)
     assert done.returncode == 0 or not ok
     return done.stdout + done.stderr
 
@@ -27,12 +26,7 @@ def make(folder: Path, *words: str, ok: bool = True) -> str:
 def outcome(*options: str) -> str:
     """Run the image with these options; the line of its log that says whether it got ready."""
     with Container("slipway-test:signing", *options) as container:
-        follow = ["timeout", "60", "docker", "logs", "--follow", container.id]
-        with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as logs:
-            assert logs.stdout
-            line = next(line for line in logs.stdout if '"ready"' in line or '"refused"' in line)
-            logs.terminate()
-    return line
+        return log_line(container.id, '"ready"', '"refused"')
 
 
 def test_what_make_signed_it_verifies_until_it_is_changed(keys, tmp_path):
