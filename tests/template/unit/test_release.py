@@ -75,14 +75,14 @@ def test_promoting_the_champion_again_does_nothing(challenged):
 
 
 def test_a_verdict_that_is_not_promote_is_refused_with_its_reasons(challenged):
-    workspace = commit_params(challenged, "    accuracy: 0.85", "    log_loss: 0.000001")
+    workspace = commit_params(challenged, "    log_loss: 0.5", "    log_loss: 0.000001")
     assert judge(workspace).verdict == "REJECT"
     with pytest.raises(SlipwayError, match=r"(?s)the verdict is REJECT.*threshold log_loss: .*at most 1e-06 is needed"):
         promote(workspace)
 
 
 def test_force_overrules_a_verdict_and_the_reason_is_recorded(challenged):
-    workspace = commit_params(challenged, "    accuracy: 0.85", "    log_loss: 0.000001")
+    workspace = commit_params(challenged, "    log_loss: 0.5", "    log_loss: 0.000001")
     judge(workspace)
     promote(workspace, force_reason="the old one is on fire")
     decision = history(workspace.root)[0].decision
