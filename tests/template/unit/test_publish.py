@@ -254,7 +254,7 @@ def test_of_two_releases_at_once_one_is_made(judged, tmp_path):
 
 
 def test_what_the_gate_rejected_is_not_released(judged):
-    workspace = commit_params(judged, "    accuracy: 0.85", "    log_loss: 0.000001")
+    workspace = commit_params(judged, "    log_loss: 0.5", "    log_loss: 0.000001")
     assert judge(workspace).verdict == "REJECT"
     with pytest.raises(SlipwayError, match="the gate rejected the candidate"):
         publish(workspace, Remote(), SECOND)
@@ -334,7 +334,7 @@ def _another(workspace: Workspace) -> Workspace:
     """Make and judge another candidate."""
     from checkouts import retrain
 
-    other = retrain(workspace, 0.9)
+    other = retrain(workspace, 1.1)
     assert json.loads(other.verdict.read_bytes())["verdict"] == "PROMOTE", other.verdict.read_text()
     run(other.root, "git", "push", "--quiet", "origin", "HEAD:main")
     return other
