@@ -39,7 +39,8 @@ def test_it_serves_in_an_environment_of_its_own_dependencies(bundle: Path, tmp_p
         check=True,
     )
     site = next((tmp_path / "lean" / "lib").glob("python*/site-packages"))
-    shutil.copytree(ROOT / "src" / "slipway", site / "slipway")
+    for name in ("slipway", "project"):
+        shutil.copytree(ROOT / "src" / name, site / name)
     (site / "slipway-0.1.0.dist-info").mkdir()
     (site / "slipway-0.1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: slipway\nVersion: 0.1.0\n")
     for name in HEAVY:
