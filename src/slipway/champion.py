@@ -29,7 +29,7 @@ class Decision(BaseModel):
     """Why a bundle serves.
 
     digest: of the bundle. name: of the model. action: promote or rollback. previous: the version that served before.
-    commit: that the candidate was built from. data: DVC's digest of what it learned from. when: in UTC, ISO 8601.
+    commit: that the candidate was built from. data: DVC's digest of what it was trained on. when: in UTC, ISO 8601.
     run: in MLflow. scores: point estimates on the test set. rolled_back: versions that were rolled back, never to be
     promoted again unless asked.
     """

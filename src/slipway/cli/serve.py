@@ -67,7 +67,7 @@ def _application(root: Path) -> str | None:
 
 
 def _invite(settings: Settings, port: int) -> None:
-    """Print where the page is and a request that works; a bundle that cannot be read is told by the server itself."""
+    """Print where the page is and a request that works; the server itself reports a bundle that cannot be read."""
     from slipway.model.bundle import BundleError, read_bundle
 
     try:

@@ -1,7 +1,7 @@
 """How a model of this table must behave: what the data shows clearly, and the proposed model does too.
 
 A test that the first model does not pass would say nothing but that a baseline is a baseline; so the proposed model is
-fitted to the training rows, and what it does not do is told instead of written.
+fitted to the training rows, and what it does not do is reported instead of written.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def _waiting(listening: socket.socket) -> int:
 
 
 def run(settings: Settings, sockets: list[socket.socket]) -> None:
-    """Serve the application that the settings name in this process, until it is told to stop."""
+    """Serve the application that the settings name in this process, until SIGTERM or SIGINT."""
     import uvloop
 
     app = load_application(settings.app)
