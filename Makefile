@@ -110,20 +110,24 @@ bench-serving: setup build/table ## Measure serving beside other servers, in env
 build/table:
 	slipway run --no-track
 
+# Into a folder of its own: a lock file that is written anew, even as it was, has the environment made anew.
+LOCKS = $(wildcard requirements*.txt stack/mlflow/requirements.txt k8s/checkov.txt)
 current: setup ## See that requirements*.txt are what pyproject.toml asks for
-	$(MAKE) lock
-	git diff --exit-code --stat -- 'requirements*.txt' stack/mlflow/requirements.txt k8s/checkov.txt
+	@rm -rf build/locks && mkdir -p build/locks/stack/mlflow build/locks/k8s
+	@for lock in $(LOCKS); do cp $$lock build/locks/$$lock; done
+	$(MAKE) --no-print-directory lock INTO=build/locks/
+	@for lock in $(LOCKS); do diff $$lock build/locks/$$lock || { echo "$$lock is not what was asked for: make lock" >&2; exit 1; }; done
 
-UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
-	--no-header --no-annotate --no-emit-index-url
+INTO ?=
+lock = $(BIN)/uv pip compile $(1) --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) --no-header \
+	--no-annotate --no-emit-index-url --output-file $(INTO)$(2)
 lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest versions)
-	$(UV_COMPILE) --output-file requirements.txt
-	$(UV_COMPILE) --extra skops --output-file requirements-skops.txt
-	$(UV_COMPILE) --extra dev --output-file requirements-dev.txt
-	$(UV_COMPILE) --extra signing --constraint requirements-dev.txt --output-file requirements-signing.txt
-	$(subst pyproject.toml,stack/mlflow/requirements.in,$(UV_COMPILE)) --constraint requirements-dev.txt \
-		--output-file stack/mlflow/requirements.txt
-	$(subst pyproject.toml,k8s/checkov.in,$(UV_COMPILE)) --output-file k8s/checkov.txt
+	$(call lock,pyproject.toml,requirements.txt)
+	$(call lock,pyproject.toml --extra skops,requirements-skops.txt)
+	$(call lock,pyproject.toml --extra dev,requirements-dev.txt)
+	$(call lock,pyproject.toml --extra signing --constraint requirements-dev.txt,requirements-signing.txt)
+	$(call lock,stack/mlflow/requirements.in --constraint requirements-dev.txt,stack/mlflow/requirements.txt)
+	$(call lock,k8s/checkov.in,k8s/checkov.txt)
 
 clean: ## Remove what was built (not the data, not the environment)
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -160,13 +161,20 @@ def test_the_champion_as_its_own_challenger_is_held(released):
     assert [reason.check for reason in verdict.reasons if reason.outcome == "hold"] == ["champion"]
 
 
-def test_a_tampered_champion_stops_the_gate_rather_than_being_taken_for_none(released):
-    bundle = released.champion / "bundle"
-    aside = bundle.with_name("aside")
-    bundle.rename(aside)
-    with pytest.raises(BundleError, match="no bundle is here"):
+def test_a_champion_that_is_not_here_is_fetched_rather_than_taken_for_none(released):
+    shutil.rmtree(released.champion / "bundle")
+    assert judge(released).verdict == "HOLD"
+    assert (released.champion / "bundle" / "manifest.json").exists()
+
+
+def test_a_tampered_champion_stops_the_gate(released):
+    model = released.champion / "bundle" / "model.onnx"
+    whole = model.read_bytes()
+    model.unlink()  # it may be a link to DVC's cache
+    model.write_bytes(whole[:-1] + b"\0")
+    with pytest.raises(BundleError, match=r"model.onnx: its SHA-256"):
         judge(released)
-    aside.rename(bundle)
+    model.write_bytes(whole)
 
 
 def test_behaviour_tests_that_cannot_be_run_refuse(released):

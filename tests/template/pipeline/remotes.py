@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,22 @@ def make_remote(folder: Path) -> Path:
 
 
 def pipeline(remote: Path, folder: Path, *, image: str = SECOND, **contexts: Any) -> Workflow:
-    """A run of pipeline.yml in which the jobs that need Docker, a cluster or all tests went well."""
+    """A run of pipeline.yml in which the jobs that need Docker, a cluster or all tests went well.
+
+    What is released is signed with a key: only GitHub's own runs can be signed without one.
+    """
+    contexts.setdefault("secrets", {"SIGNING_KEY": signing_key()})
     workflow = Workflow("pipeline.yml", remote, folder, **contexts)
     workflow.done = {name: Done("success") for name in ("documents", "check", "image", "cluster")}
     workflow.done["publish"] = Done("success", {"image": image})
     (folder / "artifacts/image").mkdir(parents=True)
     return workflow
+
+
+@cache
+def signing_key() -> str:
+    """A private key, in PEM."""
+    return run(ROOT, "openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout")
 
 
 def clone(remote: Path, folder: Path) -> Path:

@@ -104,6 +104,7 @@ def test_a_good_change_becomes_the_champion_in_one_commit_with_its_tag(remote, t
     there = clone(remote, tmp_path / "grace")
     run(there, "dvc", "pull", "--quiet")  # everything that the release names
     read_bundle(there / "champion/bundle", expected=new)
+    assert (there / "champion/bundle.sig").exists()
     assert "are up to date" in run(there, "dvc", "status")
 
 

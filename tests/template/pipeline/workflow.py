@@ -215,8 +215,8 @@ def set_up(folder: Path) -> None:
     (folder / ".venv").symlink_to(ROOT / ".venv")
     with (folder / ".git/info/exclude").open("a") as file:
         file.write(".venv\n")
-    for name in ("pyproject.toml", "requirements-dev.txt"):
-        os.utime(folder / name, (0, 0))
+    for path in (folder / "pyproject.toml", *folder.glob("requirements*.txt")):
+        os.utime(path, (0, 0))
 
 
 def _list(needs: str | list[str] | None) -> list[str]:

@@ -72,7 +72,7 @@ def test_a_direction_is_tested_where_the_data_and_the_proposed_model_agree_and_t
     tests = found.files["tests/model/test_behaviour.py"]
     assert "('size', 3, 1),  # rank correlation with price: +0.9" in tests
     assert "('near'" not in tests
-    assert dict(found.findings)["near"].endswith("but not in this model: no test")
+    assert dict(found.findings)["near"].endswith("but not in the proposed model: no test")
 
 
 def test_texts_are_read_word_by_word(table):
