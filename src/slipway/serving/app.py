@@ -159,7 +159,7 @@ class Application(FastAPI):
             call.template = str(getattr(route, "template", None) or getattr(route, "path_format", "other"))
         self.metrics.request(call.template, call.status, seconds)
         if self.settings.log_requests:
-            self.log.request(call, seconds, values=self.settings.log_values)
+            self.log.write(call.log_line(seconds, with_body=self.settings.log_values))
 
     def _direct(self, scope: Scope) -> Route | None:
         """The route that may answer without FastAPI's stack: nothing there could guard it or change its answer."""

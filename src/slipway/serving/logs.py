@@ -5,18 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slipway.serving.problems import encode
 
-if TYPE_CHECKING:
-    from slipway.serving.route import Call
-
 STDOUT = 1
-TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")  # W3C Trace Context, version 00
-_METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")}
 
 
 class Log(logging.Handler):
@@ -57,18 +51,3 @@ class Log(logging.Handler):
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError:  # the disk is full, or the reader is gone
             self.dropped += len(lines)
-
-    def request(self, call: Call, seconds: float, *, values: bool = False) -> None:
-        """Log one request; what was asked only if `values` are wanted."""
-        line = (
-            f'{{"time":{time.time():.6f},"level":"info","event":"request","request":"{call.id}",'
-            f'"method":"{_METHODS.get(call.scope["method"], "other")}","route":"{call.template}",'
-            f'"status":{call.status},"outcome":"{call.outcome}","rows":{call.rows},'
-            f'"ms":{seconds * 1000:.3f}'
-        )
-        parent = call.raw.get(b"traceparent")
-        if parent is not None and (found := TRACEPARENT.fullmatch(parent)):
-            line += f',"trace":"{found[1].decode()}"'
-        if values and call.content:
-            line += f',"body":{encode(call.content.decode("utf-8", "replace")).decode()}'
-        self.write(line.encode() + b"}")

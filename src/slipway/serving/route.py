@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from inspect import Parameter, Signature
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import Depends
 from fastapi.routing import APIRoute
@@ -17,11 +19,10 @@ from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
 from slipway.serving.model import loaded_model
-from slipway.serving.problems import CLOSE, ProblemDetails, not_ready, overloaded, too_large
+from slipway.serving.problems import CLOSE, ProblemDetails, encode, not_ready, overloaded, too_large
 
-if TYPE_CHECKING:
-    from slipway.serving.app import Application
-
+TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")  # W3C Trace Context, version 00
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 JSON = "application/json"
 PLAIN = (b"content-type", b"text/plain; charset=utf-8")
 JSON_HEADER = (b"content-type", JSON.encode())
@@ -68,6 +69,22 @@ class Call(Request):
         elif self._instead is not None:
             message = {**message, "body": self._instead.body}
         await self._send(message)
+
+    def log_line(self, seconds: float, *, with_body: bool = False) -> bytes:
+        """Write the request's line of the log, as JSON."""
+        method = self.scope["method"]
+        line = (
+            f'{{"time":{time.time():.6f},"level":"info","event":"request","request":"{self.id}",'
+            f'"method":"{method if method in METHODS else "other"}","route":"{self.template}",'
+            f'"status":{self.status},"outcome":"{self.outcome}","rows":{self.rows},'
+            f'"ms":{seconds * 1000:.3f}'
+        )
+        parent = self.raw.get(b"traceparent")
+        if parent is not None and (found := TRACEPARENT.fullmatch(parent)):
+            line += f',"trace":"{found[1].decode()}"'
+        if with_body and self.content:
+            line += f',"body":{encode(self.content.decode("utf-8", "replace")).decode()}'
+        return line.encode() + b"}"
 
 
 class Bodies:
@@ -126,9 +143,9 @@ class Route(APIRoute):
     ordinary FastAPI route. Without, dependencies need no solving, and it answers as plain ASGI.
     """
 
-    def __init__(self, owner: Application, handler: Handler, path: str, **options: Any) -> None:
-        """options: of `APIRoute`, and `body` (the type of the request's body), `public` (needs no API key), `template`
-        (the path's name in metrics), `needs_model`.
+    def __init__(self, owner: Any, handler: Handler, path: str, **options: Any) -> None:
+        """owner: the `Application`. options: of `APIRoute`, and `body` (the type of the request's body), `public`
+        (needs no API key), `template` (the path's name in metrics), `needs_model`.
         """
         self.owner, self.handler, self._options = owner, handler, options
         options = dict(options)

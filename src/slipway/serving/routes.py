@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
@@ -17,9 +17,6 @@ from slipway.serving.model import LoadedModel
 from slipway.serving.problems import MEDIA_TYPE, encode, wrong_type
 from slipway.serving.protocols import arrow, inference, mlflow
 from slipway.serving.route import JSON, Call, Route
-
-if TYPE_CHECKING:
-    from slipway.serving.app import Application
 
 PAGE = Path(__file__).parent / "page"
 FILES = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.is_file()}
@@ -50,8 +47,11 @@ MODEL = "/v2/models/{name}"
 ANYTHING = dict[str, Any]
 
 
-def add_routes(app: Application) -> None:
-    """Add Slipway's routes. Those of the model answer 503 until one is loaded, and `describe` then tells its types."""
+def add_routes(app: Any) -> None:
+    """Add Slipway's routes to an `Application`.
+
+    Those of the model answer 503 until one is loaded; `describe` then adds its types.
+    """
     post, get = partial(_add, app, "POST"), partial(_add, app, "GET")
     post("/predict", predict, "predict", "Predict for one row or many", BODY, also={arrow.TYPE: BINARY})
     post("/feedback", feedback, "feedback", "Tell the truth about a prediction", (*BODY, 403, 409, 410))
@@ -73,7 +73,7 @@ def add_routes(app: Application) -> None:
     get("/page/{name:path}", _file, public=True, needs_model=False)
 
 
-def _add_probes(app: Application) -> None:
+def _add_probes(app: Any) -> None:
     """Add probes and metrics: to the application, or alone to the one at the port for operations."""
     get = partial(_add, app, "GET", to=app.ops or app, needs_model=False)
 
@@ -100,7 +100,7 @@ def _add_probes(app: Application) -> None:
 
 
 def _add(
-    app: Application, method: str, path: str, handler: Any, name: str = "", summary: str = "",
+    app: Any, method: str, path: str, handler: Any, name: str = "", summary: str = "",
     statuses: Sequence[int] = (), *, to: Any = None, also: dict[str, Any] | None = None, **options: Any,
 ) -> None:  # fmt: skip
     """Add a route. Without a name it is not described: what other servers' clients expect beside the described ones."""
@@ -115,7 +115,7 @@ def _add(
     (to or app).router.routes.append(route)
 
 
-def describe(app: Application, model: LoadedModel) -> None:
+def describe(app: Any, model: LoadedModel) -> None:
     """Describe the routes by the types, paths and examples of a model."""
     example, target = model.contract.example, model.predictor.target
     columns = {name: [value] for name, value in example.items()}
