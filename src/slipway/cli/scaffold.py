@@ -43,7 +43,8 @@ def new(
     require_clean(root, table)
     read = read_table(table)
     drafted = draft(read, target, name=name, group=group, drop=drop)
-    plan = make_plan(root, read, drafted.files, drafted.accuracy)
+    accuracy = next((one.value for one in drafted.evidence.thresholds if one.metric == "accuracy"), None)
+    plan = make_plan(root, read, drafted.files, accuracy)
     _show(drafted, plan)
     if not yes:
         if not sys.stdin.isatty():
@@ -60,7 +61,7 @@ def _show(drafted: Draft, plan: Plan) -> None:
         rows += f" of {plan.table.size / 1e6:,.0f} MB, from blocks spread evenly over it; the others were not looked at"
     fields = [
         (one.recorded, one.column.name, one.column.kind + (", optional" if one.column.optional else ""), one.evidence)
-        for one in (proposal.target, *([proposal.group] if proposal.group else []), *proposal.features)
+        for one in proposal.used
     ]
     show_table(f"{plan.table.path}: {rows}", ("column", "field", "kind", "evidence"), fields)
     click.echo("")
@@ -71,9 +72,10 @@ def _show(drafted: Draft, plan: Plan) -> None:
     click.echo(f"\n\nWrites   {', '.join(drafted.files)}")
     if others:
         click.echo(
-            f"Corrects the repository's address and the alert's accuracy in {len(others)} files of k8s/ and monitoring/"
+            f"Corrects the repository's address, the alert's accuracy and the pins in {len(others)} files of k8s/ and "
+            "monitoring/"
         )
     click.echo(f"Replaces data/ by {plan.table.path}, tracked by DVC")
-    click.echo(f"Removes  {', '.join(plan.removes) or 'nothing'}; what overlays pin")
+    click.echo(f"Removes  {', '.join(plan.removes) or 'nothing'}")
     for note in plan.notes:
         click.secho(f"Note     {note}", fg="yellow")

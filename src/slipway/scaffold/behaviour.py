@@ -1,37 +1,34 @@
-"""How a model of this table must behave: what the data shows clearly, and the proposed model does too.
+"""How a model of this table must behave: what the data shows and the proposed model, fitted to the training rows, does.
 
-A test that the first model does not pass would say nothing but that a baseline is a baseline; so the proposed model is
-fitted to the training rows, and what it does not do is reported instead of written.
+A test that the first model does not pass would only show that it is a baseline: that is reported instead of written.
 """
 
 from __future__ import annotations
 
-import runpy
-import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slipway.contract import Array, Column
-from slipway.model.predictor import Predictions
-from slipway.scaffold.columns import listed
+from slipway.contract import Array
+from slipway.scaffold.columns import Described, listed
 from slipway.scaffold.evidence import Evidence
 
 if TYPE_CHECKING:
     import pandas as pd
 
-QUANTILES = (0.75, 0.9, 0.5, 0.97)  # of a class's own values, away from the rest: the first that is clear
+QUANTILE = 0.75  # of the values of a class, away from the other classes
+LEAST_SHARE = 0.05  # of the rows: a rarer category does not stand for a class
+WORDS = 6
 CLEAR = 0.1  # by so much the most probable class must be ahead of the second
 LEAST_CORRELATION, MOST_DIRECTIONS = 0.3, 3
 MOST_DECIMALS = 3
-LEAST_SHARE = 0.05  # of the rows: a rarer category stands for nothing
-WORDS = 6
 Row = dict[str, Any]
+Findings = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,11 @@ class Direction:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What the tests in `tests/model` are made from.
+    """The content of the tests in `tests/model`.
 
-    cases: an extreme row of each class; of a regression one with the name "low" and one with "high". optional: features
-    that may be missing in them without another answer. rounding: half of the last recorded digit, by feature. unlike:
-    what the data shows and the proposed model does not do.
+    cases: a clear row of each class; of a regression one named "low" and one named "high". optional: features that may
+    be missing in them. rounding: half of the last recorded digit, by feature. spread: standard deviation of a number
+    that is predicted, 0 for classes. unlike: what the data shows and the proposed model does not do.
     """
 
     cases: dict[str | bool, Row]
@@ -59,21 +56,18 @@ class Behaviour:
     rounding: dict[str, float]
     directions: tuple[Direction, ...]
     spread: float
-    unlike: tuple[tuple[str, str], ...]
+    unlike: Findings
 
 
 class _Fitted:
     """The proposed model, fitted to the training rows."""
 
-    def __init__(self, evidence: Evidence, code: str) -> None:
+    def __init__(self, evidence: Evidence, build: Callable[[], Any]) -> None:
         from threadpoolctl import threadpool_limits
 
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch, "model.py")
-            path.write_text(code, "utf-8")
-            self._estimator = runpy.run_path(str(path))["build"]()
-        self._row, self._goal = evidence.proposal.row, evidence.proposal.goal
-        self.truth = self._goal.encode(evidence.train[self._goal.column.name])
+        self._estimator, self._proposal = build(), evidence.proposal
+        self.truth = self._proposal.goal.encode(evidence.train[self._proposal.goal.column.name])
+        self.spread = 0.0 if self._proposal.goal.classes else float(self.truth.std())
         with warnings.catch_warnings(), threadpool_limits(limits=1):
             warnings.simplefilter("ignore")
             self._estimator.fit(self._frame(evidence.train), self.truth)
@@ -81,158 +75,128 @@ class _Fitted:
     def _frame(self, rows: pd.DataFrame | Sequence[Row]) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.DataFrame(self._row.arrays(rows))
+        return pd.DataFrame(self._proposal.row.arrays(rows))
 
-    def predict(self, rows: pd.DataFrame | Sequence[Row]) -> Predictions:
-        frame = self._frame(rows)
-        if self._goal.classes:
-            probabilities = np.asarray(self._estimator.predict_proba(frame))
-            return Predictions(probabilities.argmax(axis=1), probabilities, self._goal.classes)
-        return Predictions(np.asarray(self._estimator.predict(frame)), None, ())
-
-    def scores(self, rows: pd.DataFrame | Sequence[Row], label: str | bool | None) -> Array:
-        """Give the probability of a class, or the number that is predicted; shape (rows,)."""
-        found = self.predict(rows)
-        if label is None or found.probabilities is None:
-            return found.values
-        column: Array = found.probabilities[:, self._goal.classes.index(label)]
-        return column
+    def scores(self, rows: pd.DataFrame | Sequence[Row]) -> Array:
+        """Give the probability of each class, shape (rows, classes), or the number predicted, shape (rows, 1)."""
+        if self._proposal.goal.classes:
+            return np.asarray(self._estimator.predict_proba(self._frame(rows)))
+        return np.asarray(self._estimator.predict(self._frame(rows)))[:, np.newaxis]
 
 
-def observe(evidence: Evidence, code: str) -> Behaviour:
-    """Find what the data shows clearly and the model that `code` (of `model.py`) builds does too."""
-    fitted = _Fitted(evidence, code)
-    cases, unlike = _cases(evidence, fitted)
+def observe(evidence: Evidence, build: Callable[[], Any]) -> Behaviour:
+    """Find what the data shows clearly and the model that `build` (of `model.py`) makes does too."""
+    fitted = _Fitted(evidence, build)
+    cases, unclear = _cases(evidence, fitted)
     directions, others = _directions(evidence, fitted)
     optional = [column.name for column in evidence.proposal.row.columns if column.optional]
-    spread = 0.0 if evidence.proposal.goal.classes else float(fitted.truth.std())
     return Behaviour(
         cases=cases,
-        optional=tuple(name for name in optional if cases and _unmoved(fitted, cases, name, spread)),
-        rounding=_rounding(evidence, fitted, spread),
+        optional=tuple(name for name in optional if cases and _unmoved(fitted, list(cases.values()), name)),
+        rounding=_rounding(evidence, fitted),
         directions=directions,
-        spread=spread,
-        unlike=(*unlike, *others),
+        spread=fitted.spread,
+        unlike=(*unclear, *others),
     )
 
 
-def _cases(evidence: Evidence, fitted: _Fitted) -> tuple[dict[str | bool, Row], tuple[tuple[str, str], ...]]:
-    goal, train = evidence.proposal.goal, evidence.train
+def _cases(evidence: Evidence, fitted: _Fitted) -> tuple[dict[str | bool, Row], Findings]:
+    """Find a row of each class that is predicted as such; of a number, a row with a low and one with a high one."""
+    goal, truth = evidence.proposal.goal, fitted.truth
+    where: dict[str | bool, Array] = {label: truth == code for code, label in enumerate(goal.classes)}
     if not goal.classes:
-        truth = train[goal.column.name]
-        where = (truth <= truth.quantile(0.1), truth >= truth.quantile(0.9))
-        low, high = (_extreme(evidence, rows, 0.5) for rows in where)
-        less, more = fitted.scores([low, high], None)
-        if more - less > fitted.truth.std() / 2:
-            return {"low": low, "high": high}, ()
-        return {}, ((goal.column.name, "a low and a high case are predicted alike: no test of that is written"),)
-    found: dict[str | bool, Row] = {}
-    for code, label in enumerate(goal.classes):
-        for quantile in QUANTILES:
-            row = _extreme(evidence, fitted.truth == code, quantile)
-            probabilities = fitted.predict([row]).probabilities
-            if probabilities is None:
-                continue
-            own, others = probabilities[0, code], np.delete(probabilities[0], code)
-            if own - others.max() >= CLEAR:
-                found[label] = row
-                break
-    unclear = [str(label) for label in goal.classes if label not in found]
+        low, high = np.quantile(truth, [0.1, 0.9])
+        where = {"low": truth <= low, "high": truth >= high}
+    rows = {label: _far_row(evidence, chosen) for label, chosen in where.items()}
+    scores = fitted.scores(list(rows.values()))
+    if goal.classes:
+        others = np.where(np.eye(len(rows), dtype=bool), 0, scores).max(axis=1)
+        clear = scores.diagonal() - others >= CLEAR
+    else:
+        clear = np.repeat(scores[1] - scores[0] > fitted.spread / 2, 2)
+    unclear = [str(label) for label in compress(rows, ~clear)]
     said = f"no clear case of {listed(unclear)} is predicted as such: no test of that is written"
-    return found, ((goal.column.name, said),) if unclear else ()
+    return dict(compress(rows.items(), clear)), ((goal.column.name, said),) if unclear else ()
 
 
-def _extreme(evidence: Evidence, where: Any, quantile: float) -> Row:
-    """Make a row as those that are chosen, and further from the others: values that occur, but nobody's row."""
-    inside, outside = evidence.train[where], evidence.train[~where]
+def _far_row(evidence: Evidence, chosen: Array) -> Row:
+    """Make a row of values that occur in the chosen rows, each further from those of the other rows than most."""
+    inside, outside = evidence.train[chosen], evidence.train[~chosen]
     return {
-        column.name: _far_value(column, inside[column.name], outside[column.name], quantile)
-        for column in evidence.proposal.row.columns
+        one.column.name: _far_value(one, inside[one.column.name].dropna(), outside[one.column.name].dropna())
+        for one in evidence.proposal.features
     }
 
 
-def _far_value(column: Column, inside: pd.Series, outside: pd.Series, quantile: float) -> Any:
-    inside, outside = inside.dropna(), outside.dropna()
+def _far_value(one: Described, inside: pd.Series, outside: pd.Series) -> Any:
     if inside.empty:
         return None
-    if column.kind == "boolean":
-        return bool(inside.mean() >= 0.5 if quantile == QUANTILES[2] else inside.mean() > outside.mean())
-    if column.numeric:
-        more = inside.median() >= outside.median() if len(outside) else True
-        value = inside.quantile(quantile if more else 1 - quantile, interpolation="nearest")
-        return round(value) if column.kind == "integer" else float(value)
-    if column.kind == "text" and inside.str.contains(" ").mean() > 0.5:
-        return " ".join(_own_words(inside, outside))
-    here = inside.value_counts(normalize=True)
-    there = outside.value_counts(normalize=True).reindex(here.index).fillna(0)
-    frequent = here[here >= min(LEAST_SHARE, here.max())]
-    return str((frequent / (there[frequent.index] + LEAST_SHARE)).idxmax())
+    if one.holds == "words":
+        here, there = (Counter(word for text in texts for word in set(text.split())) for texts in (inside, outside))
+        lift = {word: n / len(inside) - there[word] / max(1, len(outside)) for word, n in here.items()}
+        return " ".join(sorted(lift, key=lambda word: (-lift[word], word))[:WORDS])
+    if one.column.kind in ("number", "integer"):
+        quantile = QUANTILE if inside.median() >= outside.median() else 1 - QUANTILE
+        value = inside.quantile(quantile, interpolation="nearest")
+        return round(value) if one.column.kind == "integer" else float(value)
+    shares = inside.value_counts(normalize=True)
+    elsewhere = outside.value_counts(normalize=True).reindex(shares.index, fill_value=0)
+    frequent = shares[shares >= min(LEAST_SHARE, shares.max())]
+    typical = (frequent / (elsewhere[frequent.index] + LEAST_SHARE)).idxmax()
+    return bool(typical) if one.column.kind == "boolean" else str(typical)
 
 
-def _own_words(inside: pd.Series, outside: pd.Series) -> list[str]:
-    """Choose the words that these texts have more often than the others."""
-    here, there = (Counter(word for text in texts for word in set(text.split())) for texts in (inside, outside))
-    lift = {word: n / len(inside) - there[word] / max(1, len(outside)) for word, n in here.items()}
-    return sorted(lift, key=lambda word: (-lift[word], word))[:WORDS]
+def _unmoved(fitted: _Fitted, rows: list[Row], name: str) -> bool:
+    before, after = fitted.scores(rows), fitted.scores([{**row, name: None} for row in rows])
+    if fitted.spread:
+        return bool(np.abs(before - after).max() < fitted.spread / 4)
+    second, first = np.sort(after, axis=1)[:, -2:].T
+    return bool((before.argmax(axis=1) == after.argmax(axis=1)).all() and (first - second).min() > CLEAR / 2)
 
 
-def _unmoved(fitted: _Fitted, cases: dict[str | bool, Row], name: str, spread: float) -> bool:
-    rows = list(cases.values())
-    before, after = fitted.predict(rows), fitted.predict([{**row, name: None} for row in rows])
-    if before.probabilities is None or after.probabilities is None:
-        return bool(np.abs(before.values - after.values).max() < spread / 4)
-    two = np.sort(after.probabilities, axis=1)[:, -2:]
-    return bool((before.values == after.values).all() and (two[:, 1] - two[:, 0]).min() > CLEAR / 2)
-
-
-def _rounding(evidence: Evidence, fitted: _Fitted, spread: float) -> dict[str, float]:
+def _rounding(evidence: Evidence, fitted: _Fitted) -> dict[str, float]:
     """Find how exactly numbers were recorded: half of the last digit must not matter."""
-    found = {}
+    found, train = {}, evidence.train
     for column in evidence.proposal.row.columns:
-        values = evidence.train[column.name].dropna().to_numpy() if column.kind == "number" else np.empty(0)
+        values = train[column.name].dropna().to_numpy() if column.kind == "number" else np.empty(0)
         exact = [d for d in range(1, MOST_DECIMALS + 1) if np.allclose(values * 10**d, np.round(values * 10**d))]
         if len(values) and exact and 10 ** -exact[0] < 0.1 * values.std():
             found[column.name] = 0.5 * 10 ** -exact[0]
-    if not found:
-        return {}
-    moved = evidence.train.assign(**{name: evidence.train[name] + half for name, half in found.items()})
-    before, after = fitted.predict(evidence.train).values, fitted.predict(moved).values
-    same = (before == after).mean() if not spread else 1 - np.abs(before - after).max() / spread
-    return found if same >= 0.99 else {}
+    before = fitted.scores(train)
+    after = fitted.scores(train.assign(**{name: train[name] + half for name, half in found.items()}))
+    if fitted.spread:
+        return found if np.abs(before - after).max() <= 0.01 * fitted.spread else {}
+    return found if (before.argmax(axis=1) == after.argmax(axis=1)).mean() >= 0.99 else {}
 
 
-def _directions(evidence: Evidence, fitted: _Fitted) -> tuple[tuple[Direction, ...], tuple[tuple[str, str], ...]]:
+def _directions(evidence: Evidence, fitted: _Fitted) -> tuple[tuple[Direction, ...], Findings]:
     """Find features that go with the target steadily; of those, the ones that the fitted model follows, too."""
     import pandas as pd
 
-    found, unlike = [], []
-    labels = evidence.proposal.goal.classes
-    asked: list[tuple[str | bool | None, Array]] = [(label, fitted.truth == code) for code, label in enumerate(labels)]
-    if len(labels) <= 2:
-        asked = asked[1:] or [(None, fitted.truth)]
+    train, labels = evidence.train, evidence.proposal.goal.classes
+    codes = range(len(labels)) if len(labels) > 2 else [1] if labels else [0]
+    found = []
     for column in (one for one in evidence.proposal.row.columns if one.kind in ("number", "integer")):
-        values = evidence.train[column.name].rank()
-        every = [(values.corr(pd.Series(truth, values.index).rank()), label) for label, truth in asked]
-        rho, label = max(every, key=lambda item: abs(item[0]))
+        ranks = train[column.name].rank()
+        truths = {code: pd.Series(fitted.truth == code if labels else fitted.truth, ranks.index) for code in codes}
+        rhos = {code: ranks.corr(truth.rank()) for code, truth in truths.items()}
+        code, rho = max(rhos.items(), key=lambda one: abs(one[1]))
         if abs(rho) >= LEAST_CORRELATION:
-            found.append((abs(rho), column, label, 1 if rho > 0 else -1))
-    kept = []
-    found.sort(key=lambda item: -item[0])
-    found.sort(key=lambda item: [other[2] for other in found if other[0] >= item[0]].count(item[2]))  # a class each
-    for rho, column, label, sign in found:
-        values = evidence.train[column.name]
+            found.append((rho, code, column))
+    kept: list[Direction] = []
+    unlike = []
+    before = fitted.scores(train).mean(axis=0)
+    for rho, code, column in sorted(found, key=lambda one: -abs(one[0])):
+        values, sign = train[column.name], 1 if rho > 0 else -1
         step = float(f"{values.quantile(0.75) - values.quantile(0.25) or values.std():.1g}")
         step = max(1, round(step)) if column.kind == "integer" else step
-        before = fitted.scores(evidence.train, label).mean()
-        after = fitted.scores(evidence.train.assign(**{column.name: values + step}), label).mean()
-        what = evidence.proposal.target.column.name if label is None else str(label)
-        if sign * (after - before) > 0.01 * (fitted.truth.std() if label is None else 1):
-            said = f"rank correlation with {what}: {sign * rho:+.2f}"
-            kept.append(Direction(label, column.name, step, sign, said))
+        after = fitted.scores(train.assign(**{column.name: values + step})).mean(axis=0)
+        what = str(labels[code]) if labels else evidence.proposal.goal.column.name
+        if sign * (after - before)[code] <= 0.01 * (fitted.spread or 1):
+            unlike.append((column.name, f"goes with {what} ({rho:+.2f}), but not in the proposed model: no test"))
         else:
-            unlike.append(
-                (column.name, f"goes with {what} ({sign * rho:+.2f}), but not in the proposed model: no test")
-            )
+            said = f"rank correlation with {what}: {rho:+.2f}"
+            kept.append(Direction(labels[code] if labels else None, column.name, step, sign, said))
         if len(kept) == MOST_DIRECTIONS:
             break
     return tuple(kept), tuple(unlike[:MOST_DIRECTIONS])

@@ -18,16 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from slipway.champion import OVERLAYS, POINTER, Pin, write_pin
+from slipway.champion import OVERLAYS, POINTER, Pin, pinned
 from slipway.problem import SlipwayError
 from slipway.scaffold.render import FILES
 from slipway.scaffold.table import Table
 from slipway.stages.prepare import data_digest
-from slipway.versioning import dvc_repository, git
+from slipway.versioning import DATA, dvc_repository, git
 
 STAGING = Path("build", "new")
 JOURNAL = "journal.json"
-DATA, DATA_POINTER, LOCK, STORE = "data", "data.dvc", "dvc.lock", ".dvc/store"
+FOLDER, LOCK, STORE = "data", "dvc.lock", ".dvc/store"
 PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
 NOWHERE = "owner/repository"
 ADDRESSED = ("monitoring/", "k8s/")
@@ -39,14 +39,13 @@ GIT_LIMIT = 100e6  # bytes of a file that GitHub takes
 class Plan:
     """What will be done to a checkout.
 
-    writes: the content by path. removes: paths. image: what overlays name, without a pin. notes: what is to be said.
+    writes: the content by path. removes: paths. notes: for a person.
     """
 
     root: Path
     table: Table
     writes: Mapping[str, str]
     removes: tuple[str, ...]
-    image: str
     notes: tuple[str, ...]
 
 
@@ -58,7 +57,7 @@ def require_clean(root: Path, table: Path) -> None:
     status = [(line[:2], line[3:]) for line in git(root, "status", "--porcelain", "--", ".").splitlines()]
     if changed := [name for state, name in status if state != "??" or name in FILES]:
         raise SlipwayError(f"uncommitted work would be overwritten: {', '.join(changed[:5])}; commit or stash it first")
-    data, pointer = root / DATA, root / DATA_POINTER
+    data, pointer = root / FOLDER, root / DATA
     if not data.exists() or table.resolve().is_relative_to(data.resolve()):
         return
     if not pointer.exists() or data_digest(data) not in pointer.read_text("utf-8"):
@@ -69,28 +68,36 @@ def require_clean(root: Path, table: Path) -> None:
 
 def make_plan(root: Path, table: Table, files: Mapping[str, str], accuracy: float | None) -> Plan:
     """Plan what is written and removed. files: of the proposal. accuracy: below which an alert is to fire."""
-    writes, notes, origin = dict(files), [], _origin(root)
-    tracked = git(root, "ls-files", "-z", "--", STORE, *ADDRESSED).split("\0")
-    removes = [name for name in (POINTER, "champion", LOCK) if (root / name).exists()]
-    if any(name.startswith(STORE) for name in tracked):
-        removes.append(STORE)
-        if table.size > GIT_LIMIT:
-            notes.append(
-                f"`dvc push` puts {table.size / 1e6:,.0f} MB into {STORE} and so into Git: `dvc remote add` another"
-            )
+    notes, origin = [], _origin(root)
+    stored = git(root, "ls-files", "-z", "--", STORE)
+    removes = [name for name in (POINTER, "champion", LOCK, *([STORE] if stored else [])) if (root / name).exists()]
+    if stored and table.size > GIT_LIMIT:
+        notes.append(
+            f"`dvc push` puts {table.size / 1e6:,.0f} MB into {STORE} and so into Git: `dvc remote add` another"
+        )
     if origin is None:
         notes.append("`origin` names no repository's address: OWNER/REPOSITORY stays in monitoring/ and k8s/")
-    for name in (name for name in tracked if origin and name.startswith(ADDRESSED)):
-        if PLACEHOLDER.encode() in (content := (root / name).read_bytes()):
-            writes[name] = content.decode().replace(PLACEHOLDER, origin or "")
-    if accuracy is not None and (root / ALERTS).exists():
-        rules = writes.get(ALERTS) or (root / ALERTS).read_text("utf-8")
-        writes[ALERTS] = re.sub(r"(slipway:accuracy:threshold\s+expr: vector\()[0-9.]+", rf"\g<1>{accuracy:g}", rules)
     path, top = table.path.resolve(), root.resolve()
-    if path.is_relative_to(top) and not path.is_relative_to(top / DATA):
+    if path.is_relative_to(top) and not path.is_relative_to(top / FOLDER):
         removes.append(path.relative_to(top).as_posix())
+    return Plan(root, table, {**files, **_corrected(root, origin, accuracy)}, tuple(removes), tuple(notes))
+
+
+def _corrected(root: Path, origin: str | None, accuracy: float | None) -> dict[str, str]:
+    """Give the files of monitoring/ and k8s/ with this repository's address, this accuracy, and no release pinned."""
     image = f"ghcr.io/{'/'.join((origin or NOWHERE).split('/')[-2:])}".lower()
-    return Plan(root, table, writes, tuple(removes), image, tuple(notes))
+    nothing = Pin(f"{image}@sha256:{'0' * 64}", "0" * 12, "0" * 40)
+    found = {}
+    for name in filter(None, git(root, "ls-files", "-z", "--", *ADDRESSED).split("\0")):
+        before = text = (root / name).read_bytes().decode(errors="surrogateescape")
+        text = text.replace(PLACEHOLDER, origin or PLACEHOLDER)
+        if name == ALERTS and accuracy is not None:
+            text = re.sub(r"(slipway:accuracy:threshold\s+expr: vector\()[0-9.]+", rf"\g<1>{accuracy:g}", text)
+        if Path(name).match(f"{OVERLAYS}/*/kustomization.yaml") and "digest:" in text:
+            text = pinned(text, nothing)
+        if text != before:
+            found[name] = text
+    return found
 
 
 def _origin(root: Path) -> str | None:
@@ -113,12 +120,11 @@ def apply(plan: Plan) -> None:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_text(content, "utf-8")
         _format(tree)
-        overlays = _unpin(plan, tree)
-        (tree / DATA).mkdir()
+        (tree / FOLDER).mkdir()
         for file in plan.table.files:
-            shutil.copy2(file, tree / DATA / file.name)
+            shutil.copy2(file, tree / FOLDER / file.name)
         _track(plan.root, tree)
-        _swap(plan.root, [*plan.writes, *overlays, DATA_POINTER, DATA], plan.removes)
+        _swap(plan.root, [*plan.writes, DATA, FOLDER], plan.removes)
 
 
 def _format(tree: Path) -> None:
@@ -127,19 +133,6 @@ def _format(tree: Path) -> None:
     if ruff.exists():
         command = [str(ruff), "format", "--quiet", "--no-cache", "--line-length", "120", str(tree)]
         subprocess.run(command, check=False, capture_output=True)  # noqa: S603  (our own command)
-
-
-def _unpin(plan: Plan, tree: Path) -> list[str]:
-    """Let the overlays that pin a release pin none, as before a first one; give their paths."""
-    found = []
-    for path in sorted((plan.root / OVERLAYS).glob("*/kustomization.yaml")):
-        if "digest:" in path.read_text("utf-8"):
-            name = path.relative_to(plan.root).as_posix()
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, tree / name)
-            write_pin(tree, path.parent.name, Pin(f"{plan.image}@sha256:{'0' * 64}", "0" * 12, "0" * 40))
-            found.append(name)
-    return found
 
 
 def _track(root: Path, tree: Path) -> None:
@@ -151,7 +144,7 @@ def _track(root: Path, tree: Path) -> None:
     with Repo.init(str(tree), no_scm=True) as repository, repository.config.edit() as config:
         config["cache"] = {"dir": cache}
     with dvc_repository(tree) as repository:
-        repository.add([str(tree / DATA)])
+        repository.add([str(tree / FOLDER)])
 
 
 @contextmanager

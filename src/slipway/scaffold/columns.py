@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from slipway.contract import EXACT, Array, Column, Kind
+from slipway.stages.prepare import BOOLEANS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ class Described:
 
     holds: "values" are numbers, booleans and categories; "words" are texts to read, "codes" are texts to compare.
     missing: how a missing value is written, besides an empty cell. absent, distinct: how many. formats: of dates.
-    low, high: of numbers. notes: what is to be said on the terminal.
+    low, high: of numbers. notes: for a person.
     """
 
     recorded: str
@@ -90,10 +91,10 @@ def field_name(recorded: str, taken: Collection[str]) -> str:
 def describe(
     recorded: str, cells: pd.Series, name: str, *, decimal: str = ".", na_is_missing: bool = False
 ) -> Described:
-    """Say what a column holds.
+    """Describe a column.
 
-    cells: as written; an empty one is missing. na_is_missing: whether `NA` stands for a missing value elsewhere in the
-    table, so that it does in a column of words too, but not in one of two-letter codes.
+    cells: as written; an empty one is missing. na_is_missing: whether `NA` is a missing value elsewhere in the table,
+    so that it is one among words too, but not among two-letter codes.
     """
     written = {str(value): int(n) for value, n in cells.value_counts().items() if value != ""}
     numbers = [value for value in written if _is_number(value, decimal)]
@@ -108,20 +109,25 @@ def describe(
         iso = formats[0].startswith("2024")
         evidence = f"dates, {min(counts)} to {max(counts)}" if iso else f"dates, as {next(iter(counts))}"
         return replace(found, holds="dates", evidence=evidence, formats=formats)
-    if not all(value in counts for value in numbers) or len(numbers) < len(counts):
+    truths = {value: BOOLEANS.get(value.strip().lower()) for value in counts}
+    if set(truths.values()) == {False, True}:
+        share = sum(n for value, n in counts.items() if truths[value]) / len(cells)
+        column = replace(column, kind="boolean", examples=(True,))
+        return replace(found, column=column, holds="values", evidence=f"true in {share:.0%} of {len(cells):,} rows")
+    if len(numbers) < len(counts):
         return _texts(found, counts, len(cells))
     values = np.array([float(value.replace(decimal, ".", 1)) for value in counts])
     codes = any(CODE.fullmatch(value) for value in counts) or CODES.search(name) or np.abs(values).max() > EXACT
     if codes and all(INTEGER.fullmatch(value) for value in counts):
         note = "whole numbers that look like a code: kept as text, as they are written"
         return _texts(replace(found, notes=(*notes, note)), counts, len(cells))
-    return _numbers(found, values, np.fromiter(counts.values(), dtype=int), len(cells))
+    return _numbers(found, np.sort(np.repeat(values, list(counts.values()))))
 
 
 def _missing(
     written: Mapping[str, int], numbers: set[str], *, na_is_missing: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Tell how the column writes a missing value, and what is to be said about that."""
+    """Find how the column writes a missing value; with notes on that."""
     others = [value for value in written if value not in numbers]
     stray = [value for value in others if value.strip().lower() not in MARKS]
     amount = sum(written[value] for value in stray)
@@ -156,22 +162,15 @@ def _formats(counts: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(sorted((form for form, n in found.items() if n), key=lambda form: -found[form]))
 
 
-def _numbers(found: Described, values: Array, amounts: Array, rows: int) -> Described:
-    cells = np.sort(np.repeat(values, amounts))
-    if set(values) == {0.0, 1.0}:
-        evidence = f"only 0 and 1; 1 in {cells.sum() / rows:.0%} of {rows:,} rows"
-        column = replace(found.column, kind="boolean", examples=(True,))
-        return replace(found, column=column, holds="values", evidence=evidence)
-    whole = bool((values % 1 == 0).all())
+def _numbers(found: Described, cells: Array) -> Described:
+    whole = bool((cells % 1 == 0).all())
+    numbers = (*_bounds(cells[0], cells[-1], whole=whole), cells[(len(cells) - 1) // 2])
+    low, high, middle = (round(value) if whole else float(value) for value in numbers)
     kind: Kind = "integer" if whole else "number"
-    low, high, middle = (
-        round(value) if whole else float(value)
-        for value in (*_bounds(cells[0], cells[-1], whole=whole), cells[(len(cells) - 1) // 2])
-    )
     column = replace(found.column, kind=kind, minimum=low, maximum=high, examples=(middle,))
     evidence = f"{cells[0]:.6g} to {cells[-1]:.6g}, median {middle:.6g}{_outliers(cells)}"
-    found = replace(found, column=column, holds="values", low=float(cells[0]), high=float(cells[-1]))
-    return replace(found, evidence=evidence)
+    found = replace(found, low=float(cells[0]), high=float(cells[-1]))
+    return replace(found, column=column, holds="values", evidence=evidence)
 
 
 def _bounds(low: float, high: float, *, whole: bool) -> tuple[float, float]:
@@ -196,10 +195,6 @@ def _outliers(cells: Array) -> str:
 
 def _texts(found: Described, counts: Mapping[str, int], rows: int) -> Described:
     seen = f"{len(counts):,} different values in {rows:,} rows"
-    if {value.strip().lower() for value in counts} == {"true", "false"}:
-        true = sum(n for value, n in counts.items() if value.strip().lower() == "true")
-        column = replace(found.column, kind="boolean", examples=(True,))
-        return replace(found, column=column, holds="values", evidence=f"true in {true / rows:.0%} of {rows:,} rows")
     (usual, most), (rarest, least) = next(iter(counts.items())), list(counts.items())[-1]
     few = len(counts) <= 10 or len(counts) <= min(MOST_CATEGORIES, rows / 10)
     if few and sum(counts.values()) >= 3 * len(counts) and max(map(len, counts)) <= LONGEST_CATEGORY:

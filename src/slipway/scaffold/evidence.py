@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SHARES = (0.25, 0.3, 0.2, 0.35, 0.4, 0.15)  # of test rows: the first with which each class is on both sides
 GAIN = 0.1  # of what a constant prediction leaves to be gained, a first threshold asks for this share
 IMBALANCED = 0.7  # share of one class, from which on accuracy alone says little
-LEAST_OF_SLICE, MOST_SLICES, MOST_VALUES = 40, 3, 10
+LEAST_OF_SLICE, MOST_SLICES, MOST_VALUES = 10, 3, 10
 MOST_MEDIANS = 3
 
 
@@ -72,26 +72,36 @@ class Evidence:
 
     @property
     def least_rows(self) -> int:
-        """The number of rows that is expected: nine tenths of those at hand, in round numbers."""
-        return int(_rough(0.9 * (len(self.train) + len(self.test)), math.floor))
+        """The number of rows that is expected: about nine tenths of those at hand."""
+        return int(_rough(0.9 * (len(self.train) + len(self.test))))
+
+    @property
+    def divergence(self) -> float:
+        """The Kullback-Leibler divergence that the classes may have; less than with the largest class gone."""
+        return round(min(0.1, -math.log(1 - max(self.shares.values())) / 3), 3)
+
+
+def function(code: str, name: str) -> Callable[..., Any]:
+    """Run the text of a module, and give the function of that name."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "module.py")
+        path.write_text(code, "utf-8")
+        return cast("Callable[..., Any]", runpy.run_path(str(path))[name])
 
 
 def load(table: Table, code: str) -> pd.DataFrame:
-    """Load the table with the project's own `data.py`, whose text is `code`."""
+    """Load the table, or the rows of a large one that were read, with the project's own `data.py`: the text `code`."""
+    read: Callable[[Path], pd.DataFrame] = function(code, "load")
+    if table.whole:
+        return read(table.path if table.path.is_dir() else table.path.parent)
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, "data.py")
-        path.write_text(code, "utf-8")
-        folder = table.path if table.path.is_dir() else table.path.parent
-        if not table.whole:  # of a large table the rows that were read stand for all
-            folder = Path(scratch)
-            sample = folder / table.files[0].name
-            if table.raw is not None:
-                table.raw.to_parquet(sample)
-            else:
-                encoding, separator = table.options.get("encoding", "utf-8"), table.options.get("sep", ",")
-                table.cells.to_csv(sample, index=False, sep=separator, encoding=encoding)
-        loaded: pd.DataFrame = runpy.run_path(str(path))["load"](folder)
-        return loaded
+        sample = Path(scratch, table.files[0].name)
+        if table.parquet:
+            table.content.to_parquet(sample)
+        else:
+            encoding, separator = table.options.get("encoding", "utf-8"), table.options.get("sep", ",")
+            table.content.to_csv(sample, index=False, sep=separator, encoding=encoding)
+        return read(sample.parent)
 
 
 def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
@@ -107,24 +117,21 @@ def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
         note = f"{same:,} rows are as an earlier one in all columns that are used: load() numbers the rows"
         proposal = replace(proposal, numbered=True, findings=(*proposal.findings, (ROW_ID, note)))
     share, test = _split(proposal, table)
-    train, test_rows = table[~test], table[test]
-    proposal = _warned(proposal, train, test_rows)
-    shares: dict[str | bool, float] = {}
-    if proposal.goal.classes:
-        codes = proposal.goal.encode(table[proposal.target.column.name])
-        shares = {label: float((codes == code).mean()) for code, label in enumerate(proposal.goal.classes)}
-    truth = table[proposal.target.column.name].to_numpy()
-    thresholds = _of_classes(shares) if shares else _of_numbers(truth)
-    absent = max([0.0, *(one.absent / proposal.rows for one in proposal.features)])
+    proposal = _warned(proposal, table[~test], table[test])
+    target = table[proposal.target.column.name]
+    labels = proposal.goal.classes
+    shares: dict[str | bool, float] = {label: float((target == label).mean()) for label in labels}
+    thresholds, of_slices = _of_classes(shares) if labels else _of_numbers(target.to_numpy())
+    absent = max(one.absent / proposal.rows for one in proposal.features)
     return Evidence(
         proposal=proposal,
-        train=train,
-        test=test_rows,
+        train=table[~test],
+        test=table[test],
         test_share=share,
         max_missing=max(Validate().max_missing, math.ceil(20 * absent + 1) / 20),
         thresholds=thresholds,
-        slice_threshold=_of_slices(shares, truth),
-        slices=_slices(proposal, test_rows),
+        slice_threshold=of_slices,
+        slices=_slices(proposal, table[test]),
         shares=shares,
         medians=_medians(proposal, table),
     )
@@ -152,7 +159,7 @@ def _warned(proposal: Proposal, train: pd.DataFrame, test: pd.DataFrame) -> Prop
 
 def _split(proposal: Proposal, table: pd.DataFrame) -> tuple[float, pd.Series]:
     """Choose the share of test rows so that every class is in both parts."""
-    group = proposal.group.column.name if proposal.group else ROW_ID
+    group = proposal.group_name
     target = table[proposal.target.column.name]
     classes = set(proposal.goal.classes)
     for share in SHARES:
@@ -167,7 +174,8 @@ def _split(proposal: Proposal, table: pd.DataFrame) -> tuple[float, pd.Series]:
     )
 
 
-def _of_classes(shares: dict[str | bool, float]) -> tuple[Threshold, ...]:
+def _of_classes(shares: dict[str | bool, float]) -> tuple[tuple[Threshold, ...], Threshold]:
+    """Give the thresholds of the scores, and the one of slices."""
     label, most = max(shares.items(), key=lambda item: item[1])
     flat = 2 * most / (1 + most) / len(shares)
     entropy = -sum(share * math.log(share) for share in shares.values() if share)
@@ -175,29 +183,21 @@ def _of_classes(shares: dict[str | bool, float]) -> tuple[Threshold, ...]:
     accuracy = Threshold("accuracy", _gained(most), f"{said} {most:.3f}")
     if most > IMBALANCED:
         accuracy = Threshold("accuracy", round(most - 0.05, 2), f"{said} {most:.3f}, so the other scores decide")
-    return (
-        accuracy,
-        Threshold("macro_f1", _gained(flat), f"{said} {flat:.3f}"),
-        Threshold("log_loss", round((1 - GAIN) * entropy, 3), f"at most; the shares of the classes give {entropy:.3f}"),
-    )
+    macro_f1 = Threshold("macro_f1", _gained(flat), f"{said} {flat:.3f}")
+    log_loss = round((1 - GAIN) * entropy, 3), f"at most; the shares of the classes give {entropy:.3f}"
+    of_slices = math.floor(80 * most) / 100, f"four fifths of what a constant reaches, {most:.3f}"
+    return (accuracy, macro_f1, Threshold("log_loss", *log_loss)), Threshold("accuracy", *of_slices)
 
 
 def _gained(flat: float) -> float:
     return math.floor(100 * (flat + GAIN * (1 - flat))) / 100
 
 
-def _of_numbers(truth: Array) -> tuple[Threshold, ...]:
-    off = np.abs(truth - np.median(truth)).mean()
-    evidence = f"always saying the mean reaches 0; the median, {np.median(truth):.4g}, is off by {off:.4g} on average"
-    return (Threshold("r2", GAIN, evidence),)
-
-
-def _of_slices(shares: dict[str | bool, float], truth: Array) -> Threshold:
-    if shares:
-        most = max(shares.values())
-        return Threshold("accuracy", math.floor(80 * most) / 100, f"four fifths of what a constant reaches, {most:.3f}")
+def _of_numbers(truth: Array) -> tuple[tuple[Threshold, ...], Threshold]:
     off = float(np.abs(truth - np.median(truth)).mean())
-    return Threshold("mae", float(f"{1.5 * off:.2g}"), f"half more than a constant is off by, {off:.4g}")
+    said = f"always saying the mean reaches 0; the median, {np.median(truth):.4g}, is off by {off:.4g} on average"
+    of_slices = Threshold("mae", float(f"{1.5 * off:.2g}"), f"half more than a constant is off by, {off:.4g}")
+    return (Threshold("r2", GAIN, said),), of_slices
 
 
 def _slices(proposal: Proposal, test: pd.DataFrame) -> tuple[str, ...]:
@@ -207,7 +207,7 @@ def _slices(proposal: Proposal, test: pd.DataFrame) -> tuple[str, ...]:
         values = test[column.name].value_counts()
         if column.kind in ("category", "boolean") and 2 <= len(values) <= MOST_VALUES:
             found.append((int(values.min()), column.name))
-    return tuple(name for least, name in sorted(found, reverse=True)[:MOST_SLICES] if least >= LEAST_OF_SLICE / 4)
+    return tuple(name for least, name in sorted(found, reverse=True)[:MOST_SLICES] if least >= LEAST_OF_SLICE)
 
 
 def _medians(proposal: Proposal, table: pd.DataFrame) -> tuple[Median, ...]:
@@ -216,13 +216,12 @@ def _medians(proposal: Proposal, table: pd.DataFrame) -> tuple[Median, ...]:
     found = []
     for column in columns:
         low, middle, high = (float(value) for value in table[column.name].quantile([1 / 3, 0.5, 2 / 3]))
-        low, high = _rough(low, math.floor), _rough(high, math.ceil)
+        low, high = _rough(low), _rough(high)
         if 0 < low < middle < high < 10 * middle:
             found.append(Median(column.name, low, high, middle))
     return tuple(found[:MOST_MEDIANS])
 
 
-def _rough(value: float, rounded: Callable[[float], int]) -> float:
-    """Give the value with two significant digits, rounded up or down."""
-    digits = 1 - math.floor(math.log10(abs(value))) if value else 0
-    return float(round(rounded(value * 10**digits) / 10**digits, max(0, digits)))
+def _rough(value: float) -> float:
+    """Give the value with three significant digits."""
+    return float(f"{value:.3g}")

@@ -1,12 +1,10 @@
-"""From a table to a declaration: target, features, group, and what is left out, each with the reason."""
+"""From a table to a declaration: target, features, group, and the columns that are left out, each with the reason."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from slipway.contract import Column, Contract, Target
 from slipway.problem import SlipwayError, close_names
@@ -17,9 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAST_OF_CLASS = 5  # rows: fewer cannot be both trained and tested on
-MOST_MISSING = 0.5  # of a column's cells; what is missing more often is left out
+MOST_MISSING = 0.5  # of a column's cells; a column with more missing is left out
 MOST_NUMBERED_CLASSES = 10
-SAME = 0.999999  # correlation of two columns that say the same
 ROW_ID = "row_id"
 
 
@@ -27,9 +24,8 @@ ROW_ID = "row_id"
 class Proposal:
     """What a project would declare about a table.
 
-    features, target, group: the columns that are used; group None: each row is a group of its own. unused: every other
-    recorded column, with the reason. numbered: whether load() numbers the rows. findings: what a person should know, by
-    column. rare: classes whose rows are left out. untold: rows without a target, which are left out.
+    group: None if each row is a group of its own. unused: every other recorded column, with the reason. numbered:
+    whether load() numbers the rows. rare: classes whose rows are left out. findings: notes for a person, by column.
     """
 
     name: str
@@ -41,7 +37,6 @@ class Proposal:
     findings: tuple[tuple[str, str], ...]
     numbered: bool
     rare: tuple[str, ...] = ()
-    untold: int = 0
 
     @property
     def rows(self) -> int:
@@ -49,19 +44,46 @@ class Proposal:
         return len(self.table.cells)
 
     @property
+    def used(self) -> tuple[Described, ...]:
+        """The recorded columns that become fields."""
+        return (*self.features, self.target, *([self.group] if self.group else []))
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The names of the fields, by recorded column."""
+        return {one.recorded: one.column.name for one in self.used}
+
+    @property
+    def group_name(self) -> str:
+        """The field by which rows are divided into training and test."""
+        return self.group.column.name if self.group else ROW_ID
+
+    @property
+    def missing(self) -> dict[str, tuple[str, ...]]:
+        """How missing values are written, by recorded column: in a CSV besides the empty cell."""
+        marks = {one.recorded: one.missing for one in self.used}
+        if self.table.parquet:  # it has missing values of its own, beside which a text may be empty
+            marks |= {one.recorded: ("", *one.missing) for one in self.used if one.absent and not one.column.numeric}
+        return {recorded: written for recorded, written in marks.items() if written}
+
+    @property
     def row(self) -> Contract:
         """The contract of the features."""
-        return Contract("Row", tuple(one.column for one in self.features))
+        return Contract(f"{self._class}Row", tuple(one.column for one in self.features))
 
     @property
     def record(self) -> Contract:
         """The contract of a row of the data."""
-        columns = [*self.row.columns, self.target.column, *([self.group.column] if self.group else [])]
-        return Contract("Record", (*columns, *([Column(ROW_ID, "integer", minimum=1)] if self.numbered else [])))
+        numbers = [Column(ROW_ID, "integer", minimum=1)] if self.numbered else []
+        return Contract(f"{self._class}Record", (*(one.column for one in self.used), *numbers))
+
+    @property
+    def _class(self) -> str:
+        return "".join(part.capitalize() for part in self.name.split("-"))
 
     @property
     def goal(self) -> Target:
-        """What is predicted."""
+        """The column that is predicted, and its classes."""
         return Target.of(self.target.column)
 
     def without(self, recorded: str, reason: str) -> Proposal:
@@ -72,7 +94,7 @@ class Proposal:
 
 
 def propose(table: Table, target: str, name: str, group: str | None = None, drop: Sequence[str] = ()) -> Proposal:
-    """Propose what to declare. Raises SlipwayError if the target cannot be predicted, or there is no feature."""
+    """Propose a declaration. Raises SlipwayError if the target cannot be predicted, or there is no feature."""
     cells = table.cells
     for column in (target, *([group] if group else []), *drop):
         if column not in cells:
@@ -82,39 +104,27 @@ def propose(table: Table, target: str, name: str, group: str | None = None, drop
         raise SlipwayError("a column is the target, the group or dropped, and only one of these")
     described = {one.recorded: one for one in _describe_all(table)}
     goal, rare = _target(described.pop(target), cells[target])
-    findings = [(goal.recorded, note) for note in goal.notes]
-    if rare:
-        findings.append((target, f"{listed(rare)} with fewer than {LEAST_OF_CLASS} rows: these rows are left out"))
-    if goal.absent:
-        findings.append((target, f"missing in {goal.absent:,} rows: these rows are left out"))
-    chosen = _group(described, cells, group)
+    chosen, said_of_group = _group(described, cells, group)
     features = [one for one in described.values() if one is not chosen and one.recorded not in drop]
-    unused, said = _leave_out(features, cells)
-    proposal = Proposal(
+    unused = {one.recorded: reason for one in features if (reason := _unfit(one, len(cells)))}
+    unused |= _twins([one for one in features if one.recorded not in unused], cells)
+    findings = [(target, note) for note in goal.notes]
+    findings += [(column, f"{reason}: left out") for column, reason in unused.items()]
+    findings += [(one.recorded, note) for one in features for note in one.notes]
+    if len(unused) == len(features):
+        reasons = "; ".join(f"{column}: {reason}" for column, reason in list(unused.items())[:5])
+        raise SlipwayError(f"{table.path}: no column is left to predict {target!r} from: {reasons}")
+    return Proposal(
         name=name,
         table=table,
         features=tuple(one for one in features if one.recorded not in unused),
-        target=replace(goal, column=replace(goal.column, optional=False)),
-        group=chosen and replace(chosen, column=replace(chosen.column, optional=False)),
+        target=goal,
+        group=chosen,
         unused={**dict.fromkeys(drop, "dropped, as asked"), **unused},
-        findings=(*findings, *said, _said_of_group(chosen, cells, asked=group is not None)),
+        findings=(*findings, said_of_group),
         numbered=chosen is None,
         rare=rare,
-        untold=goal.absent,
     )
-    if not proposal.features:
-        reasons = "; ".join(f"{column}: {reason}" for column, reason in list(unused.items())[:5])
-        raise SlipwayError(f"{table.path}: no column is left to predict {target!r} from: {reasons}")
-    return proposal
-
-
-def _leave_out(features: list[Described], cells: pd.DataFrame) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Say of each column that cannot be a feature why; and what else is to be said of the columns."""
-    unused = {one.recorded: reason for one in features if (reason := _unfit(one, len(cells)))}
-    kept = [one for one in features if one.recorded not in unused]
-    unused |= {twin: f"says the same as {first!r}" for twin, first in _twins(kept, cells).items()}
-    notes = [(one.recorded, note) for one in features for note in one.notes]
-    return unused, [*((name, f"{reason}: left out") for name, reason in unused.items()), *notes]
 
 
 def _describe_all(table: Table) -> list[Described]:
@@ -123,19 +133,17 @@ def _describe_all(table: Table) -> list[Described]:
         names[recorded] = field_name(str(recorded), [*names.values(), ROW_ID])
     decimal = table.options.get("decimal", ".")
     found = [describe(recorded, table.cells[recorded], name, decimal=decimal) for recorded, name in names.items()]
-    if not any(one.column.numeric and "NA" in one.missing for one in found):
-        return found
-    return [
-        describe(one.recorded, table.cells[one.recorded], one.column.name, decimal=decimal, na_is_missing=True)
-        if one.holds != "dates" and not one.column.numeric
-        else one
-        for one in found
-    ]
+    written_na = any(one.column.numeric and "NA" in one.missing for one in found)
+    for number, one in enumerate(found):
+        if written_na and one.holds != "dates" and not one.column.numeric:
+            cells = table.cells[one.recorded]
+            found[number] = describe(one.recorded, cells, one.column.name, decimal=decimal, na_is_missing=True)
+    return found
 
 
 def _target(found: Described, cells: pd.Series) -> tuple[Described, tuple[str, ...]]:
     """Decide whether the target is classes or a number; and which classes are too rare."""
-    column, said = found.column, f"the target {found.recorded!r}"
+    said = f"the target {found.recorded!r}"
     counts = cells[~cells.isin(("", *found.missing))].value_counts()
     if found.holds == "nothing":
         raise SlipwayError(f"{said} is empty in every row")
@@ -143,35 +151,43 @@ def _target(found: Described, cells: pd.Series) -> tuple[Described, tuple[str, .
         raise SlipwayError(f"{said} is {counts.index[0]!r} in every row: there is nothing to predict")
     if found.holds == "dates":
         raise SlipwayError(f"{said} holds dates ({counts.index[0]}); classes or a number can be predicted")
-    if column.numeric and column.kind != "boolean":
-        numbers = sorted({float(value.replace(",", ".")) for value in counts.index})
-        numbered = numbers == list(range(int(numbers[0]), int(numbers[0]) + len(numbers))) and numbers[0] in (0, 1)
-        if not (len(numbers) == 2 or (numbered and len(numbers) <= MOST_NUMBERED_CLASSES)):
-            return found, ()
-        note = f"{len(numbers)} whole numbers, {numbers[0]:g} to {numbers[-1]:g}: read as classes, not as a quantity"
-        found = replace(found, notes=(*found.notes, note))
-    if column.kind == "boolean":
-        return found, ()
-    if column.kind == "text" and found.distinct > min(MOST_CATEGORIES, len(cells) / 10):
+    if found.column.kind == "text" and found.distinct > min(MOST_CATEGORIES, len(cells) / 10):
         raise SlipwayError(
             f"{said} is free text ({found.distinct:,} different values in {len(cells):,} rows), not classes or a number"
         )
-    kept = sorted(str(label) for label, n in counts.items() if n >= LEAST_OF_CLASS)
-    rare = tuple(sorted(str(label) for label, n in counts.items() if n < LEAST_OF_CLASS))
-    if len(kept) < 2:
-        raise SlipwayError(f"{said} has fewer than two classes with at least {LEAST_OF_CLASS} rows: {listed(rare)}")
-    shares = ", ".join(f"{label!r} {counts[label] / len(cells):.0%}" for label in kept[:5])
-    classes = Column(column.name, "category", optional=column.optional, categories=tuple(kept))
-    return replace(found, column=classes, evidence=f"{len(kept)} classes: {shares}"), rare
+    notes, column = [*found.notes], replace(found.column, optional=False)
+    rare: tuple[str, ...] = ()
+    if column.kind in ("number", "integer") and _numbers_classes(found, counts):
+        notes.append(f"{len(counts)} whole numbers: read as classes, not as a quantity")
+        column = replace(column, kind="text")
+    if not column.numeric:
+        kept = sorted(str(label) for label, n in counts.items() if n >= LEAST_OF_CLASS)
+        rare = tuple(sorted(str(label) for label, n in counts.items() if n < LEAST_OF_CLASS))
+        if len(kept) < 2:
+            raise SlipwayError(f"{said} has fewer than two classes with at least {LEAST_OF_CLASS} rows: {listed(rare)}")
+        if rare:
+            notes.append(f"{listed(rare)} with fewer than {LEAST_OF_CLASS} rows: these rows are left out")
+        shares = ", ".join(f"{label!r} {counts[label] / len(cells):.0%}" for label in kept[:5])
+        column = Column(column.name, "category", categories=tuple(kept))
+        found = replace(found, evidence=f"{len(kept)} classes: {shares}")
+    if found.absent:
+        notes.append(f"missing in {found.absent:,} rows: these rows are left out")
+    return replace(found, column=column, notes=tuple(notes)), rare
+
+
+def _numbers_classes(found: Described, counts: pd.Series) -> bool:
+    """Whether numbers are names of classes: two of them, or few that count from 0 or 1."""
+    count = len(counts)
+    counted = found.low in (0, 1) and found.high - found.low == count - 1 and found.column.kind == "integer"
+    return count == 2 or (counted and count <= MOST_NUMBERED_CLASSES)
 
 
 def _unfit(one: Described, rows: int) -> str | None:
     """Say why a column cannot be a feature; None if it can."""
     if len(one.formats) > 1:
-        forms = ", ".join(one.formats)
         raise SlipwayError(
-            f"the column {one.recorded!r} writes dates in {len(one.formats)} ways ({forms}); write them in one way, "
-            f"or leave it out with --drop {one.recorded!r}"
+            f"the column {one.recorded!r} writes dates in {len(one.formats)} ways ({', '.join(one.formats)}); write "
+            f"them in one way, or leave it out with --drop {one.recorded!r}"
         )
     if one.holds == "nothing":
         return "empty"
@@ -196,55 +212,38 @@ def _identifies(one: Described, rows: int) -> bool:
     return unique and (one.holds == "codes" or (one.column.kind == "integer" and one.high - one.low == rows - 1))
 
 
-def _group(described: dict[str, Described], cells: pd.DataFrame, asked: str | None) -> Described | None:
-    """Choose the column that says which rows belong together: the one asked for, else an identifier."""
-    if asked is not None:
-        if described[asked].absent:
-            raise SlipwayError(
-                f"the group {asked!r} is missing in {described[asked].absent:,} rows; every row needs one"
-            )
-        return described[asked]
-    rows = len(cells)
-    found = [
-        one
-        for one in described.values()
-        if not one.absent and one.distinct >= 10 and one.holds != "dates" and _identifies(one, rows)
-    ]
-    return min(found, key=lambda one: (one.distinct == rows, -one.distinct), default=None)
-
-
-def _said_of_group(group: Described | None, cells: pd.DataFrame, *, asked: bool) -> tuple[str, str]:
-    rows, twice = len(cells), int(cells.duplicated().sum())
-    if group is None:
-        note = "no column says which rows belong together: each row is a group of its own, numbered by load()"
-        return ROW_ID, note + (f"; rows that repeat an earlier one: {twice:,}" if twice else "")
+def _group(
+    described: dict[str, Described], cells: pd.DataFrame, asked: str | None
+) -> tuple[Described | None, tuple[str, str]]:
+    """Choose the column that says which rows belong together: the one asked for, else an identifier; and say so."""
+    rows, chosen = len(cells), described[asked] if asked is not None else None
+    if chosen and chosen.absent:
+        raise SlipwayError(f"the group {asked!r} is missing in {chosen.absent:,} rows; every row needs one")
+    if chosen is None:
+        whole = [one for one in described.values() if not one.absent and one.distinct >= 10 and one.holds != "dates"]
+        found = [one for one in whole if _identifies(one, rows)]
+        chosen = min(found, key=lambda one: (one.distinct == rows, -one.distinct), default=None)
+    if chosen is None:
+        note, twice = "no column says which rows belong together", int(cells.duplicated().sum())
+        note += ": each row is a group of its own, numbered by load()"
+        return None, (ROW_ID, note + (f"; rows that repeat an earlier one: {twice:,}" if twice else ""))
     why = "as asked" if asked else "it looks like an identifier"
-    return (
-        group.recorded,
-        f"the group, {why}: {group.distinct:,} in {rows:,} rows, each on one side of the split",
-    )
+    note = f"the group, {why}: {chosen.distinct:,} in {rows:,} rows, each on one side of the split"
+    return chosen, (chosen.recorded, note)
 
 
-def _twins(features: Collection[Described], cells: pd.DataFrame) -> dict[str, str]:
-    """Find columns that say the same as one before them: one to one, or one number as a multiple of the other."""
+def _twins(features: list[Described], cells: pd.DataFrame) -> dict[str, str]:
+    """Find columns that say the same as one before them: one to one and, of numbers, in the same order."""
     import pandas as pd
 
     found: dict[str, str] = {}
     seen: dict[bytes, str] = {}
-    numbers: dict[str, pd.Series] = {}
     for one in features:
-        values = cells[one.recorded]
+        codes = pd.factorize(cells[one.recorded])[0]
         if one.column.kind in ("number", "integer"):
-            numbers[one.recorded] = pd.to_numeric(values.str.replace(",", "."), errors="coerce")
-            continue
-        codes = pd.factorize(values)[0]
+            numbers = pd.to_numeric(cells[one.recorded].str.replace(",", "."), errors="coerce")
+            codes = pd.factorize(numbers, sort=True)[0]
         first = seen.setdefault(codes.tobytes(), one.recorded)
-        if first != one.recorded and one.distinct <= len(cells) / 2:
-            found[one.recorded] = first
-    if len(numbers) > 1:
-        alike = np.triu(np.abs(pd.DataFrame(numbers).corr().to_numpy()) > SAME, 1)
-        names = list(numbers)
-        for first_, twin in np.argwhere(alike):
-            if names[first_] not in found and numbers[names[first_]].isna().equals(numbers[names[twin]].isna()):
-                found.setdefault(names[twin], names[first_])
+        if first != one.recorded and (one.column.numeric or one.distinct <= len(cells) / 2):
+            found[one.recorded] = f"says the same as {first!r}"
     return found

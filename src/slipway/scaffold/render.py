@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract import Column
-from slipway.scaffold.behaviour import Behaviour
-from slipway.scaffold.columns import Described
-from slipway.scaffold.evidence import Evidence
-from slipway.scaffold.proposal import ROW_ID, Proposal
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from slipway.scaffold.behaviour import Behaviour
+    from slipway.scaffold.evidence import Evidence
+    from slipway.scaffold.proposal import Proposal
 
 TEMPLATES = Path(__file__).with_name("templates")
 TYPES = {"number": "float", "integer": "int", "boolean": "bool", "text": "str"}
 LONGEST = 100
-FILES = {
-    "src/project/__init__.py": "__init__.py",
-    "src/project/schema.py": "schema.py",
-    "src/project/data.py": "data.py",
-    "src/project/model.py": "model.py",
-    "src/project/expectations.py": "expectations.py",
-    "tests/model/test_behaviour.py": "test_behaviour.py",
-    "tests/data/test_expectations.py": "test_expectations.py",
-    "params.yaml": "params.yaml",
-    "docs/data-card.md": "data-card.md",
-}
+FILES = (
+    "src/project/__init__.py",
+    "src/project/schema.py",
+    "src/project/data.py",
+    "src/project/model.py",
+    "src/project/expectations.py",
+    "tests/model/test_behaviour.py",
+    "tests/data/test_expectations.py",
+    "params.yaml",
+    "docs/data-card.md",
+)
+
+
+def render(file: str, proposal: Proposal, evidence: Evidence | None = None, behaviour: Behaviour | None = None) -> str:
+    """Fill in the template of one file; those of `data.py` and `model.py` need the proposal alone."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(  # noqa: S701  (makes code, not a page)
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"lit": literal, "comment": comment, "number": number, "cell": _cell}
+    environment.filters |= {"type": _type, "field": _field}
+    template = environment.get_template(f"{Path(file).name}.j2")
+    return template.render(proposal=proposal, evidence=evidence, behaviour=behaviour)
 
 
 def literal(value: Any) -> str:
@@ -50,10 +64,8 @@ def comment(text: str, longest: int = LONGEST) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number shortly; whole ones without a fraction."""
-    return (
-        f"{float(value):.6g}" if abs(value) < 1e6 and value != int(value) else repr(value if value % 1 else int(value))
-    )
+    """Write a number in six digits; a large one without a fraction or exponent."""
+    return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.0f}"
 
 
 def _type(column: Column) -> str:
@@ -64,9 +76,8 @@ def _type(column: Column) -> str:
 
 def _field(column: Column) -> str:
     """Write the arguments of Pydantic's Field: bounds, description, an example."""
-    whole = column.kind == "integer"
     given = {
-        name: literal(int(bound) if whole or bound == int(bound) else bound)
+        name: literal(int(bound) if bound == int(bound) else bound)
         for name, bound in {"ge": column.minimum, "le": column.maximum}.items()
         if bound is not None
     }
@@ -78,110 +89,3 @@ def _field(column: Column) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("`", "'")
-
-
-def render(template: str, **values: Any) -> str:
-    """Fill in one template."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(  # noqa: S701  (makes code, not a page)
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"lit": literal, "comment": comment, "number": number, "cell": _cell}
-    environment.filters |= {"type": _type, "field": _field}
-    return environment.get_template(f"{template}.j2").render(**values)
-
-
-def _marks(one: Described, raw: pd.DataFrame | None) -> tuple[str, ...]:
-    """Give how a missing value is written; of Parquet, which has real ones, an empty text too."""
-    if raw is not None and one.column.kind in ("category", "text") and (raw[one.recorded].astype("str") == "").any():
-        return ("", *one.missing)
-    return one.missing
-
-
-def of_proposal(proposal: Proposal) -> dict[str, Any]:
-    """Give what the templates need to know of a proposal; enough for `data.py` and `model.py`."""
-    table = proposal.table
-    group = proposal.group or Described("", Column(ROW_ID, "integer"), "values", "")
-    used = (*proposal.features, proposal.target, *([group] if proposal.group else []))
-    names = {one.recorded: one.column.name for one in used}
-    camel = "".join(part.capitalize() for part in proposal.name.split("-"))
-    as_written = [one.recorded for one in used if one.column.kind in ("category", "text")]
-    return {
-        "name": proposal.name,
-        "row": f"{camel}Row",
-        "record": f"{camel}Record",
-        "features": proposal.features,
-        "goal": proposal.target,
-        "target": proposal.target.column.name,
-        "recorded_target": proposal.target.recorded,
-        "classes": proposal.goal.classes,
-        "group": group,
-        "numbered": proposal.numbered,
-        "used": used,
-        "rows": f"{proposal.rows:,}",
-        "columns": {str(name): names.get(name) for name in table.cells.columns},
-        "reasons": proposal.unused,
-        "findings": proposal.findings,
-        "as_written": as_written,
-        "missing": {one.recorded: marks for one in used if (marks := _marks(one, table.raw))},
-        "rare": proposal.rare,
-        "untold": proposal.untold,
-        "parquet": table.suffix == ".parquet",
-        "options": {name: value for name, value in table.options.items() if name != "decimal"},
-        "decimal_comma": [one.recorded for one in used if one.column.numeric] if "decimal" in table.options else [],
-        "whole": table.whole,
-        "folder": table.path.is_dir(),
-        "pattern": f"*{table.files[0].suffix}",
-        "file": f"*{table.files[0].suffix}" if table.path.is_dir() else table.path.name,
-        **_of_model(proposal),
-        "literal": any(one.column.kind == "category" for one in used),
-        "units": any(one.column.unit for one in used),
-        "unitless": any(one.column.unit is None and one.column.kind == "number" for one in used),
-    }
-
-
-def _of_model(proposal: Proposal) -> dict[str, Any]:
-    """Give what the template of the estimator needs: which columns are numbers, categories and texts."""
-    columns = proposal.row.columns
-    numbers = [column.name for column in columns if column.numeric]
-    texts = [one.column.name for one in proposal.features if one.holds == "words"]
-    categories = [column.name for column in columns if not column.numeric and column.name not in texts]
-    return {
-        "numbers": numbers,
-        "categories": categories,
-        "texts": texts,
-        "impute": any(column.optional for column in columns if column.numeric),
-        "encoders": [*(["OneHotEncoder"] if categories else []), *(["StandardScaler"] if numbers else [])],
-    }
-
-
-def of_evidence(evidence: Evidence, behaviour: Behaviour) -> dict[str, Any]:
-    """Give what the templates need to know of the numbers and the tests."""
-    goal, amount = evidence.proposal.goal, len(evidence.train) + len(evidence.test)
-    usual = max(evidence.shares, key=lambda label: evidence.shares[label], default=None)
-    boolean = goal.column.kind == "boolean"
-    share = evidence.shares.get(True, 0.0)
-    return {
-        "test_share": evidence.test_share,
-        "max_missing": evidence.max_missing,
-        "thresholds": evidence.thresholds,
-        "slice_threshold": evidence.slice_threshold,
-        "slices": evidence.slices,
-        "least_rows": evidence.least_rows,
-        "present_rows": amount,
-        "medians": evidence.medians,
-        "categories_shares": {} if boolean else evidence.shares,
-        "usual": usual,
-        "divergence": round(min(0.1, -math.log(1 - max(evidence.shares.values(), default=0.0)) / 3), 3),
-        "true_share": (round(share * 0.7, 3), round(1 - (1 - share) * 0.7, 3), share) if boolean else None,
-        "cases": behaviour.cases,
-        "optional": behaviour.optional,
-        "rounding": behaviour.rounding,
-        "directions": behaviour.directions,
-        "spread": behaviour.spread,
-    }

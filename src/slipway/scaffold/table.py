@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = {".csv": ",;\t|", ".tsv": "\t", ".parquet": ""}
 LARGE = 256 * 2**20  # bytes: of a larger table only blocks are read, spread evenly over it
-BLOCKS, BLOCK = 64, 2 * 2**20
+BLOCKS, BLOCK, ROWS = 64, 2 * 2**20, 50_000  # of a block: bytes of text, rows of Parquet
 MOST_COLUMNS = 1000
 LEAST_ROWS = 30
 
@@ -25,22 +27,30 @@ LEAST_ROWS = 30
 class Table:
     """A table as it lies on disk.
 
-    files: all of one kind, with the same columns. cells: text, shape (rows, columns); an empty cell is "".
-    raw: what a reader that looks for types gives of the same rows; only of Parquet. options: how pandas reads the CSV,
-    where that is not its usual way. whole: whether all rows were read.
+    files: all of one kind, with the same columns. content: as read; of a CSV all text. options: how pandas reads the
+    CSV, where that is not its usual way. whole: whether all rows were read.
     """
 
     path: Path
     files: tuple[Path, ...]
-    cells: pd.DataFrame
-    raw: pd.DataFrame | None
+    content: pd.DataFrame
     options: dict[str, Any]
     whole: bool
 
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The content as text, shape (rows, columns); an empty cell is ""."""
+        return self.content.astype("str").where(self.content.notna(), "")
+
     @property
-    def suffix(self) -> str:
-        """The kind of the files: .csv, .tsv or .parquet."""
-        return self.files[0].suffix.lower()
+    def parquet(self) -> bool:
+        """Whether the files are Parquet, which has types, and not CSV or TSV."""
+        return _is_parquet(self.files[0])
+
+    @property
+    def pattern(self) -> str:
+        """The name of the file, or the pattern of the files' names."""
+        return f"*{self.files[0].suffix}" if self.path.is_dir() else self.path.name
 
     @property
     def size(self) -> int:
@@ -56,25 +66,25 @@ def read_table(path: Path) -> Table:
     import pandas as pd
 
     files = _files(path)
-    parquet = files[0].suffix.lower() == ".parquet"
     whole = sum(file.stat().st_size for file in files) <= LARGE
-    options = {} if parquet else _options(files[0])
+    options = {} if _is_parquet(files[0]) else _options(files[0])
     header = _header(files[0], options)
     for file in files[1:]:
         if _header(file, options) != header:
             raise SlipwayError(f"{file}: its columns are not those of {files[0].name}; a folder is read as one table")
     _check_header(files[0], header)
-    share = BLOCKS if whole else max(1, BLOCKS // len(files))
-    parts = [_read_parquet(file, whole, share) if parquet else _read_csv(file, options, whole, share) for file in files]
-    raw = pd.concat(parts, ignore_index=True)
-    if len(raw) < LEAST_ROWS:
+    blocks = 0 if whole else max(1, BLOCKS // len(files))
+    parts = [_read_parquet(f, blocks) if _is_parquet(f) else _read_csv(f, options, blocks) for f in files]
+    content = pd.concat(parts, ignore_index=True)
+    if len(content) < LEAST_ROWS:
         raise SlipwayError(
-            f"{path}: {len(raw)} rows; at least {LEAST_ROWS} are needed to train on some and test on others"
+            f"{path}: {len(content)} rows; at least {LEAST_ROWS} are needed to train on some and test on others"
         )
-    if not parquet:
-        return Table(path, files, raw, None, options, whole)
-    cells = raw.astype("str").where(raw.notna(), "")
-    return Table(path, files, cells, raw, options, whole)
+    return Table(path, files, content, options, whole)
+
+
+def _is_parquet(file: Path) -> bool:
+    return file.suffix.lower() == ".parquet"
 
 
 def _files(path: Path) -> tuple[Path, ...]:
@@ -112,7 +122,7 @@ def _commas(cells: list[str]) -> bool:
 
 
 def _encoding(file: Path) -> str:
-    """Tell the encoding: UTF-8 or, where no character is UTF-8, Windows-1252. Raises SlipwayError for both in one."""
+    """Find the encoding: UTF-8 or, if no line with more than ASCII is, cp1252. Raises SlipwayError for a mixture."""
     bad, other, line = 0, 0, 0
     with file.open("rb") as stream:
         start = stream.read(4096)
@@ -137,7 +147,7 @@ def _encoding(file: Path) -> str:
 
 
 def _header(file: Path, options: dict[str, Any]) -> list[str]:
-    if file.suffix.lower() == ".parquet":
+    if _is_parquet(file):
         import pyarrow  # type: ignore[import-untyped]
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
@@ -168,12 +178,13 @@ def _check_header(file: Path, header: list[str]) -> None:
         raise SlipwayError(f"{file}: the first line holds numbers ({', '.join(numbers[:3])}), not the columns' names")
 
 
-def _read_csv(file: Path, options: dict[str, Any], whole: bool, blocks: int) -> pd.DataFrame:
+def _read_csv(file: Path, options: dict[str, Any], blocks: int) -> pd.DataFrame:
+    """Read a file, or `blocks` of it that are spread evenly."""
     import pandas as pd
 
     given = {"dtype": "str", "keep_default_na": False, "index_col": False, **options}
-    if whole:
-        return _parsed(file, pd.read_csv, file, **given)
+    if not blocks:
+        return _parsed(file, pd.read_csv, **given)
     step, parts = max(file.stat().st_size // blocks, BLOCK), []
     with file.open("rb") as stream:
         names = stream.readline()
@@ -187,27 +198,26 @@ def _read_csv(file: Path, options: dict[str, Any], whole: bool, blocks: int) -> 
     return table
 
 
-def _parsed(file: Path, read: Any, *arguments: Any, **options: Any) -> pd.DataFrame:
+def _read_parquet(file: Path, blocks: int) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    if not blocks:
+        return _parsed(file, pd.read_parquet).reset_index(drop=True)
+    source = pq.ParquetFile(file)
+    groups = range(0, source.num_row_groups, max(1, source.num_row_groups // blocks))
+    parts = [source.read_row_group(number).slice(0, ROWS).to_pandas() for number in groups]
+    table: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return table
+
+
+def _parsed(file: Path, read: Callable[..., pd.DataFrame], **options: Any) -> pd.DataFrame:
     import pandas as pd
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table: pd.DataFrame = read(*arguments, **options)
+            return read(file, **options)
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         words = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise SlipwayError(f"{file}: not a table: {words}") from None
-    return table
-
-
-def _read_parquet(file: Path, whole: bool, blocks: int) -> pd.DataFrame:
-    import pandas as pd
-    import pyarrow.parquet as pq
-
-    if whole:
-        return _parsed(file, pd.read_parquet, file).reset_index(drop=True)
-    source = pq.ParquetFile(file)
-    step = max(1, source.num_row_groups // blocks)
-    groups = [source.read_row_group(number) for number in range(0, source.num_row_groups, step)]
-    table: pd.DataFrame = pd.concat([group.slice(0, 50_000).to_pandas() for group in groups], ignore_index=True)
-    return table
