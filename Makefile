@@ -111,7 +111,7 @@ build/table:
 	slipway run --no-track
 
 # Into a folder of its own: a lock file that is written anew, even as it was, has the environment made anew.
-LOCKS = $(wildcard requirements*.txt stack/mlflow/requirements.txt k8s/checkov.txt)
+LOCKS = $(wildcard requirements*.txt stack/mlflow/requirements.txt stack/cyclonedx.txt k8s/checkov.txt)
 current: setup ## See that requirements*.txt are what pyproject.toml asks for
 	@rm -rf build/locks && mkdir -p build/locks/stack/mlflow build/locks/k8s
 	@for lock in $(LOCKS); do cp $$lock build/locks/$$lock; done
@@ -127,7 +127,16 @@ lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest
 	$(call lock,pyproject.toml --extra dev,requirements-dev.txt)
 	$(call lock,pyproject.toml --extra signing --constraint requirements-dev.txt,requirements-signing.txt)
 	$(call lock,stack/mlflow/requirements.in --constraint requirements-dev.txt,stack/mlflow/requirements.txt)
+	$(call lock,stack/cyclonedx.in,stack/cyclonedx.txt)
 	$(call lock,k8s/checkov.in,k8s/checkov.txt)
+
+# A tool in an environment of its own: its dependencies would exclude ours, or make our commands slower to start.
+$(VENV)/checkov/.done: k8s/checkov.txt
+$(VENV)/cyclonedx/.done: stack/cyclonedx.txt
+$(VENV)/%/.done: $(VENV)/.done
+	uv venv --quiet --clear --python $(PYTHON) $(@D)
+	uv pip sync --quiet --python $(@D)/bin/python --require-hashes $(filter %.txt,$^)
+	@touch $@
 
 clean: ## Remove what was built (not the data, not the environment)
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

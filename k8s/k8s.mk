@@ -24,12 +24,6 @@ k8s-lint: setup k8s-render $(VENV)/checkov/.done ## Check each overlay, and prod
 	@kubectl kustomize build/k8s/all >build/k8s/all.yaml && rm -r build/k8s/all
 	$(VENV)/checkov/bin/checkov --quiet --compact --skip-download --framework kubernetes --directory build/k8s
 
-# In an environment of its own: its dependencies and ours exclude each other.
-$(VENV)/checkov/.done: k8s/checkov.txt $(VENV)/.done
-	uv venv --quiet --clear --python $(PYTHON) $(@D)
-	uv pip sync --quiet --python $(@D)/bin/python --require-hashes k8s/checkov.txt
-	@touch $@
-
 k8s-diff: k8s-rules k8s-pinned ## Show what a deploy would change in the cluster (OVERLAY=local, staging, production)
 	@namespace=$$(kubectl kustomize k8s/overlays/$(OVERLAY) | python -c 'import sys, yaml; \
 		print(*[one["metadata"]["name"] for one in yaml.safe_load_all(sys.stdin) if one["kind"] == "Namespace"])'); \

@@ -28,12 +28,12 @@ image-archive: ## Save the image to build/image.tar.gz
 	docker save --output build/image.tar $(IMAGE)
 	gzip --force build/image.tar
 
-sbom: setup ## List the Python packages in the image: build/sbom.cdx.json (CycloneDX)
+sbom: setup $(VENV)/cyclonedx/.done ## List the Python packages in the image: build/sbom.cdx.json (CycloneDX)
 	rm -rf build/sbom
 	$(PYTHON) -m venv --without-pip build/sbom
 	@container=$$(docker create $(IMAGE)) && docker cp $$container:/opt/venv/lib/. build/sbom/lib; \
 		status=$$?; docker rm $$container >/dev/null; exit $$status
-	cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json build/sbom
+	$(VENV)/cyclonedx/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json build/sbom
 	$(PYTHON) stack/sbom.py build/sbom.cdx.json
 
 # A finding that has a fix fails from SEVERITY on, if it is in what is put on top of the base image. What is in the base

@@ -148,7 +148,8 @@ def test_needs_no_shell(image):
 def test_its_sbom_lists_its_packages(image, inside, tmp_path):
     copy_makefiles(tmp_path)
     (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
-    run("make", "-o", "setup", "sbom", f"IMAGE={image.name}", cwd=tmp_path)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    run("make", "-o", "setup", "-o", ".venv/.done", "sbom", f"IMAGE={image.name}", cwd=tmp_path)
     sbom = json.loads((tmp_path / "build/sbom.cdx.json").read_text())
     assert sbom["bomFormat"] == "CycloneDX"
     listed = {item["name"].lower().replace("_", "-") for item in sbom["components"]}
