@@ -123,7 +123,7 @@ lock = $(BIN)/uv pip compile $(1) --quiet --universal --python-version 3.11 --ge
 	--no-annotate --no-emit-index-url --output-file $(INTO)$(2)
 lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest versions)
 	$(call lock,pyproject.toml,requirements.txt)
-	$(call lock,pyproject.toml --extra skops,requirements-skops.txt)
+	$(call lock,pyproject.toml --extra skops --extra model,requirements-skops.txt)
 	$(call lock,pyproject.toml --extra dev,requirements-dev.txt)
 	$(call lock,pyproject.toml --extra signing --constraint requirements-dev.txt,requirements-signing.txt)
 	$(call lock,stack/mlflow/requirements.in --constraint requirements-dev.txt,stack/mlflow/requirements.txt)
