@@ -17,6 +17,7 @@ from slipway.contract import Array, Contract, Target
 from slipway.model.runtimes import load_runtime
 from slipway.problem import SlipwayError
 
+BOOSTERS = ("lightgbm", "xgboost")  # libraries whose trees are compiled; a module here of the same name reads them
 LEAST_EXPONENT = -9  # a smaller difference is none worth telling
 ONNX_RUNTIME_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
@@ -73,7 +74,7 @@ def compile_estimator(
         except Exception as error:
             raise SlipwayError(
                 f"the estimator was not compiled to ONNX: {reason}\nIt cannot be stored with skops either: {error}\n"
-                "Build it from scikit-learn's own classes"
+                "See docs/estimators.md: build it from scikit-learn's own classes, LightGBM's or XGBoost's"
             ) from error
 
 

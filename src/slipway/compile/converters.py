@@ -5,16 +5,22 @@ Whatever is not corrected here or in `trees` is left to skl2onnx, and the parity
 
 from __future__ import annotations
 
+import importlib
+import sys
+from copy import copy
 from typing import Any
 
 import numpy as np
 import onnx
 import skl2onnx
 from onnx.helper import make_node, make_opsetid, make_tensor_value_info
+from scipy.sparse import issparse
 from skl2onnx._parse import _parse_sklearn_simple_model, sklearn_parsers_map
 from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 from skl2onnx.operator_converters.imputer_op import convert_sklearn_imputer
-from sklearn.compose import ColumnTransformer
+from skl2onnx.operator_converters.voting_classifier import convert_voting_classifier
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.ensemble import VotingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -22,8 +28,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import LinearSVC
 
-from slipway.compile.trees import TREES, Graph, convert_trees, tree_shapes
+from slipway.compile import BOOSTERS
+from slipway.compile.targets import convert_target, parse_target, target_shapes
+from slipway.compile.trees import READERS, TREES, Graph, convert_trees, tree_shapes
 from slipway.contract import Contract
+from slipway.model.runtimes.skops import frame
 
 # Fixed, so that equal models give equal bytes whatever onnx is installed; every ONNX Runtime that is allowed runs them.
 OPSETS = {"": 18, "ai.onnx.ml": 3}
@@ -31,6 +40,9 @@ OPSETS = {"": 18, "ai.onnx.ml": 3}
 MATRIX, CLASS = "_columns", "_class"
 NEIGHBOURS = (KNeighborsClassifier, KNeighborsRegressor)
 MOST_NEIGHBOURS = 10_000  # ONNX has no search tree
+# What may be said of them: whether their rows are sparse, and what skl2onnx says of classifiers.
+OPTIONS = {"sparse": [True, False]}
+CLASSIFIER_OPTIONS = {"zipmap": [True, False], "nocl": [True, False], "output_class_labels": [True, False], **OPTIONS}
 ENCODERS = (ColumnTransformer, OneHotEncoder, OrdinalEncoder)  # may make numbers of strings
 
 
@@ -41,7 +53,9 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
     of shape (rows, classes), if it has any; a regressor's is the value.
     Raises NotImplementedError for what would not serve well, and whatever skl2onnx raises for what it cannot convert.
     """
-    first, last = _ends(estimator)
+    _register_libraries()
+    steps = _steps(estimator)
+    first, last = steps[0], steps[-1]
     if isinstance(last, NEIGHBOURS) and last.n_samples_fit_ > MOST_NEIGHBOURS:
         raise NotImplementedError(f"every row would be compared with all {last.n_samples_fit_:,} training rows")
     columns = [
@@ -56,10 +70,8 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
         "model",
         [(MATRIX, DoubleTensorType([None, len(columns)]))] if matrix else columns,
         target_opset=OPSETS,
-        options=_options(estimator),
-        custom_conversion_functions={**dict.fromkeys(TREES, convert_trees), SimpleImputer: _convert_imputer},
-        custom_shape_calculators=dict.fromkeys(TREES, tree_shapes),
-        custom_parsers=dict.fromkeys(ENCODERS, _parse_as_double),
+        options=_options(estimator, last, sparse=type(last) in READERS and _sparse(steps, contract)),
+        **_corrections(),
         naming=lambda name, _: name if name.startswith("_") else f"_{name}",
         final_types=[(name, None) for name in outputs],
     )
@@ -69,6 +81,33 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
         _split_matrix(model.graph, contract)
     _settle(model, probable=hasattr(estimator, "predict_proba"))
     return model
+
+
+def _corrections() -> dict[str, Any]:
+    return {
+        "custom_conversion_functions": {
+            **dict.fromkeys(TREES, convert_trees),
+            SimpleImputer: _convert_imputer,
+            VotingClassifier: _convert_voting,
+            TransformedTargetRegressor: convert_target,
+        },
+        "custom_shape_calculators": {**dict.fromkeys(TREES, tree_shapes), TransformedTargetRegressor: target_shapes},
+        "custom_parsers": {**dict.fromkeys(ENCODERS, _parse_as_double), TransformedTargetRegressor: parse_target},
+    }
+
+
+def _register_libraries() -> None:
+    """Make known the estimators of the libraries that are imported; of any other, there is none to convert."""
+    for library in BOOSTERS:
+        if library in sys.modules:
+            reader = importlib.import_module(f"slipway.compile.{library}")
+            for name in reader.ESTIMATORS:
+                kind = getattr(sys.modules[library], name)
+                READERS[kind] = reader.read
+                options = dict(CLASSIFIER_OPTIONS if hasattr(kind, "predict_proba") else OPTIONS)
+                if hasattr(kind, "decision_function"):
+                    options["raw_scores"] = [True, False]
+                skl2onnx.update_registered_converter(kind, name, tree_shapes, convert_trees, options=options)
 
 
 def _settle(model: onnx.ModelProto, *, probable: bool) -> None:
@@ -83,22 +122,35 @@ def _settle(model: onnx.ModelProto, *, probable: bool) -> None:
     model.opset_import.extend(make_opsetid(*version) for version in versions)
 
 
-def _ends(estimator: Any) -> tuple[Any, Any]:
-    first = last = estimator
-    while isinstance(first, Pipeline):
-        first = first.steps[0][1]
-    while isinstance(last, Pipeline):
-        last = last.steps[-1][1]
-    return first, last
+def _steps(estimator: Any) -> list[Any]:
+    """List the steps of a pipeline, and of the pipelines in it; of anything else, itself."""
+    if isinstance(estimator, TransformedTargetRegressor):
+        return _steps(estimator.regressor_)
+    if not isinstance(estimator, Pipeline):
+        return [] if estimator in (None, "passthrough") else [estimator]
+    return [step for _, part in estimator.steps for step in _steps(part)]
 
 
-def _options(estimator: Any) -> dict[Any, dict[str, bool]]:
+def _sparse(steps: list[Any], contract: Contract) -> bool:
+    """Say whether the last step is given sparse rows."""
+    rows = frame(contract.arrays([contract.example]))
+    for step in steps[:-1]:
+        rows = step.transform(rows)
+    return bool(issparse(rows))
+
+
+def _options(estimator: Any, last: Any, *, sparse: bool) -> dict[Any, dict[str, bool]]:
     # With probabilities these are not converted in float64, and they have none.
     options: dict[Any, dict[str, bool]] = {
         key: {"raw_scores": True} for key in (LinearSVC, RidgeClassifier, RidgeClassifierCV)
     }
+    if sparse:
+        options[id(last)] = {"sparse": True}
     if hasattr(estimator, "predict_proba"):
-        options[id(estimator)] = {"zipmap": False}
+        options[id(estimator)] = {**options.get(id(estimator), {}), "zipmap": False}
+        while isinstance(estimator, Pipeline):  # each says it to its own last step
+            estimator = estimator.steps[-1][1]
+            options[id(estimator)] = {**options.get(id(estimator), {}), "zipmap": False}
     return options
 
 
@@ -137,6 +189,15 @@ def _parse_as_double(scope: Any, model: Any, inputs: Any, custom_parsers: Any = 
     cast.inputs = outputs
     cast.outputs.append(scope.declare_local_variable("double", DoubleTensorType([None, None])))
     return cast.outputs
+
+
+def _convert_voting(scope: Any, operator: Any, container: Any) -> None:
+    """Convert a vote as it predicts; skl2onnx refuses what the default of `flatten_transform` does to transform()."""
+    operator.raw_operator = copy(operator.raw_operator)
+    operator.raw_operator.flatten_transform = False
+    if operator.raw_operator.weights is not None:  # they may be a list, which it does not take
+        operator.raw_operator.weights = np.asarray(operator.raw_operator.weights, dtype=np.float64)
+    convert_voting_classifier(scope, operator, container)
 
 
 def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:

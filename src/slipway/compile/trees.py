@@ -1,20 +1,20 @@
-"""Trees of scikit-learn as ONNX that takes the same branch for every value.
+"""Trees as ONNX that takes the same branch for every value.
 
 skl2onnx stores thresholds as float32 and forgets where a tree sends missing values; a value that lies between a
 threshold and its rounding then takes the other branch. Here thresholds stay float64, rows are rounded to float32
-only where scikit-learn does it too, and every sum and link function is computed in float64.
+only where the library that fitted them does it too, and every sum and link function is computed in float64.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from onnx.helper import np_dtype_to_tensor_dtype
 from onnx.numpy_helper import from_array
-from skl2onnx.common.data_types import DoubleTensorType
-from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType
 from sklearn import ensemble, tree
 
 from slipway.contract import Array
@@ -88,41 +88,71 @@ class Ensemble(NamedTuple):
     """Trees, and what their sum becomes: the inverse of `link` of `base`, shape (targets,), plus the sum.
 
     rounded: whether the rows are rounded to float32 before they are compared with a threshold.
+    in_turn: whether each tree has a target of its own, and these are added one after the other, in float32.
+    zero_missing: whether the zeros that sparse rows leave out are missing values.
     """
 
     trees: list[Nodes]
     base: Array
     link: str
     rounded: bool
+    in_turn: bool = False
+    zero_missing: bool = False
+
+
+# From the class of an estimator of another library to what reads its trees.
+READERS: dict[type, Callable[[Any], Ensemble]] = {}
 
 
 def convert_trees(scope: Any, operator: Any, container: Any) -> None:
-    """Convert any model of TREES; skl2onnx calls this."""
+    """Convert any model of TREES or READERS; skl2onnx calls this."""
     model, graph = operator.raw_operator, Graph(scope, container)
-    found = _ensemble(model)
-    rows = operator.inputs[0].full_name
-    if found.rounded:
-        rows = graph.add("Cast", rows, to=onnx.TensorProto.FLOAT)
-    rows = graph.add("Cast", rows, to=onnx.TensorProto.DOUBLE)
-    added = graph.add("TreeEnsembleRegressor", rows, domain="ai.onnx.ml", **_attributes(found))
-    answer = graph.add("Add", graph.add("Cast", added, to=onnx.TensorProto.DOUBLE), found.base)
-    if found.link == "HalfLogitLink":
+    options = container.get_options(model, {}, fail=False) or {}
+    rows, found = _compared(graph, operator, sparse=options.get("sparse", False))
+    answer = graph.add("TreeEnsembleRegressor", rows, domain="ai.onnx.ml", **_attributes(found))
+    if found.in_turn:
+        answer = graph.add("Gather", graph.add("CumSum", answer, np.array(1)), np.array([-1]), axis=1)
+    answer = graph.add("Add", graph.add("Cast", answer, to=onnx.TensorProto.DOUBLE), found.base)
+    raw = options.get("raw_scores", False)  # scikit-learn's decision function, which a calibration asks for
+    if found.link == "HalfLogitLink" and not raw:
         answer = graph.add("Mul", answer, np.array([2.0]))
-    if inverse := LINKS[found.link]:
+    inverse = LINKS[found.link]
+    if inverse and not raw:
         answer = graph.add(inverse, answer)
-    if inverse == "Sigmoid":
-        answer = graph.add("Concat", graph.add("Sub", np.array([1.0]), answer), answer, axis=1)
+    if inverse == "Sigmoid" and len(operator.outputs) == 2:  # of two classes, the second one
+        other = graph.add("Neg", answer) if raw else graph.add("Sub", np.array([1.0]), answer)
+        answer = graph.add("Concat", other, answer, axis=1)
     if hasattr(model, "classes_"):
         index = graph.add("ArgMax", answer, axis=1, keepdims=0)
         graph.add("Gather", np.asarray(model.classes_, dtype=np.int64), index, output=operator.outputs[0].full_name)
     graph.add("Identity", answer, output=operator.outputs[-1].full_name)
 
 
+def _compared(graph: Graph, operator: Any, *, sparse: bool) -> tuple[str, Ensemble]:
+    """Add the rows to the graph as they are compared with thresholds; give their name, and the trees over them."""
+    model, names = operator.raw_operator, [item.full_name for item in operator.inputs]
+    found = READERS.get(type(model), _ensemble)(model)
+    if getattr(model, "is_categorical_", None) is not None:
+        from slipway.compile.categories import encode
+
+        if len(names) == 1:
+            names = [graph.add("Gather", *names, np.array([index]), axis=1) for index in range(model.n_features_in_)]
+        rows, trees = encode(model, found.trees, graph, names)
+        return graph.add("Cast", rows, to=onnx.TensorProto.DOUBLE), found._replace(trees=trees)
+    rows = names[0]
+    if sparse and found.zero_missing:
+        rows = graph.add("Cast", rows, to=onnx.TensorProto.DOUBLE)
+        rows = graph.add("Where", graph.add("Equal", rows, np.array(0.0)), np.array(np.nan), rows)
+    if found.rounded:
+        rows = graph.add("Cast", rows, to=onnx.TensorProto.FLOAT)
+    return graph.add("Cast", rows, to=onnx.TensorProto.DOUBLE), found
+
+
 def tree_shapes(operator: Any) -> None:
     """Announce the outputs of `convert_trees`; skl2onnx calls this."""
-    if len(operator.outputs) == 2:
-        calculate_linear_classifier_output_shapes(operator)
     rows, classes = operator.inputs[0].get_first_dimension(), getattr(operator.raw_operator, "classes_", [0])
+    if len(operator.outputs) == 2:
+        operator.outputs[0].type = Int64TensorType([rows])
     operator.outputs[-1].type = DoubleTensorType([rows, len(classes)])
 
 
@@ -169,13 +199,11 @@ def _plain(tree: Any, weights: Array, first: int = 0) -> Nodes:
 
 
 def _binned(nodes: Array, first: int) -> Nodes:
-    if nodes["is_categorical"].any():
-        raise NotImplementedError("splits by category of HistGradientBoosting")
     return Nodes(
         left=nodes["left"],
         right=nodes["right"],
         feature=nodes["feature_idx"],
-        threshold=nodes["num_threshold"],
+        threshold=nodes["num_threshold"].copy(),
         missing_left=nodes["missing_go_to_left"],
         leaf=nodes["is_leaf"].astype(bool),
         weights=nodes["value"][:, np.newaxis],
@@ -209,7 +237,7 @@ def _attributes(found: Ensemble) -> dict[str, Any]:
     }
     return {
         **{name: values.astype(np.int64).tolist() for name, values in integers.items()},
-        "n_targets": len(found.base),
+        "n_targets": int(first.max()) + width,
         "nodes_modes": np.where(leaf, "LEAF", "BRANCH_LEQ").tolist(),
         "nodes_values_as_tensor": from_array(of_branches("threshold").astype(np.float64)),
         "target_weights_as_tensor": from_array(weights.ravel().astype(np.float64)),

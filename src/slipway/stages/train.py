@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from slipway.compile import compile_estimator
+from slipway.compile import BOOSTERS, compile_estimator
 from slipway.contract import Array, Contract, Target, canonical_json, features, target
 from slipway.model import reference
 from slipway.model.bundle import EXAMPLES, MODELS, REFERENCE, Bundle, write_bundle
@@ -69,7 +69,10 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
         "runtime": compiled.runtime,
         "runtime_reason": compiled.reason,
         "estimator": describe(estimator),
-        "versions": {name: version(name) for name in ("numpy", "scikit-learn", *LIBRARIES[compiled.runtime])},
+        "versions": {
+            name: version(name)
+            for name in ("numpy", "scikit-learn", *LIBRARIES[compiled.runtime], *_distributions(estimator))
+        },
         "data": json.loads((table / SOURCE).read_bytes())["data"],
         "params": hashlib.sha256(canonical_json(arguments)).hexdigest(),
     }
@@ -97,12 +100,33 @@ def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Ar
     if hasattr(estimator, "get_params"):
         unset = [name for name, value in estimator.get_params().items() if _is_seed(name) and value is None]
         estimator.set_params(**dict.fromkeys(unset, params.train.seed))
+        # Those that scikit-learn's limit does not reach; the digits that they add up depend on the number, too.
+        unset = [name for name, value in _of_boosters(estimator).items() if name.endswith("n_jobs") and value is None]
+        estimator.set_params(**dict.fromkeys(unset, params.train.threads))
     try:
         with threadpool_limits(limits=params.train.threads):
             estimator.fit(frame(arrays), truth)
     except (ValueError, TypeError) as error:
         raise SlipwayError(f"the estimator that build() made could not be fitted: {error}") from error
     return estimator
+
+
+def _of_boosters(estimator: Any) -> dict[str, Any]:
+    """Give the parameters of what is no estimator of scikit-learn's in it, but of a library that is compiled."""
+    every = estimator.get_params()
+    return {name: value for name, value in every.items() if _library(every.get(name.rpartition("__")[0], estimator))}
+
+
+def _library(part: Any) -> str | None:
+    name = type(part).__module__.partition(".")[0]
+    return name if name in BOOSTERS else None
+
+
+def _distributions(estimator: Any) -> list[str]:
+    """Name the packages of such libraries (XGBoost has two), for their versions."""
+    parts = [estimator, *(estimator.get_params().values() if hasattr(estimator, "get_params") else ())]
+    found = {library for part in parts if (library := _library(part))}
+    return sorted(name for library in found for name in set(packages_distributions()[library]))
 
 
 def _is_seed(name: str) -> bool:

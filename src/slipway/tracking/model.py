@@ -64,7 +64,9 @@ def log_model(record: Record) -> str:
     """Log the bundle, as it is, as the model of the active run; give the model's id."""
     from mlflow import pyfunc
 
-    names = ("mlflow", "numpy", "pandas", "pydantic", *LIBRARIES[record.bundle.manifest.runtime])
+    runtime, versions = record.bundle.manifest.runtime, record.bundle.manifest.versions
+    names = dict.fromkeys(("mlflow", "numpy", "pandas", "pydantic", *LIBRARIES[runtime]))
+    names |= dict.fromkeys(versions if runtime == "skops" else ())  # with the estimator's own library
     logged = pyfunc.log_model(
         name="model",
         python_model=str(CODE),

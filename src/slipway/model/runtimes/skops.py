@@ -24,11 +24,15 @@ SCHEMA = "schema.json"
 # What scikit-learn's usual estimators hold, beyond what skops trusts by itself. The list is owned by this code, never
 # read from a model's file. All of it is data with its arithmetic, or functions that are pure: nothing here runs what a
 # file says. Of Tree, TreePredictor, KDTree and BallTree, made-up contents could crash a server (scikit-learn does not
-# check their indices); that a file is the one that was released is what the bundle's digests are for.
+# check their indices), and so could those of a Booster, whose state is its library's own format; that a file is the one
+# that was released is what the bundle's digests are for.
 TRUSTED = [
     f"{module}.{name}"
     for module, names in {
+        "collections": "OrderedDict",
         "functools": "partial",
+        "lightgbm.basic": "Booster",
+        "lightgbm.sklearn": "LGBMClassifier LGBMRegressor",
         "numpy": "dtype",
         "scipy.sparse._csr": "csr_array csr_matrix",
         "scipy.sparse._dia": "dia_array dia_matrix",
@@ -55,6 +59,8 @@ TRUSTED = [
         "sklearn.tree._tree": "Tree",
         "sklearn.utils._bunch": "Bunch",
         "sklearn.utils.validation": "check_array",
+        "xgboost.core": "Booster",
+        "xgboost.sklearn": "XGBClassifier XGBRegressor XGBRFClassifier XGBRFRegressor",
     }.items()
     for name in names.split()
 ]
@@ -127,12 +133,19 @@ def _canonical(state: Any, names: Mapping[str, str]) -> Any:
 
 
 def load(model: bytes, contract: Contract, *, classes: int, threads: int) -> SkopsRuntime:
-    """Load a verified skops file; see `load_runtime`. Raises SlipwayError for a type not trusted."""
+    """Load a verified skops file; see `load_runtime`. Raises SlipwayError for a type not trusted or not installed."""
     del contract  # the estimator has its columns' names
     unknown = set(skops.io.get_untrusted_types(data=model)) - set(TRUSTED)
     if unknown:
         raise SlipwayError(
             f"model.skops holds types that are not trusted: {', '.join(sorted(unknown))}. If you know them, add them "
-            "to TRUSTED in slipway/runtimes/skops.py"
+            "to TRUSTED in slipway/model/runtimes/skops.py"
         )
-    return SkopsRuntime(skops.io.loads(model, trusted=TRUSTED), classes=classes, threads=threads)
+    try:
+        estimator = skops.io.loads(model, trusted=TRUSTED)
+    except ModuleNotFoundError as error:
+        raise SlipwayError(
+            f"model.skops is an estimator of {error.name}, which is not installed: name it in pyproject.toml, in the "
+            "extra `model`, then make lock and make setup"
+        ) from None
+    return SkopsRuntime(estimator, classes=classes, threads=threads)

@@ -1,9 +1,11 @@
 import hashlib
 import json
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 import pytest
+from lightgbm import LGBMClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -92,6 +94,25 @@ def test_an_estimator_with_its_own_seed_keeps_it(problem):
     target = (table["kind"] == "rose").astype(int).to_numpy()
     fitted = fit(problem, PARAMS, features(problem).arrays(table), target)
     assert fitted[-1].random_state == 7
+
+
+def test_a_booster_has_the_pipelines_number_of_threads_unless_it_has_one(problem):
+    table = flowers(60)
+    target = (table["kind"] == "rose").astype(int).to_numpy()
+    numbers = []
+    for own in (None, 2):
+        booster = LGBMClassifier(n_estimators=2, verbose=-1, n_jobs=own)
+        problem = flower_problem(build=lambda booster=booster: make_pipeline(build_flowers()[0], booster))
+        numbers.append(fit(problem, PARAMS, features(problem).arrays(table), target)[-1].n_jobs)
+    assert numbers == [PARAMS.train.threads, 2]
+
+
+def test_the_manifest_tells_the_version_of_the_library_that_fitted(passed):
+    booster = LGBMClassifier(n_estimators=2, verbose=-1)
+    problem = flower_problem(build=lambda: make_pipeline(build_flowers()[0], booster))
+    manifest = run(problem, passed).manifest
+    assert manifest.runtime == "onnx"
+    assert manifest.versions["lightgbm"] == version("lightgbm")
 
 
 @pytest.mark.parametrize(
