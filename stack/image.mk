@@ -22,7 +22,7 @@ release-here: setup
 	@test $(RELEASE) != champion || dvc pull --quiet champion.dvc
 
 image-test: image ## Run the image as a cluster does, and ask it for its golden rows
-	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/template/ops/test_image.py
+	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/template/ops/image.py
 
 image-archive: ## Save the image to build/image.tar.gz
 	docker save --output build/image.tar $(IMAGE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.remotes import FIRST, make_remote, pipeline
+from pipeline.remotes import BETTER, FIRST, make_remote, pipeline, push, run_again
 from pipeline.workflow import Workflow
 
 
@@ -45,3 +45,22 @@ def remote(pushed: tuple[Path, Workflow], tmp_path: Path) -> Path:
     """A remote of a project whose first model was released, in the image FIRST."""
     shutil.copytree(pushed[0], tmp_path / "remote.git")
     return tmp_path / "remote.git"
+
+
+@pytest.fixture(scope="session")
+def judged(pushed, tmp_path_factory) -> tuple[Path, Workflow]:
+    """A remote to which a good change was pushed, and its run up to the verdict; only for copying."""
+    folder = tmp_path_factory.mktemp("judged")
+    shutil.copytree(pushed[0], folder / "remote.git")
+    push(folder / "remote.git", folder / "ada", BETTER)
+    workflow = pipeline(folder / "remote.git", folder / "run")
+    assert workflow.jobs("model").outputs["verdict"] == "PROMOTE", workflow.done["model"].log
+    return folder / "remote.git", workflow
+
+
+@pytest.fixture
+def waiting(judged, tmp_path) -> Workflow:
+    """A run whose release is next, over a remote for a test to break."""
+    remote, workflow = judged
+    shutil.copytree(remote, tmp_path / "remote.git")
+    return run_again(workflow, tmp_path / "remote.git", tmp_path / "run")

@@ -4,23 +4,15 @@ import pytest
 import yaml
 
 from checkouts import run
-from pipeline.remotes import FIRST, SECOND, clone, head, on, pipeline, push, replaced
+from pipeline.remotes import BETTER, FIRST, SECOND, clone, head, on, pinned, pipeline, push, replaced
 from pipeline.workflow import Done, Workflow
 from slipway.model.bundle import read_bundle
 
-BETTER = replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 1.1")
-OVERLAY = "k8s/overlays/production/kustomization.yaml"
+pytestmark = pytest.mark.xdist_group("pipeline")  # they share a remote that takes a minute to make
 
 
 def champion(remote) -> str:
     return yaml.safe_load(on(remote, "champion.dvc"))["meta"]["digest"]
-
-
-def pinned(remote) -> tuple[str, str]:
-    """The image and the model's version that production is to run."""
-    overlay = yaml.safe_load(on(remote, OVERLAY))
-    (image,) = overlay["images"]
-    return f"{image['newName']}@{image['digest']}", overlay["commonAnnotations"]["slipway/model-version"]
 
 
 def test_a_first_push_releases_the_image_and_the_tag_of_the_model_that_is_there(pushed):

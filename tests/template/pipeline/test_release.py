@@ -8,11 +8,10 @@ import pytest
 import yaml
 
 from checkouts import run
-from pipeline.remotes import FIRST, SECOND, clone, commit, head, on, pipeline, push, replaced
+from pipeline.remotes import FIRST, OVERLAY, SECOND, clone, commit, head, on, pipeline, push, replaced, run_again
 from pipeline.workflow import Workflow
 
-BETTER = replaced("params.yaml", "inverse_regularization: 1.0", "inverse_regularization: 1.1")
-OVERLAY = "k8s/overlays/production/kustomization.yaml"
+pytestmark = pytest.mark.xdist_group("pipeline")  # they share a remote that takes a minute to make
 
 
 def served(remote: Path) -> dict[str, str]:
@@ -25,37 +24,9 @@ def served(remote: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def judged(pushed, tmp_path_factory) -> tuple[Path, Workflow]:
-    """A remote to which a good change was pushed, and its run up to the release; only for copying."""
-    folder = tmp_path_factory.mktemp("judged")
-    shutil.copytree(pushed[0], folder / "remote.git")
-    push(folder / "remote.git", folder / "ada", BETTER)
-    workflow = pipeline(folder / "remote.git", folder / "run")
-    assert workflow.jobs("model").outputs["verdict"] == "PROMOTE"
-    return folder / "remote.git", workflow
-
-
-@pytest.fixture
-def waiting(judged, tmp_path) -> Workflow:
-    """A run whose release is next, over a remote for a test to break."""
-    remote, workflow = judged
-    shutil.copytree(remote, tmp_path / "remote.git")
-    return again(workflow, tmp_path / "remote.git", tmp_path / "run")
-
-
-def again(workflow: Workflow, remote: Path, folder: Path, **contexts) -> Workflow:
-    """The same run, as a job that is run once more sees it."""
-    other = pipeline(remote, folder, **contexts)
-    other.sha, other.done["model"] = workflow.sha, workflow.done["model"]
-    other.contexts["github"]["sha"] = workflow.sha
-    shutil.copytree(workflow.folder / "artifacts", folder / "artifacts", dirs_exist_ok=True)
-    return other
-
-
 def test_a_release_that_was_cut_off_after_its_push_goes_on_to_the_deploy(waiting, tmp_path):
     assert waiting.jobs("release").result == "success", waiting.done["release"].log
-    once_more = again(waiting, waiting.remote, tmp_path / "again").jobs("release")
+    once_more = run_again(waiting, waiting.remote, tmp_path / "again").jobs("release")
     assert once_more.result == "success", once_more.log
     assert "Released already" in once_more.summary
     assert once_more.outputs == {"commit": head(waiting.remote)}

@@ -1,4 +1,7 @@
-"""The image as a cluster runs it. `make image-test` names the image ($IMAGE) and its release; else one is built."""
+"""The image as a cluster runs it: run by `make image-test`, which names the image ($IMAGE) and its release.
+
+The pipeline's job Image does it, and so the test of that job (tests/template/pipeline/test_image.py).
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,13 @@ from ops.engine import (
     HARDENED,
     ROOT,
     Container,
-    context,
     copy_makefiles,
     docker,
     inspect,
     log_line,
-    make_image,
     need_engine,
     run,
 )
-from serving import bundles
 from slipway.cli.smoke import Service, smoke
 from slipway.model.bundle import MANIFEST, Bundle, read_bundle
 
@@ -54,14 +54,9 @@ class Image:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+def image() -> Image:
     need_engine()
-    if named := os.environ.get("IMAGE"):
-        return Image(named, read_bundle(ROOT / os.environ.get("RELEASE", "champion") / "bundle"))
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # each makes a bundle of its own
-    made = tmp_path_factory.mktemp("made") / "bundle"
-    bundle = bundles.write(made)
-    return Image(make_image(context(tmp_path_factory.mktemp("context"), made), f"slipway-test:{worker}"), bundle)
+    return Image(os.environ["IMAGE"], read_bundle(ROOT / os.environ["RELEASE"] / "bundle"))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,77 @@
+"""The image of a run: built, tried as a cluster runs it, listed, saved; then pushed to a registry, and pinned."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.engine import docker, need_engine
+from pipeline.remotes import pinned
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """The address of a real registry, which is empty."""
+    need_engine()
+    if not shutil.which("docker-registry"):
+        pytest.skip("needs docker-registry (Debian's package of that name)")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    settings = tmp_path / "registry.yml"
+    storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
+    settings.write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": address}}))
+    command = ["docker-registry", "serve", settings]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any("listening on" in line for line in process.stderr)
+        yield address
+        process.kill()
+
+
+@pytest.fixture
+def no_scanner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Go to build the scanner with, which takes minutes: the job warns, and goes on."""
+    go = tmp_path / "no-go/go"
+    go.parent.mkdir()
+    go.write_text("#!/bin/sh\nexit 1\n")
+    go.chmod(0o755)
+    monkeypatch.setenv("PATH", str(go.parent), prepend=":")
+
+
+def test_the_image_that_was_tried_is_published_and_pinned_by_its_digest(waiting, registry, no_scanner):
+    waiting.env["REGISTRY"] = registry
+    image = waiting.jobs("image")
+    assert image.result == "success", image.log
+    assert "10 passed" in image.log
+    assert "::warning::The scan of the image found something, or could not be made" in image.log
+    kept = waiting.folder / "artifacts/image"
+    assert {path.name for path in kept.iterdir()} == {"image.tar.gz", "sbom.cdx.json"}
+    published = waiting.jobs("publish")
+    assert published.result == "success", published.log
+    assert waiting.jobs("release").result == "success", waiting.done["release"].log
+    name, version = f"{registry}/ada/penguins", waiting.done["model"].log.split("candidate ")[1][:12]
+    digest = digest_of(f"http://{registry}/v2/ada/penguins/manifests/{waiting.sha}")
+    assert pinned(waiting.remote) == (f"{name}@{digest}", version)
+    labels = json.loads(docker("inspect", f"{name}@{digest}"))[0]["Config"]["Labels"]
+    assert labels["org.opencontainers.image.revision"] == waiting.sha
+    attested = published.actions["actions/attest"]
+    assert attested["subject-digest"] == digest
+    assert json.loads((published.folder / attested["sbom-path"]).read_text())["serialNumber"].startswith("urn:uuid:")
+    assert waiting.jobs("green").result == "success"
+
+
+def digest_of(address: str) -> str:
+    """The digest of an image in a registry."""
+    request = urllib.request.Request(address, headers={"Accept": MANIFESTS})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return response.headers["Docker-Content-Digest"]
