@@ -106,7 +106,9 @@ def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Ar
     try:
         with threadpool_limits(limits=params.train.threads):
             estimator.fit(frame(arrays), truth)
-    except (ValueError, TypeError) as error:
+    except Exception as error:
+        if not isinstance(error, (ValueError, TypeError)) and not _library(error):
+            raise
         raise SlipwayError(f"the estimator that build() made could not be fitted: {error}") from error
     return estimator
 

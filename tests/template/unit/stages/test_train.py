@@ -120,6 +120,10 @@ def test_the_manifest_tells_the_version_of_the_library_that_fitted(passed):
     [
         (lambda: "a model", "build\\(\\) gave a str, which has no fit\\(\\) and predict\\(\\)"),
         (lambda: LogisticRegression(), "could not be fitted: .*could not convert string to float"),
+        (
+            lambda: make_pipeline(build_flowers()[0], LGBMClassifier(monotone_constraints=[1], verbose=-1)),
+            "could not be fitted: .*monotone_constraints",
+        ),
     ],
 )
 def test_what_cannot_be_fitted_is_told(passed, build, words):
