@@ -20,7 +20,6 @@ def encode(model: Any, trees: Sequence[Nodes], graph: Graph, columns: Sequence[s
     trees: as the model has them: their features are the categorical ones, then the numbers.
     columns: the name of a column for each feature of the model, of shape (rows, 1).
     """
-    known, _ = model._bin_mapper.make_known_categories_bitsets()
     parts = [part for round_ in model._predictors for part in round_]
     numbers, categorical = (np.flatnonzero(model.is_categorical_ == wanted).tolist() for wanted in (False, True))
     compared = [columns[feature] for feature in numbers]
@@ -36,7 +35,7 @@ def encode(model: Any, trees: Sequence[Nodes], graph: Graph, columns: Sequence[s
         if not splits:
             continue
         present = categories[categories == categories]  # the last may be NaN: missing values were encoded as a category
-        outside = [_outside(parts[number], node, known[place], len(present)) for number, node in splits]
+        outside = [_outside(parts[number], node, len(present)) for number, node in splits]
         table, sets = np.unique(outside, axis=0, return_inverse=True)
         for (number, node), found in zip(splits, sets, strict=True):
             trees[number].feature[node] = width + found
@@ -46,19 +45,12 @@ def encode(model: Any, trees: Sequence[Nodes], graph: Graph, columns: Sequence[s
     return graph.add("Concat", *compared, axis=1), trees
 
 
-def _outside(part: Any, node: int, known: Array, size: int) -> Array:
+def _outside(part: Any, node: int, size: int) -> Array:
     """Say for each category, and for a missing or unknown one after them, whether this split sends it to the right."""
-    split = part.nodes[node]
-    left, seen = (_bits(words, size) for words in (part.raw_left_cat_bitsets[split["bitset_idx"]], known))
-    missing_left = bool(split["missing_go_to_left"])
-    right: Array = ~np.append(np.where(seen | left, left, missing_left), missing_left)
-    return right
-
-
-def _bits(words: Array, size: int) -> Array:
-    codes = np.arange(size)
-    found: Array = (words[codes // 32] >> (codes % 32).astype(words.dtype)) & 1 == 1
-    return found
+    split, codes = part.nodes[node], np.arange(size, dtype=np.uint32)
+    left = (part.raw_left_cat_bitsets[split["bitset_idx"]][codes // 32] >> (codes % 32)) & 1
+    outside: Array = np.append(left, split["missing_go_to_left"]) == 0
+    return outside
 
 
 def _code(graph: Graph, column: str, categories: Array) -> str:

@@ -19,6 +19,7 @@ from skl2onnx._parse import _parse_sklearn_simple_model, sklearn_parsers_map
 from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 from skl2onnx.operator_converters.imputer_op import convert_sklearn_imputer
 from skl2onnx.operator_converters.voting_classifier import convert_voting_classifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import VotingClassifier
 from sklearn.impute import SimpleImputer
@@ -58,6 +59,8 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
     first, last = steps[0], steps[-1]
     if isinstance(last, NEIGHBOURS) and last.n_samples_fit_ > MOST_NEIGHBOURS:
         raise NotImplementedError(f"every row would be compared with all {last.n_samples_fit_:,} training rows")
+    if isinstance(last, CalibratedClassifierCV) and last.method != "sigmoid":
+        raise NotImplementedError(f"calibration by {last.method}")
     columns = [
         (c.name, DoubleTensorType([None, 1]) if c.numeric else StringTensorType([None, 1])) for c in contract.columns
     ]

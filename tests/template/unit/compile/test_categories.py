@@ -6,6 +6,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
+from threadpoolctl import threadpool_limits
 
 from slipway.compile.converters import convert
 from slipway.contract import Column, Contract
@@ -49,7 +50,8 @@ def compare(estimator, names, classes):
     truth = word + np.nan_to_num(arrays.get("code", np.zeros(800)) * 7 % 5) + arrays.get("y", np.zeros(800)) + noise
     if classes:
         truth = np.digitize(truth, np.quantile(truth, np.arange(1, classes) / classes))
-    estimator.fit(skops.frame(arrays), truth)
+    with threadpool_limits(limits=1):
+        estimator.fit(skops.frame(arrays), truth)
     expected = skops.predict(estimator, asked, classes=classes, threads=1)
     model = convert(estimator, contract).SerializeToString()
     answered = load_runtime("onnx", model, contract, classes=classes, threads=1).run(asked)
