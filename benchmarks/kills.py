@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).parents[1] / "tests/template")
 
 from checkouts import ROOT, commit_params, copy_checkout, make_release, retrain, run  # noqa: E402
-from slipway.champion import BUNDLE, fetch_champion, serving_now  # noqa: E402
+from slipway.champion import BUNDLE, POINTER, fetch_champion, parse_decision  # noqa: E402
 from slipway.gate import judge  # noqa: E402
 from slipway.model.predictor import Predictor  # noqa: E402
 from slipway.release import promote  # noqa: E402
@@ -86,7 +86,7 @@ def state(workspace: Workspace) -> tuple[object, ...]:
     assert decision is not None
     Predictor.load(workspace.champion / BUNDLE, expected=decision.digest)
     remote = Path(run(workspace.root, "git", "remote", "get-url", "origin").strip())
-    there = serving_now(remote, "main")
+    there = parse_decision(run(remote, "git", "show", f"main:{POINTER}"), "the remote")
     commits = [run(place, "git", "rev-list", "--count", "main").strip() for place in (workspace.root, remote)]
     verdict = judge(Workspace(workspace.root))
     changed = run(workspace.root, "git", "status", "--porcelain")
@@ -94,7 +94,7 @@ def state(workspace: Workspace) -> tuple[object, ...]:
         *commits,
         decision.version,
         decision.action,
-        there and there.version,
+        there.version,
         verdict.candidate,
         verdict.verdict,
         changed,

@@ -24,8 +24,7 @@ from serving import bundles
 from slipway.cli.smoke import Service, smoke
 from slipway.model.bundle import Bundle
 
-pytestmark = pytest.mark.xdist_group("stack")  # started once
-
+pytestmark = pytest.mark.xdist_group("stack")  # one stack, with images of fixed names
 FILE = ROOT / "docker-compose.yml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text("utf-8"))["services"]
 SECRETS = ("POSTGRES_PASSWORD", "S3_SECRET_KEY", "SLIPWAY_FEEDBACK_KEY")

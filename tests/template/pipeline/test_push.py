@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from checkouts import run
-from pipeline.remotes import BETTER, FIRST, SECOND, clone, head, on, pinned, pipeline, push, replaced
+from pipeline.remotes import FIRST, SECOND, clone, head, on, pinned, pipeline, push, replaced
 from pipeline.workflow import Done, Workflow
 from slipway.model.bundle import read_bundle
 
@@ -81,17 +81,16 @@ def test_a_pull_request_is_judged_and_releases_nothing(remote, tmp_path):
     assert head(remote) == before
 
 
-def test_a_good_change_becomes_the_champion_in_one_commit_with_its_tag(remote, tmp_path):
-    old, commit = champion(remote), push(remote, tmp_path / "ada", BETTER)
-    workflow = pipeline(remote, tmp_path / "run")
-    release = workflow.jobs("model", "release")
-    assert "Made again, byte for byte" in workflow.done["model"].steps
-    assert "PROMOTE" in workflow.done["model"].summary
+def test_a_good_change_becomes_the_champion_in_one_commit_with_its_tag(waiting, tmp_path):
+    remote, old, model = waiting.remote, champion(waiting.remote), waiting.done["model"]
+    release = waiting.jobs("release")
+    assert "Made again, byte for byte" in model.steps
+    assert "PROMOTE" in model.summary
     assert release.result == "success", release.log
     new = champion(remote)
     assert new != old
     assert pinned(remote) == (SECOND, new[:12])
-    assert run(remote, "git", "rev-parse", "main^").strip() == commit
+    assert run(remote, "git", "rev-parse", "main^").strip() == waiting.sha
     assert run(remote, "git", "rev-parse", f"model/{new[:12]}^{{commit}}").strip() == head(remote)
     there = clone(remote, tmp_path / "grace")
     run(there, "dvc", "pull", "--quiet")  # everything that the release names

@@ -20,6 +20,8 @@ from slipway.release import promote, rollback
 from slipway.stages.prepare import data_digest
 from slipway.workspace import Workspace
 
+pytestmark = pytest.mark.xdist_group("story")  # its fixtures are made once
+
 
 @dataclass
 class Story:

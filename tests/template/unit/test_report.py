@@ -10,6 +10,8 @@ from slipway.problem import SlipwayError
 from slipway.release import promote
 from slipway.report import gather, write_for_gitlab, write_report
 
+pytestmark = pytest.mark.xdist_group("report")  # its fixtures are made once
+
 
 @pytest.fixture(scope="module")
 def challenged(original, tmp_path_factory):

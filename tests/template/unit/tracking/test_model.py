@@ -21,6 +21,8 @@ from slipway.tracking.model import signature, signed_table
 from slipway.tracking.pyfunc_model import BundleModel
 from slipway.workspace import Workspace
 
+pytestmark = pytest.mark.xdist_group("models")  # its fixtures are made once
+
 
 def load(workspace: Workspace, alias: str = "challenger"):
     mlflow.set_tracking_uri(f"sqlite:///{workspace.root / 'mlflow.db'}")
