@@ -1,20 +1,19 @@
-"""What serves, as the last commit says: the decision in `champion.dvc`, and what the overlays of Kubernetes pin."""
+"""The champion, as the last commit says: the decision in `champion.dvc`, and the pins of the Kubernetes overlays."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from hashlib import sha256
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway.model.bundle import MANIFEST, VERSION_DIGITS
 from slipway.problem import SlipwayError
-from slipway.versioning import CHAMPION, fetch, file_at, file_history, git
+from slipway.versioning import CHAMPION, FileVersion, fetch, file_at, file_history, files_at, git
 
 POINTER = CHAMPION
 BUNDLE, EVALUATION, DECISION = "bundle", "evaluation", "decision.json"  # in champion/
@@ -25,13 +24,15 @@ NOTHING = re.compile("(sha256:)?0+")  # what an overlay pins before its first re
 PIN = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64} [0-9a-f]{12} [0-9a-f]{40}")
 
 
+T = TypeVar("T")
+
+
 class Decision(BaseModel):
     """Why a bundle serves.
 
     digest: of the bundle. name: of the model. action: promote or rollback. previous: the version that served before.
-    commit: that the candidate was built from. data: DVC's digest of what it was trained on. when: in UTC, ISO 8601.
-    run: in MLflow. scores: point estimates on the test set. rolled_back: versions that were rolled back, never to be
-    promoted again unless asked.
+    commit: that the candidate was built from. data: DVC's digest of the data. when: in UTC, ISO 8601. run: in MLflow.
+    scores: point estimates on the test set. rolled_back: versions that the gate holds.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -56,8 +57,7 @@ class Decision(BaseModel):
         return self.digest[:VERSION_DIGITS]
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(NamedTuple):
     """One line of the history: a decision, and the commit that made it."""
 
     decision: Decision
@@ -65,12 +65,11 @@ class Release:
     when: str
 
 
-@dataclass(frozen=True)
-class Pin:
+class Pin(NamedTuple):
     """What an overlay deploys.
 
-    image: name@sha256:digest. version: of the model in it. commit: that the image was built from. Version and commit
-    are None where whoever pinned it by hand left them out.
+    image: name@sha256:digest. version: of the model in it. commit: that the image was built from; both may be None in
+    a pin that was written by hand.
     """
 
     image: str
@@ -83,8 +82,7 @@ class Pin:
         return self.image.rpartition(":")[2]
 
 
-@dataclass(frozen=True)
-class Pinned:
+class Pinned(NamedTuple):
     """A pin as a commit left it in an overlay. when: of the commit, ISO 8601."""
 
     overlay: str
@@ -94,12 +92,12 @@ class Pinned:
 
 
 def read_decision(root: Path) -> Decision | None:
-    """Read what serves, as the last commit says; None if nothing was released, or `champion.dvc` is removed here."""
+    """Read the last commit's decision; None if nothing was released, or `champion.dvc` is removed here."""
     return serving_now(root) if (root / POINTER).exists() else None
 
 
 def fetch_champion(root: Path) -> Decision | None:
-    """Read what serves, and see that `champion/` holds it: an older or an unfinished one is replaced by DVC."""
+    """Read the last commit's decision, and have DVC fetch its champion unless `champion/` holds just that."""
     decision = read_decision(root)
     manifest = root / POINTER.removesuffix(".dvc") / BUNDLE / MANIFEST
     if decision and not (manifest.exists() and sha256(manifest.read_bytes()).hexdigest() == decision.digest):
@@ -112,38 +110,49 @@ def parse_decision(text: str, place: str) -> Decision:
     import yaml
 
     try:
-        # In C, where it was built in: ten times as fast, and histories grow long.
-        content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-        return Decision.model_validate(content["meta"])
+        return Decision.model_validate(_parse_yaml(text, "SafeLoader")["meta"])
     except (yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
         raise SlipwayError(f"{place}: does not say what was released: {error}") from None
 
 
 def serving_now(root: Path, revision: str = "HEAD") -> Decision | None:
-    """Read from a commit, by default the last one, what serves; None if nothing was released yet."""
+    """Read the decision from a commit, by default the last one; None if nothing was released yet."""
     text = file_at(root, revision, POINTER)
     return parse_decision(text, f"{revision}:{POINTER}") if text else None
 
 
 def history(root: Path, *, revisions: Sequence[str] = ("HEAD",), unreadable: list[str] | None = None) -> list[Release]:
-    """List what was released, newest first, as Git recorded it.
+    """List the releases, newest first, as Git recorded them.
 
-    revisions: whose history. unreadable: takes one line for each commit whose record cannot be read; without it, such a
-    commit raises SlipwayError.
+    unreadable: takes a line for each commit whose record cannot be read; without it, such a commit raises SlipwayError.
     """
-    releases = []
-    for version in file_history(root, POINTER, revisions=revisions):
-        if not version.text:  # a commit may also have removed the file
-            continue
+    found = _parsed(file_history(root, POINTER, revisions=revisions), parse_decision, unreadable)
+    return [Release(decision, version.commit, version.when) for version, decision in found]
+
+
+def pin_history(root: Path, revision: str = "HEAD", *, unreadable: list[str] | None = None) -> list[Pinned]:
+    """List what the overlays pinned, newest first: one entry for each commit that wrote an overlay with a pin.
+
+    unreadable: as for `history`, a line for each overlay.
+    """
+    versions = file_history(root, f":(glob){overlay_file('*')}", revisions=(revision,))
+    found = _parsed(versions, parse_pin, unreadable)
+    return [Pinned(Path(one.path).parent.name, pin, one.commit, one.when) for one, pin in found]
+
+
+def _parsed(
+    versions: list[FileVersion], parse: Callable[[str, str], T | None], unreadable: list[str] | None
+) -> list[tuple[FileVersion, T]]:
+    found = []
+    for version in versions:
         try:
-            decision = parse_decision(version.text, f"{version.commit[:8]}:{POINTER}")
+            if version.text and (content := parse(version.text, f"{version.commit[:8]}:{version.path}")):
+                found.append((version, content))
         except SlipwayError as error:
             if unreadable is None:
                 raise
             unreadable.append(str(error))
-        else:
-            releases.append(Release(decision, version.commit, version.when))
-    return releases
+    return found
 
 
 def pins(root: Path, revision: str = "HEAD") -> dict[str, Pin]:
@@ -151,33 +160,11 @@ def pins(root: Path, revision: str = "HEAD") -> dict[str, Pin]:
 
     Raises SlipwayError naming an overlay that cannot be read.
     """
-    try:
-        names = git(root, "ls-tree", "--full-tree", "-d", "--name-only", "-z", f"{revision}:./{OVERLAYS}").split("\0")
-    except SlipwayError:
-        return {}  # no such folder there
-    paths = {name: overlay_file(name) for name in names if name}
-    texts = {name: (path, file_at(root, revision, path)) for name, path in paths.items()}
-    found = {name: parse_pin(text, f"{revision}:{path}") for name, (path, text) in texts.items() if text}
+    listed = git(root, "ls-tree", "-r", "--name-only", "-z", revision, "--", OVERLAYS).split("\0")
+    paths = [path for path in listed if PurePath(path).match(overlay_file("*"))]
+    texts = zip(paths, files_at(root, [(revision, path) for path in paths]), strict=True)
+    found = {PurePath(path).parent.name: parse_pin(text or "", f"{revision}:{path}") for path, text in texts}
     return {name: pin for name, pin in found.items() if pin}
-
-
-def pin_history(root: Path, revision: str = "HEAD", *, unreadable: list[str] | None = None) -> list[Pinned]:
-    """List what the overlays pinned, newest first: one entry for each commit that wrote an overlay with a pin.
-
-    unreadable: takes one line for each overlay that cannot be read; without it, such an overlay raises SlipwayError.
-    """
-    found = []
-    for version in file_history(root, f":(glob){overlay_file('*')}", revisions=(revision,)):
-        try:
-            pin = parse_pin(version.text or "", f"{version.commit[:8]}:{version.path}")
-        except SlipwayError as error:
-            if unreadable is None:
-                raise
-            unreadable.append(str(error))
-            continue
-        if pin:
-            found.append(Pinned(Path(version.path).parent.name, pin, version.commit, version.when))
-    return found
 
 
 def parse_pin(text: str, place: str) -> Pin | None:
@@ -188,8 +175,7 @@ def parse_pin(text: str, place: str) -> Pin | None:
     import yaml
 
     try:
-        # Everything as text: twelve digits are no number. In C, where it was built in: histories grow long.
-        content: dict[str, Any] = yaml.load(text, getattr(yaml, "CBaseLoader", yaml.BaseLoader)) or {}  # noqa: S506
+        content = _parse_yaml(text, "BaseLoader") or {}  # everything as text: twelve digits are no number
         images = [one for one in content.get("images") or [] if _named(one.get("digest"))]
         if not images:
             return None
@@ -201,23 +187,43 @@ def parse_pin(text: str, place: str) -> Pin | None:
         raise SlipwayError(f"{place}: not a kustomization: {' '.join(str(error).split())}") from None
 
 
+def _parse_yaml(text: str, loader: str) -> Any:
+    """Parse YAML, in C where PyYAML was built with it: ten times as fast, and histories grow long."""
+    import yaml
+
+    return yaml.load(text, getattr(yaml, f"C{loader}", None) or getattr(yaml, loader))  # noqa: S506
+
+
 def pinned(text: str, pin: Pin) -> str:
     """Give the text of a `kustomization.yaml` with another pin; everything else stays as it is, comments too.
 
     Raises SlipwayError if the pin is not a whole one.
     """
     from ruamel.yaml import YAML  # keeps comments, order and quotes
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
-    if not PIN.fullmatch(f"{pin.image} {pin.version} {pin.commit}"):
+    if not PIN.fullmatch(said := f"{pin.image} {pin.version} {pin.commit}"):
         raise SlipwayError(
-            f"{pin.image} {pin.version} {pin.commit}: not an image name@sha256:..., a model's version of 12 hex digits "
-            "and a commit of 40"
+            f"{said}: not an image name@sha256:..., a model's version of 12 hex digits and a commit of 40"
         )
     yaml, written = YAML(), io.StringIO()
     yaml.preserve_quotes, yaml.width = True, 10**6
     yaml.indent(mapping=2, sequence=4, offset=2)
     content = yaml.load(text)
-    _pin(content, pin)
+    images = content.setdefault("images", [])
+    image = next((one for one in images if one["name"] == IMAGE), None)
+    if image is None:
+        images.append(image := {"name": IMAGE})
+    image.pop("newTag", None)
+    image["newName"], image["digest"] = pin.image.split("@")
+    # Quoted: a version of digits alone would be a number, and an annotation must be a text.
+    annotations = {VERSION: Quoted(f"{pin.version}"), COMMIT: Quoted(f"{pin.commit}")}
+    content.setdefault("commonAnnotations", {}).update(annotations)
+    for generator in content.get("configMapGenerator") or []:
+        literals = generator.get("literals") or []
+        for number, literal in enumerate(literals):
+            if literal.startswith(f"{EXPECTED}="):
+                literals[number] = f"{EXPECTED}={pin.version}"
     yaml.dump(content, written)
     return written.getvalue()
 
@@ -232,26 +238,6 @@ def write_pin(root: Path, overlay: str, pin: Pin) -> Path:
     temporary.write_text(text, "utf-8")
     temporary.replace(path)
     return path
-
-
-def _pin(content: dict[str, Any], pin: Pin) -> None:
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
-
-    images = content.setdefault("images", [])
-    image = next((one for one in images if one["name"] == IMAGE), None)
-    if image is None:
-        images.append(image := {"name": IMAGE})
-    image.pop("newTag", None)
-    image["newName"], image["digest"] = pin.image.split("@")
-    # Quoted: a version of digits alone would be a number, and an annotation must be a text.
-    content.setdefault("commonAnnotations", {}).update(
-        {VERSION: Quoted(pin.version or ""), COMMIT: Quoted(pin.commit or "")}
-    )
-    for generator in content.get("configMapGenerator") or []:
-        literals = generator.get("literals") or []
-        for number, literal in enumerate(literals):
-            if literal.startswith(f"{EXPECTED}="):
-                literals[number] = f"{EXPECTED}={pin.version}"
 
 
 def overlay_file(name: str) -> str:

@@ -9,11 +9,15 @@ from typing import Any
 from slipway.champion import POINTER, Decision, Pin, Release, history, pin_history, pins, serving_now
 from slipway.model.bundle import VERSION_DIGITS, BundleError, read_bundle
 from slipway.problem import SlipwayError
-from slipway.versioning import changed_files, file_at, file_history, find_commit, git
+from slipway.versioning import DATA, changed_files, file_at, file_history, find_commit, git
 from slipway.workspace import Workspace
 
-DATA, PARAMS = "data.dvc", "params.yaml"
+PARAMS = "params.yaml"
 SECTIONS = ("prepare", "model", "train")  # of params.yaml: what decides the bundle's content
+FACTS = (  # in the order in which they are printed
+    *("version", "name", "state", "bundle", "fetch bundle", "built from", "released", "replaced", "data", "fetch data"),
+    *("parameters", "scores", "verdict", "MLflow run", "images", "pinned in", "tag", "notes"),
+)
 
 
 def lineage(root: Path, what: str) -> dict[str, Any]:
@@ -29,40 +33,45 @@ def lineage(root: Path, what: str) -> dict[str, Any]:
         notes.append("this clone is shallow, earlier commits are missing: git fetch --unshallow --tags")
     releases = history(root, revisions=("--all",), unreadable=notes)
     candidate = _candidate(Workspace(root), notes)
-    pinned, images = _pins(root, notes)
-    known = {pin.version: "" for pin in images if pin.version}
-    known |= {
-        decision.version: decision.digest for decision in (*(r.decision for r in releases), candidate) if decision
-    }
+    now, images = _pins(root, notes)
+    decisions = [release.decision for release in releases] + ([candidate] if candidate else [])
+    known = {pin.version: "" for pin in images if pin.version} | {one.version: one.digest for one in decisions}
     version = _find(what, known, images, notes)
     # A decision that several commits hold, after a rebase, counts once.
     mine = list({(r.decision.action, r.decision.when): r for r in releases if r.decision.version == version}.values())
     made = mine[-1].decision if mine else candidate if candidate and candidate.version == version else None
     commit = mine[-1].commit if mine else "HEAD"  # the first release: it holds data and parameters as they were
-    if made and made is candidate and (changed := changed_files(root) if find_commit(root, "HEAD") else []):
-        notes.append(f"built from files that differ from the commit: {', '.join(changed)}")
-    if made and made.commit and not find_commit(root, made.commit):
-        notes.append(f"{made.commit[:VERSION_DIGITS]} is not here: the parameters are those of the release")
     tag = f"model/{version}"
-    return {
+    facts = dict.fromkeys(FACTS) | (_origin(root, made, commit, notes) if made else {"parameters": {}, "scores": {}})
+    return facts | {
         "version": version,
-        "name": made.name if made else None,
         "state": _state(root, version, bool(mine), made, notes),
-        "bundle": made.digest if made else None,
         "fetch bundle": f"git checkout {commit[:12]} -- {POINTER} && dvc pull {POINTER}" if mine else None,
-        "built from": _commit(root, made.commit) if made else None,
         "released": [_step(release) for release in mine],
         "replaced": [_step(release) for release in releases if release.decision.previous == version],
-        "data": made.data if made else None,
-        "fetch data": _fetch_data(root, made.data or "", commit) if made else None,
-        "parameters": _parameters(root, made, commit) if made else {},
-        "scores": made.scores if made else {},
-        "verdict": made.verdict if made else None,
-        "MLflow run": made.run if made else None,
         "images": list(dict.fromkeys(pin.image for pin in images if pin.version == version)),
-        "pinned in": {overlay: pin.image for overlay, pin in pinned.items() if pin.version == version},
+        "pinned in": {overlay: pin.image for overlay, pin in now.items() if pin.version == version},
         "tag": tag if find_commit(root, f"refs/tags/{tag}") else None,
         "notes": notes,
+    }
+
+
+def _origin(root: Path, made: Decision, commit: str, notes: list[str]) -> dict[str, Any]:
+    """Give the facts that the decision records. commit: of the first release, or HEAD of a candidate."""
+    if commit == "HEAD" and made.commit and (changed := changed_files(root)):
+        notes.append(f"built from files that differ from the commit: {', '.join(changed)}")
+    if made.commit and not find_commit(root, made.commit):
+        notes.append(f"{made.commit[:VERSION_DIGITS]} is not here: the parameters are those of the release")
+    return {
+        "name": made.name,
+        "bundle": made.digest,
+        "built from": _commit(root, made.commit),
+        "data": made.data,
+        "fetch data": _fetch_data(root, made.data or "", commit),
+        "parameters": _parameters(root, made, commit),
+        "scores": made.scores,
+        "verdict": made.verdict,
+        "MLflow run": made.run,
     }
 
 

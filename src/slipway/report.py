@@ -10,9 +10,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from slipway.champion import BUNDLE, EVALUATION, read_decision
-from slipway.contract import Contract
+from slipway.evaluation.drift import drift
 from slipway.evaluation.metrics import LOWER_IS_BETTER
-from slipway.model import reference
 from slipway.model.bundle import Bundle, read_bundle
 from slipway.problem import SlipwayError
 from slipway.problem.files import METRICS, SLICES, TRAIN
@@ -20,7 +19,6 @@ from slipway.versioning import git
 from slipway.workspace import Workspace
 
 PICTURES = ("confusion", "calibration", "predicted", "importance", "slices")
-NOTABLE_DRIFT = 0.1  # the customary line between "no change" and "some change" of a PSI (Lewis 1992)
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def write_report(workspace: Workspace) -> list[Path]:
     written = []
     for name in ("report.html", "report.md"):
         path = workspace.root / "build" / name
-        path.write_text(environment.get_template(name).render(run=run, notable=NOTABLE_DRIFT), "utf-8")
+        path.write_text(environment.get_template(name).render(run=run), "utf-8")
         written.append(path)
     write_for_gitlab(workspace.root / "build", run.verdict)
     return written
@@ -84,14 +82,14 @@ def write_for_gitlab(folder: Path, verdict: dict[str, Any]) -> None:
 def gather(workspace: Workspace) -> Run:
     """Read the files of the last run. Raises SlipwayError if one is missing."""
     bundle = read_bundle(workspace.bundle)
-    verdict = _json(workspace.verdict)
+    verdict = workspace.read_verdict()
     if verdict["candidate"] != bundle.digest:
         raise SlipwayError(f"{workspace.verdict} was given of another candidate; run `slipway gate` again")
     decision = read_decision(workspace.root)
     folder = workspace.champion if decision and workspace.champion.exists() else None
     champion = read_bundle(folder / BUNDLE, expected=decision.digest) if folder and decision else None
-    slices = _json(workspace.evaluation / SLICES)
-    before = {s["slice"]: s for s in _json(folder / EVALUATION / SLICES)} if folder else {}
+    slices = workspace.read(workspace.evaluation / SLICES)
+    before = {s["slice"]: s for s in workspace.read(folder / EVALUATION / SLICES)} if folder else {}
     headline = next(iter(slices[0]["scores"]), "") if slices else ""
     for item in slices:
         score, was = item["scores"].get(headline), before.get(item["slice"], {}).get("scores", {}).get(headline)
@@ -102,7 +100,7 @@ def gather(workspace: Workspace) -> Run:
         bundle,
         champion,
         verdict,
-        _compared(_json(workspace.evaluation / METRICS), verdict["comparison"]),
+        _compared(workspace.read(workspace.evaluation / METRICS), verdict["comparison"]),
         slices,
         headline,
         changes,
@@ -113,25 +111,21 @@ def gather(workspace: Workspace) -> Run:
 
 
 def data_changes(workspace: Workspace, champion: Bundle | None) -> tuple[int, list[dict[str, Any]]]:
-    """Give the number of training rows, and each feature's PSI against the champion's training rows.
+    """Give the number of training rows, and how each feature moved since the champion's training.
 
-    The PSI is over the champion's bins; a feature that the champion does not have has none.
+    A feature that the champion does not have, or has as another kind, has no PSI.
     """
     import pandas as pd
 
     table = pd.read_parquet(workspace.table / TRAIN)
-    arrays = workspace.features.arrays(table)
     if champion is None:
         return len(table), []
-    before, bins = champion.reference, reference.bins_of(champion.reference)
-    changes: list[dict[str, Any]] = []
-    for name in workspace.features.names:
-        psi = None
-        if name in bins and Contract.from_schema(champion.manifest.row)[name].dtype == arrays[name].dtype:
-            shares = reference.shares(bins[name].count(arrays[name]))
-            psi = reference.population_stability_index(before["features"][name]["shares"], shares)
-        changes.append({"feature": name, "psi": psi})
-    return len(table), changes
+    names, arrays = workspace.features.names, workspace.features.arrays(table)
+    groups = table.groupby(list(workspace.problem.groups), dropna=False).ngroups
+    same = [one for one in champion.contract.columns if one.name in names and one.dtype == arrays[one.name].dtype]
+    found = [drift(champion.reference, one, arrays[one.name], groups, len(names)) for one in same]
+    known = {one.name: {"psi": one.psi, "moved": one.psi > one.limit} for one in found}
+    return len(table), [{"feature": name, "psi": None, "moved": False, **known.get(name, {})} for name in names]
 
 
 def _compared(scores: dict[str, Any], comparison: dict[str, Any]) -> list[dict[str, Any]]:
@@ -172,10 +166,3 @@ def _commit(root: Path) -> str:
 
 def _picture(path: Path) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise SlipwayError(f"{path}: missing; `slipway run` makes it") from None

@@ -18,8 +18,7 @@ from slipway.problem import SlipwayError
 
 DATA, CHAMPION = POINTERS = ("data.dvc", "champion.dvc")
 
-# Of a merge (-c) only what differs from each of its parents; anything else came from one of them. A file that was
-# renamed is one that is gone and another one.
+# Of a merge (-c) only what differs from each of its parents. A renamed file counts as a removed and a new one.
 FILES_OF_COMMITS = ("-z", "-c", "--no-renames", "--name-only", "--relative", "--format=%x01%H %cI")
 
 
@@ -39,10 +38,7 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def _git(root: Path, arguments: Sequence[str], asked: bytes = b"", *, may_fail: bool = False) -> bytes:
-    """Run git. may_fail: exit status 1, by which git says no without a word, gives what it printed.
-
-    A lock that a killed git left behind is removed, and git is run once more.
-    """
+    """Run git, once more if a killed git left its lock. may_fail: exit status 1 without a message is no error."""
     if not root.is_dir():
         raise SlipwayError(f"{root}: no such folder")
     try:
@@ -58,7 +54,7 @@ def _git(root: Path, arguments: Sequence[str], asked: bytes = b"", *, may_fail: 
 
 
 def _remove_lock(root: Path) -> bool:
-    """Remove the lock of Git's index unless a git is running in this checkout; tell whether it is gone."""
+    """Remove the lock of Git's index unless a git is running in this checkout; give whether it is gone."""
     import psutil
 
     top = root.resolve()
@@ -79,10 +75,9 @@ def file_at(root: Path, revision: str, path: str) -> str | None:
 
 
 def file_history(root: Path, *paths: str, revisions: Sequence[str] = ("HEAD",)) -> list[FileVersion]:
-    """List every version of some files below `root`, newest first. paths: as Git's pathspecs, so `:(glob)...` works.
+    """List every version of some files below `root`, newest first, in few processes; none before the first commit.
 
-    revisions: whose ancestors are searched; `--all` is every branch and tag. Nothing committed yet: none. Two or three
-    processes do it, however long the history is.
+    paths: Git's pathspecs, so `:(glob)...` works. revisions: whose ancestors are searched (`--all`: all).
     """
     if find_commit(root, "HEAD") is None:
         return []
@@ -121,12 +116,8 @@ def current_branch(root: Path) -> str | None:
 
 
 def is_ancestor(root: Path, earlier: str, later: str) -> bool:
-    """Tell whether a commit is another one, or in its history."""
-    try:
-        git(root, "merge-base", "--is-ancestor", earlier, later)
-    except SlipwayError:
-        return False
-    return True
+    """Whether a commit is another one, or in its history."""
+    return not git(root, "rev-list", "--max-count=1", earlier, "--not", later)
 
 
 def changed_files(root: Path) -> list[str]:
@@ -155,12 +146,10 @@ def dvc_repository(root: Path) -> Iterator[Any]:
         with Repo(str(root)) as repository, lock_repo(repository):
             yield repository
     except (DvcException, OSError) as error:
-        reasons: list[str] = []
-        cause: BaseException | None = error
-        while cause is not None:
-            reasons.append(str(cause))
-            cause = cause.__cause__
-        raise SlipwayError("DVC: " + ": ".join(dict.fromkeys(reasons))) from error
+        causes: list[BaseException] = [error]
+        while cause := causes[-1].__cause__:
+            causes.append(cause)
+        raise SlipwayError("DVC: " + ": ".join(dict.fromkeys(map(str, causes)))) from error
 
 
 def remote_folder(root: Path, repository: Any) -> str | None:
@@ -173,12 +162,11 @@ def remote_folder(root: Path, repository: Any) -> str | None:
 
 
 def fetch(root: Path, *pointers: str) -> list[str]:
-    """Bring `data/` and `champion/` to what their pointers name; say of each what was fetched and why.
+    """Fetch the content that the pointers name into `data/` and `champion/`; give one line for each that was fetched.
 
-    pointers: by default both. A folder that is absent is fetched. One that holds what an earlier version of its pointer
-    named is replaced: the pointer moved with a pull, a merge or a checkout. Anything else in `data/` was changed here
-    and stays. `champion/` is only ever written by a release, which is done when it is committed: whatever else it holds
-    was left by an interrupted release, and the last commit's champion takes its place.
+    pointers: by default both. A folder that is absent, or holds what an earlier version of its pointer named, is
+    replaced: the pointer moved with a pull, a merge or a checkout. Anything else in `data/` was changed here and stays.
+    Anything else in `champion/` was left by an interrupted release: the last commit's champion takes its place.
     """
     said = []
     with dvc_repository(root) as repository:
@@ -195,7 +183,7 @@ def fetch(root: Path, *pointers: str) -> list[str]:
 
 
 def _outdated(root: Path, repository: Any, pointer: str) -> str | None:
-    """Say why a folder is to be fetched; None if it is as its pointer says, or was changed here."""
+    """Say why a folder is fetched; None if it is as its pointer says, or was changed here."""
     folder = root / pointer.removesuffix(".dvc")
     if not folder.exists():
         return ", which was not here"
@@ -223,11 +211,10 @@ def short(digest: str) -> str:
 
 
 def reproduce(root: Path, *, pull: bool = False) -> dict[str, bool]:
-    """Run the stages that are out of date, in order; say of each stage whether it was run.
+    """Run the stages that are out of date, in order; give for each stage whether it was run.
 
-    pull: take from the DVC remote what `dvc.lock` says of an unchanged stage, where it is not here, instead of running
-    the stage; what the remote does not have is made. The stages print their own line. Raises SlipwayError if one fails;
-    the stages before it stay done.
+    pull: fetch the results of an unchanged stage from the DVC remote, if it has them, instead of running the stage.
+    Raises SlipwayError if a stage fails; the stages before it stay done.
     """
     with dvc_repository(root) as repository:
         stages = [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
@@ -236,10 +223,10 @@ def reproduce(root: Path, *, pull: bool = False) -> dict[str, bool]:
 
 
 def complete(root: Path) -> None:
-    """Make again what a candidate from another machine came without: the rows, and what validation found in them.
+    """Make the tables and the validation of a candidate that came from another machine without them.
 
-    DVC looks for stages in the working directory, which must be `root`. Raises SlipwayError if these are not the rows
-    that the candidate was made of.
+    The working directory must be `root`, where DVC looks for stages. Raises SlipwayError if the candidate was made of
+    other rows.
     """
     lock = root / "dvc.lock"
     if (root / "build/table").exists():

@@ -16,6 +16,16 @@ from slipway.problem import Problem, SlipwayError, close_names, load_problem
 from slipway.problem.files import TEST
 from slipway.problem.params import Params, load_params
 
+VERDICT = {
+    "verdict",
+    "candidate",
+    "champion",
+    "table",
+    "metrics",
+    "comparison",
+    "reasons",
+}  # what build/verdict.json has
+
 
 class Workspace:
     """The folder that a project lives in. Paths are relative to `root`, as `dvc.yaml` has them."""
@@ -32,6 +42,22 @@ class Workspace:
         self.verdict = build / "verdict.json"  # the gate's
         self.tracked = build / "tracked.json"  # the candidate's run in MLflow
         self.champion = root / "champion"  # the bundle that serves, its evaluation, and the decision that released it
+
+    def read(self, path: Path) -> Any:
+        """Read JSON that the pipeline wrote. Raises SlipwayError if it is missing or no JSON."""
+        try:
+            return json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise SlipwayError(f"{path}: missing; `slipway run` makes it") from None
+        except ValueError as error:
+            raise SlipwayError(f"{path}: not JSON ({error}); `slipway run` makes it anew") from None
+
+    def read_verdict(self) -> dict[str, Any]:
+        """Read the gate's verdict. Raises SlipwayError if there is none."""
+        verdict = self.read(self.verdict)
+        if not (isinstance(verdict, dict) and verdict.keys() >= VERDICT):
+            raise SlipwayError(f"{self.verdict}: not a verdict; `slipway gate` makes it anew")
+        return verdict
 
     def read_about(self, path: Path, digest: str) -> dict[str, Any]:
         """Read the verdict or the tracked run, if it is there and about the bundle `digest`; else give nothing."""

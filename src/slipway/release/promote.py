@@ -6,16 +6,13 @@ interrupted call released nothing, and the same call does it all again.
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from slipway.champion import BUNDLE, DECISION, EVALUATION, POINTER, Decision, Pin, serving_now
 from slipway.contract import canonical_json
-from slipway.gate import Verdict
-from slipway.model.bundle import read_bundle
+from slipway.model.bundle import VERSION_DIGITS, read_bundle
 from slipway.model.signature import read_signature, signature_of
 from slipway.problem import SlipwayError
 from slipway.release.record import RECORD, commit, pinned_overlays, timestamp, write_pointer
@@ -37,7 +34,7 @@ def promote(workspace: Workspace, *, force_reason: str | None = None, image: str
         now = serving_now(root)
         if now and now.digest == bundle.digest:
             return None
-        verdict = _read_verdict(workspace)
+        verdict = workspace.read_verdict()
         _require_current(workspace, verdict, bundle.digest, now)
         if verdict["verdict"] != "PROMOTE" and not force_reason:
             raise SlipwayError(_refusal(verdict))
@@ -67,16 +64,6 @@ def promote(workspace: Workspace, *, force_reason: str | None = None, image: str
     return decision
 
 
-def _read_verdict(workspace: Workspace) -> dict[str, Any]:
-    try:
-        verdict = json.loads(workspace.verdict.read_bytes())
-        return {field.name: verdict[field.name] for field in fields(Verdict)}
-    except FileNotFoundError:
-        raise SlipwayError(f"{workspace.verdict}: no verdict; `slipway gate` makes one") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise SlipwayError(f"{workspace.verdict}: not a verdict ({error}); `slipway gate` makes it anew") from None
-
-
 def _require_current(workspace: Workspace, verdict: dict[str, Any], candidate: str, now: Decision | None) -> None:
     """See that the verdict was given of this candidate, this champion and this test set."""
     for what, judged, found in (
@@ -85,14 +72,10 @@ def _require_current(workspace: Workspace, verdict: dict[str, Any], candidate: s
         ("test set", verdict["table"], workspace.test_set_digest()),
     ):
         if judged != found:
+            before, here = ((digest or "none")[:VERSION_DIGITS] for digest in (judged, found))
             raise SlipwayError(
-                f"the verdict was given of another {what} ({_short(judged)}, now {_short(found)}); "
-                "run `slipway gate` again"
+                f"the verdict was given of another {what} ({before}, now {here}); run `slipway gate` again"
             )
-
-
-def _short(digest: str | None) -> str:
-    return digest[:12] if digest else "none"
 
 
 def _refusal(verdict: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +54,7 @@ def publish(workspace: Workspace, remote: Remote, image: str | None = None) -> P
     tip = _fetch(root, remote, branch)
     if not is_ancestor(root, tip, "HEAD"):
         return _moved_on(root, branch, tip, image)
-    verdict = _verdict(workspace)
+    verdict = workspace.read_verdict()["verdict"] if workspace.verdict.exists() else None
     if verdict == "REJECT":
         raise SlipwayError("nothing was released: the gate rejected the candidate (build/report.md says why)")
     if verdict == "PROMOTE":
@@ -118,7 +117,7 @@ def propose_candidate(workspace: Workspace, remote: Remote) -> Published:
     root, branch = workspace.root, _branch(workspace.root, remote)
     if not git(root, "status", "--porcelain", "--", "data.dvc", "dvc.lock"):
         return Published("Nothing new: the same data and code gave the same candidate.")
-    verdict = json.loads(workspace.verdict.read_bytes())
+    verdict = workspace.read_verdict()
     version = verdict["candidate"][:VERSION_DIGITS]
     with dvc_repository(root) as repository:
         repository.push()
@@ -153,15 +152,6 @@ def _moved_on(root: Path, branch: str, tip: str, image: str | None) -> Published
             f"Released already, by an earlier run: `{champion.version}`.", tip, f"model/{champion.version}"
         )
     return Published(f"Nothing released: {branch} has moved on; the run of its last commit judges what is there now.")
-
-
-def _verdict(workspace: Workspace) -> str | None:
-    try:
-        return str(json.loads(workspace.verdict.read_bytes())["verdict"])
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise SlipwayError(f"{workspace.verdict}: not a verdict ({error}); `slipway gate` makes it anew") from None
 
 
 def _is_new(root: Path, image: str, version: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -94,7 +93,7 @@ def evaluate(record: Record, model_id: str) -> None:
     labels = [target.classes[index] for index in truth] if target.classes else truth
     rows = signed_table(record.bundle.contract, table).assign(**{target.column.name: labels})
     source = {"mlflow.source.name": "data.dvc"} | {k: v for k, v in record.tags.items() if k in (COMMIT, REPOSITORY)}
-    digest = json.loads((workspace.table / SOURCE).read_bytes())["data"]
+    digest = workspace.read(workspace.table / SOURCE)["data"]
     data = from_pandas(rows, CodeDatasetSource(source), target.column.name, record.name, digest)
     mlflow.log_input(data, context="test set")
     mpl.use("Agg")  # MLflow draws through pyplot, which would look for a screen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from functools import cached_property
 from pathlib import Path
@@ -33,10 +32,8 @@ class Record:
         import pandas as pd
 
         self.workspace, self.bundle, self.name = workspace, bundle, bundle.manifest.name
-        if not (workspace.evaluation / METRICS).exists():
-            raise SlipwayError(f"{workspace.evaluation / METRICS}: missing; `slipway run` makes it")
         self.metrics: dict[str, float] = {}
-        for name, score in json.loads((workspace.evaluation / METRICS).read_bytes()).items():
+        for name, score in workspace.read(workspace.evaluation / METRICS).items():
             allowed = re.sub(r"[^\w.\- /:]", "_", name)  # a class may have a name that no metric of MLflow can have
             ends = {f"{allowed}.{end}": score[end] for end in ("low", "high")}
             self.metrics |= {allowed: score["value"], **ends}

@@ -106,7 +106,7 @@ def test_a_verdict_of_something_else_is_refused_even_with_force(challenged, chan
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [(None, "no verdict; `slipway gate` makes one"), ("{", "makes it anew"), ("[]", "makes it anew")]
+    ("text", "words"), [(None, "missing; `slipway run` makes it"), ("{", "makes it anew"), ("[]", "makes it anew")]
 )
 def test_without_a_readable_verdict_there_is_no_release(challenged, text, words):
     challenged.verdict.unlink()

@@ -134,7 +134,7 @@ def test_what_moved_is_told_before_the_details(challenged, tmp_path, monkeypatch
     released[0]["scores"]["accuracy"]["value"] = 2.0
     path.write_text(json.dumps(released))
     psi = {"bill_length_mm": 0.31, "bill_depth_mm": 0.01, "island": None}
-    changes = [{"feature": name, "psi": value} for name, value in psi.items()]
+    changes = [{"feature": name, "psi": value, "moved": value == 0.31} for name, value in psi.items()]
     monkeypatch.setattr("slipway.report.data_changes", lambda *_: (261, changes))
     write_report(workspace)
     told, _, details = (workspace.root / "build" / "report.md").read_text().partition("<details>")
