@@ -5,16 +5,13 @@ Every number that is judged by stands in monitoring/prometheus/rules; docs/monit
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import re
-import urllib.error
 import urllib.parse
-import urllib.request
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from slipway.http import Service
 from slipway.problem import SlipwayError
 
 TOKEN = "PROMETHEUS_TOKEN"  # noqa: S105  (the name of the environment variable)
@@ -76,22 +73,14 @@ def observe(url: str, match: str, version: str) -> tuple[list[Finding], list[str
 
 def query(url: str, expression: str) -> list[tuple[dict[str, str], float]]:
     """Ask Prometheus for a vector: labels and value of each element. Raises SlipwayError if it does not answer."""
-    if not url.startswith(("http://", "https://")):
-        raise SlipwayError(f"{url}: not the URL of a Prometheus server, http://... or https://...")
-    token = os.environ.get(TOKEN)
-    request = urllib.request.Request(  # noqa: S310  (the scheme was checked)
-        f"{url.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': expression})}",
-        headers={"authorization": f"Bearer {token}"} if token else {},
+    answer = Service(url, key=os.environ.get(TOKEN), timeout=TIMEOUT_SECONDS).ask(
+        f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
     )
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
-            found = json.load(response)["data"]["result"]
-    except urllib.error.HTTPError as error:
-        with error:
-            raise SlipwayError(f"Prometheus at {url}: {error}: {error.read(500).decode()}") from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise SlipwayError(f"Prometheus at {url} does not answer: {error}") from None
-    return [(item["metric"], float(item["value"][1])) for item in found]
+    if not answer.status:
+        raise SlipwayError(f"Prometheus at {url} does not answer: {answer.content}")
+    if answer.status != 200 or not isinstance(answer.content, dict):
+        raise SlipwayError(f"Prometheus at {url} answers {answer.status}: {answer.content}")
+    return [(item["metric"], float(item["value"][1])) for item in answer.content["data"]["result"]]
 
 
 def tags(findings: list[Finding], alerts: list[str]) -> dict[str, str]:

@@ -16,15 +16,7 @@ from slipway.problem import Problem, SlipwayError, close_names, load_problem
 from slipway.problem.files import TEST
 from slipway.problem.params import Params, load_params
 
-VERDICT = {
-    "verdict",
-    "candidate",
-    "champion",
-    "table",
-    "metrics",
-    "comparison",
-    "reasons",
-}  # what build/verdict.json has
+VERDICT = {"verdict", "candidate", "champion", "table", "metrics", "comparison", "reasons"}  # in build/verdict.json
 
 
 class Workspace:

@@ -6,41 +6,33 @@ import os
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from slipway.champion import BUNDLE, read_decision
+from slipway.http import Service
 from slipway.model.bundle import read_bundle
 from slipway.problem import SlipwayError
 from slipway.versioning import dvc_repository, git, remote_folder
 from slipway.workspace import Workspace
 
 PACKAGES = ("slipway", "scikit-learn", "onnxruntime", "great-expectations", "dvc", "mlflow", "fastapi")
-TIMEOUT = 5  # seconds that a server has to answer
+TIMEOUT = 5  # seconds that a tool has to answer
 Finding = tuple[str, str, str]  # pass, hold or fail; what; what was found
 
 
 def examine(workspace: Workspace) -> list[Finding]:
     """Check everything that Slipway may need. `fail`: Slipway cannot work; `hold`: something optional is missing."""
-    checks: dict[str, Callable[[Workspace], str]] = {
-        "problem and params": _project,
-        "Git": _git,
-        "DVC remote": _dvc,
-        "data": _data,
-        "champion": _champion,
-    }
+    checks = {"problem and params": _project, "Git": _git, "DVC remote": _dvc, "data": _data, "champion": _champion}
     findings = list(_installed())
     for what, check in checks.items():
         try:
             findings.append(("pass", what, check(workspace)))
         except SlipwayError as error:
             findings.append(("fail", what, str(error)))
-    findings += [_mlflow(), _tool("docker", "version", "--format", "{{.Server.Version}}")]
-    findings.append(_tool("kubectl", "config", "current-context"))
-    return findings
+    docker, kubectl = ("docker", "version", "--format", "{{.Server.Version}}"), ("kubectl", "config", "current-context")
+    return [*findings, _mlflow(), _tool(*docker), _tool(*kubectl)]
 
 
 def _installed() -> Iterator[Finding]:
@@ -104,17 +96,11 @@ def _mlflow() -> Finding:
     if not uri.startswith(("http://", "https://")):
         return "pass", "MLflow", uri
     # Not /health: a server whose allowed hosts do not include this name says 200 there, and 403 to everything else.
-    request = urllib.request.Request(  # noqa: S310  (http or https, see above)
-        f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-            return "pass", "MLflow", f"{uri} answers ({answer.status})"
-    except urllib.error.HTTPError as error:
-        refused = "; set its --allowed-hosts" if error.code == 403 else ""
-        return "fail", "MLflow", f"{uri} answers {error.code} {error.reason}{refused}"
-    except OSError as error:
-        return "fail", "MLflow", f"{uri} does not answer: {getattr(error, 'reason', error)}"
+    answer = Service(uri).ask("/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default")
+    if not answer.status:
+        return "fail", "MLflow", f"{uri} does not answer: {answer.content}"
+    refused = "; set its --allowed-hosts" if answer.status == 403 else ""
+    return "pass" if answer.status == 200 else "fail", "MLflow", f"{uri} answers {answer.status}{refused}"
 
 
 def _tool(*command: str) -> Finding:

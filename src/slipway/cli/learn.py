@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from slipway.cli.arithmetic import fix_arithmetic
+from slipway.cli.command import command
 from slipway.cli.console import EXIT_REFUSED, output, show, show_verdict, stage_line, summary
 from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
     from slipway.workspace import Workspace
-
-STARTED = time.perf_counter()
-
-
-def command(function: Callable[..., str | None]) -> click.Command:
-    """Make a command of a function of the workspace; the text that it returns becomes its line, with the seconds.
-
-    Arithmetic is fixed before the function imports NumPy.
-    """
-
-    @functools.wraps(function)
-    def call(root: Path, **options: bool) -> None:
-        fix_arithmetic()
-        from slipway.workspace import Workspace
-
-        if text := function(Workspace(root), **options):
-            stage_line(function.__name__, text, time.perf_counter() - STARTED)
-
-    return click.command()(click.pass_obj(call))
 
 
 @command

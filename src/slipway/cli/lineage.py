@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from itertools import zip_longest
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from slipway.cli.command import command
 
-@click.command()
+if TYPE_CHECKING:
+    from slipway.workspace import Workspace
+
+
+@command
 @click.argument("what", metavar="VERSION|DIGEST|TAG")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-@click.pass_obj
-def lineage(root: Path, what: str, as_json: bool) -> None:
+def lineage(at: Workspace, what: str, as_json: bool) -> None:
     """Find all that made a model: code, data, parameters, scores, verdict, MLflow run, image; and where it is pinned.
 
     \b
@@ -26,7 +29,7 @@ def lineage(root: Path, what: str, as_json: bool) -> None:
     """
     from slipway.lineage import lineage as find
 
-    found = find(root, what)
+    found = find(at.root, what)
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from slipway.cli.command import command, require_branch, update_mlflow
 from slipway.cli.console import output, say, show_history
-from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
+    from slipway.champion import Decision
     from slipway.release import Published, Remote
     from slipway.workspace import Workspace
 
 
-@click.command()
+@command
 @click.option("--force", is_flag=True, help="Overrule a verdict that is not PROMOTE; needs --reason.")
 @click.option("--reason", help="Why the verdict is overruled; it is recorded.")
-@click.pass_obj
-def promote(root: Path, force: bool, reason: str | None) -> None:
+def promote(at: Workspace, force: bool, reason: str | None) -> None:
     """Make the candidate the champion, with one commit.
 
     Refuses anything but a PROMOTE verdict of just this candidate and this champion. Moves champion.dvc, pushes to the
@@ -29,25 +28,23 @@ def promote(root: Path, force: bool, reason: str | None) -> None:
     """
     from slipway.champion import serving_now
     from slipway.release import promote as make
-    from slipway.workspace import Workspace
 
     if force and not reason:
         raise click.UsageError("--force needs --reason TEXT: it is recorded")
     if reason and not force:
         raise click.UsageError("--reason goes with --force; a PROMOTE verdict is its own reason")
-    _require_branch(root)
-    workspace = Workspace(root)
-    decision = make(workspace, force_reason=reason)
+    require_branch(at)
+    decision = make(at, force_reason=reason)
     if decision is None:
         click.echo("The candidate is the champion already.")
-        decision = serving_now(root)
+        decision = serving_now(at.root)
     else:
         click.echo(f"{decision.version} is the champion now, instead of {decision.previous or 'none'}.")
     if decision:
-        _point_alias(workspace, decision.digest)  # also where an earlier call was interrupted before it
+        _point_alias(at, decision)  # also where an earlier call was interrupted before it
 
 
-def _to_remote(command: Callable[..., None]) -> Callable[..., None]:
+def _to_remote(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say where a release goes, as one `remote`."""
 
     @click.option("--branch", envvar="BRANCH", help="By default the one checked out; or $BRANCH.")
@@ -62,20 +59,19 @@ def _to_remote(command: Callable[..., None]) -> Callable[..., None]:
         show_default=True,
         help="Push the commit, or propose it for a protected branch; or $RELEASE_BY.",
     )
-    @functools.wraps(command)
+    @functools.wraps(function)
     def wrapped(*arguments: Any, branch: str | None, remote: str, by: str, **options: Any) -> None:
         from slipway.release import Remote
 
-        command(*arguments, remote=Remote(remote, branch, by == "pull-request"), **options)
+        function(*arguments, remote=Remote(remote, branch, by == "pull-request"), **options)
 
     return wrapped
 
 
-@click.command()
+@command
 @click.option("--image", envvar="PIN_IMAGE", help="The last commit's image, name@sha256:...; or $PIN_IMAGE.")
 @_to_remote
-@click.pass_obj
-def release(root: Path, image: str | None, remote: Remote) -> None:
+def release(at: Workspace, image: str | None, remote: Remote) -> None:
     """Release what was judged: champion, image and tag, in one commit and one push.
 
     A PROMOTE verdict makes the candidate the champion, staging and production are pinned to the image, and the tag
@@ -83,22 +79,20 @@ def release(root: Path, image: str | None, remote: Remote) -> None:
     """
     from slipway.champion import serving_now
     from slipway.release import publish
-    from slipway.workspace import Workspace
 
-    workspace, before = Workspace(root), serving_now(root)
-    _tell(publish(workspace, remote, image))
-    now = serving_now(root)
+    before = serving_now(at.root)
+    _tell(publish(at, remote, image))
+    now = serving_now(at.root)
     if now and now != before:
-        _point_alias(workspace, now.digest)
+        _point_alias(at, now)
 
 
-@click.command()
+@command
 @click.argument("version", required=False, envvar="VERSION")
 @click.option("--reason", envvar="REASON", default="rolled back by hand", show_default=True, help="It is recorded.")
 @click.option("--push", is_flag=True, help="Push it, too (--by pull-request: propose it).")
 @_to_remote
-@click.pass_obj
-def rollback(root: Path, version: str | None, reason: str, push: bool, remote: Remote) -> None:
+def rollback(at: Workspace, version: str | None, reason: str, push: bool, remote: Remote) -> None:
     """Make an earlier champion serve again, byte for byte, in its own image, with one commit.
 
     VERSION is one that `slipway history` lists; by default the one that served before. What is rolled back is not
@@ -107,48 +101,43 @@ def rollback(root: Path, version: str | None, reason: str, push: bool, remote: R
     from slipway.champion import serving_now
     from slipway.release import publish_rollback
     from slipway.release import rollback as make
-    from slipway.workspace import Workspace
 
-    workspace = Workspace(root)
     if push:
-        _tell(publish_rollback(workspace, remote, version, reason))
-        decision = serving_now(root)
+        _tell(publish_rollback(at, remote, version, reason))
+        decision = serving_now(at.root)
     else:
-        _require_branch(root)
-        decision = make(workspace, version, reason=reason)
+        require_branch(at)
+        decision = make(at, version, reason=reason)
         click.echo(f"{decision.version} is the champion again, instead of {decision.previous}.")
     if decision:
-        _point_alias(workspace, decision.digest)
+        _point_alias(at, decision)
 
 
-@click.command()
+@command
 @_to_remote
-@click.pass_obj
-def propose(root: Path, remote: Remote) -> None:
+def propose(at: Workspace, remote: Remote) -> None:
     """Propose the candidate and its data for review: a branch retrain/<version>, and a pull request with the report.
 
     Nothing new proposes nothing. `make retrain` fetches the data, runs the pipeline, and calls this.
     """
     from slipway.release import propose_candidate
-    from slipway.workspace import Workspace
 
-    _tell(propose_candidate(Workspace(root), remote))
+    _tell(propose_candidate(at, remote))
 
 
-@click.command()
+@command
 @click.argument("overlay")
 @click.argument("image")
 @click.argument("version")
 @click.argument("commit")
-@click.pass_obj
-def pin(root: Path, overlay: str, image: str, version: str, commit: str) -> None:
+def pin(at: Workspace, overlay: str, image: str, version: str, commit: str) -> None:
     """Write into an overlay of k8s/overlays what it deploys; a release does it for staging and production.
 
     IMAGE is name@sha256:..., VERSION that of the model in it, COMMIT what it was built from.
     """
     from slipway.champion import Pin, write_pin
 
-    click.echo(write_pin(root, overlay, Pin(image, version, commit)))
+    click.echo(write_pin(at.root, overlay, Pin(image, version, commit)))
 
 
 def _tell(done: Published) -> None:
@@ -156,34 +145,16 @@ def _tell(done: Published) -> None:
     output(commit=done.commit, tag=done.tag)
 
 
-def _require_branch(root: Path) -> None:
-    from slipway.versioning import current_branch
-
-    if not current_branch(root):
-        raise SlipwayError(
-            "no branch is checked out here (a detached HEAD), so the commit would be lost: git switch BRANCH first"
-        )
+def _point_alias(at: Workspace, decision: Decision) -> None:
+    update_mlflow(at, decision.digest, "MLflow's alias was not moved", alias="champion")
 
 
-def _point_alias(workspace: Workspace, digest: str) -> None:
-    from slipway.tracking import update_version
-
-    try:
-        version = update_version(workspace, digest, alias="champion")
-    except SlipwayError as error:
-        click.secho(f"MLflow's alias was not moved: {error}", fg="yellow", err=True)
-        return
-    if version is None:
-        click.echo("MLflow does not know this bundle; `slipway track` records it.")
-
-
-@click.command()
-@click.pass_obj
-def history(root: Path) -> None:
+@command
+def history(at: Workspace) -> None:
     """List what was released, as Git recorded it: when, from, to, score, reason, who."""
     from slipway.champion import history as releases
 
-    found = releases(root)
+    found = releases(at.root)
     if found:
         show_history(found)
     else:

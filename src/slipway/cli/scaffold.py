@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slipway.cli.command import command
 from slipway.cli.console import table as show_table
 from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
     from slipway.scaffold import Draft
     from slipway.scaffold.checkout import Plan
+    from slipway.workspace import Workspace
 
 
-@click.command()
+@command
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("--target", required=True, metavar="COLUMN", help="What is predicted.")
 @click.option("--name", help="Of the model; by default the table's.")
 @click.option("--group", metavar="COLUMN", help="What names the rows that belong together: a patient, a house.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="A column that is not used; may be given several times.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.pass_obj
 def new(
-    root: Path, table: Path, target: str, name: str | None, group: str | None, drop: tuple[str, ...], yes: bool
+    at: Workspace, table: Path, target: str, name: str | None, group: str | None, drop: tuple[str, ...], yes: bool
 ) -> None:
     """Make this checkout the project of your own table, instead of the shipped example.
 
@@ -40,11 +41,11 @@ def new(
     name = name or default_name(table, target)
     if not NAME.fullmatch(name) or name == SHIPPED:
         raise SlipwayError(f"--name {name}: lower-case letters, digits and hyphens, a letter first, and not {SHIPPED}")
-    require_clean(root, table)
+    require_clean(at.root, table)
     read = read_table(table)
     drafted = draft(read, target, name=name, group=group, drop=drop)
     accuracy = next((one.value for one in drafted.evidence.thresholds if one.metric == "accuracy"), None)
-    plan = make_plan(root, read, drafted.files, accuracy)
+    plan = make_plan(at.root, read, drafted.files, accuracy)
     _show(drafted, plan)
     if not yes:
         if not sys.stdin.isatty():

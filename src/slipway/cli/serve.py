@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slipway.cli.command import command, update_mlflow
 from slipway.cli.console import EXIT_REFUSED, EXIT_RETRAIN, table
 from slipway.problem import SlipwayError
 
@@ -79,37 +80,34 @@ def _invite(settings: Settings, port: int) -> None:
     click.echo(f"  curl {url}/predict -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(example))}\n")
 
 
-@click.command()
+@command
 @click.argument("url", default="http://127.0.0.1:8000")
 @click.option("--bundle", type=click.Path(file_okay=False, path_type=Path), help="By default the champion's.")
 @click.option("--wait", type=float, default=30.0, show_default=True, help="Seconds to wait for it to be ready.")
 @click.option("--ops-url", help="Where /readyz is, if on a port of its own.")
 @click.option("--key", envvar="API_KEY", help="An API key, if the service asks for one; or $API_KEY.")
-@click.pass_obj
-def smoke(root: Path, url: str, bundle: Path | None, wait: float, ops_url: str | None, key: str | None) -> None:
+def smoke(at: Workspace, url: str, bundle: Path | None, wait: float, ops_url: str | None, key: str | None) -> None:
     """Ask a running service whether it is ready, of the right version, and right about the golden rows.
 
     After a build, a deploy, a rollback: anywhere a service of the bundle should be running.
     """
     from slipway.champion import BUNDLE
-    from slipway.cli.smoke import Service
     from slipway.cli.smoke import smoke as check
+    from slipway.http import Service
     from slipway.model.bundle import read_bundle
-    from slipway.workspace import Workspace
 
-    asked = read_bundle(bundle or Workspace(root).champion / BUNDLE)
+    asked = read_bundle(bundle or at.champion / BUNDLE)
     rows = check(Service(url, key=key), asked, wait=wait, ops=Service(ops_url) if ops_url else None)
     click.echo(f"{url} serves {asked.manifest.name} {asked.version} and gives all {rows} golden rows their predictions")
 
 
-@click.command()
+@command
 @click.option(
     "--prometheus", default="http://127.0.0.1:9090", show_default=True, help="URL; a token: $PROMETHEUS_TOKEN."
 )
 @click.option("--match", default='job="slipway"', show_default=True, help="Label matchers of the service's series.")
 @click.option("--track/--no-track", default=True, help="Write the findings to the champion's version in MLflow.")
-@click.pass_obj
-def monitor(root: Path, prometheus: str, match: str, track: bool) -> None:
+def monitor(at: Workspace, prometheus: str, match: str, track: bool) -> None:
     """Show the champion's drift and live accuracy over the last 24 hours, and whether retraining is due.
 
     Retraining is due when an alert of severity `retrain` fires. The exit status is 3 if it is due, 0 if not, and 1 if
@@ -117,44 +115,27 @@ def monitor(root: Path, prometheus: str, match: str, track: bool) -> None:
     """
     from slipway import monitor as monitoring
     from slipway.champion import read_decision
-    from slipway.workspace import Workspace
 
-    champion = read_decision(root)
+    champion = read_decision(at.root)
     if champion is None:
         raise SlipwayError("no champion yet; `slipway promote` makes one")
     findings, alerts = monitoring.observe(prometheus, match, champion.version)
     rows = [(f.what, f"{f.value:.3f}", f"{f.threshold or math.nan:.3f}", f.rows) for f in findings]
     table(f"Champion {champion.version}, the last 24 hours", ("what", "found", "threshold", "rows"), rows)
     if track:
-        _record_findings(Workspace(root), champion.digest, monitoring.tags(findings, alerts))
+        update_mlflow(at, champion.digest, "not recorded", tags=monitoring.tags(findings, alerts))
     if alerts:
         click.secho(f"Retraining is due: {', '.join(alerts)}", fg="yellow", bold=True)
         sys.exit(EXIT_RETRAIN)
     click.echo("Retraining is not due.")
 
 
-def _record_findings(workspace: Workspace, digest: str, tags: dict[str, str]) -> None:
-    from slipway.tracking import update_version
-
-    try:
-        version = update_version(workspace, digest, tags=tags)
-    except SlipwayError as error:
-        click.secho(f"not recorded: {error}", fg="yellow", err=True)
-        return
-    if version is None:
-        click.secho("MLflow does not know the champion; `slipway track` records a candidate.", fg="yellow", err=True)
-    else:
-        click.echo(f"Written to {workspace.problem.name} version {version} in MLflow.")
-
-
-@click.command()
-@click.pass_obj
-def doctor(root: Path) -> None:
+@command
+def doctor(at: Workspace) -> None:
     """Say what is installed, which remotes and servers are configured, and whether they answer."""
     from slipway.cli.doctor import examine
-    from slipway.workspace import Workspace
 
-    findings = examine(Workspace(root))
+    findings = examine(at)
     table("This project on this machine", ("", "what", "found"), findings)
     if any(outcome == "fail" for outcome, *_ in findings):
         sys.exit(EXIT_REFUSED)

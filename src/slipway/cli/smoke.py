@@ -5,52 +5,16 @@ It is the same after a build, a deploy or a rollback, wherever the service runs:
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from slipway.http import Answer, Service
 from slipway.model.bundle import Bundle
 from slipway.model.predictor import alike
 from slipway.problem import SlipwayError
 
 PAUSE_SECONDS = 0.1
-ANSWER_SECONDS = 10.0
-
-
-class Answer(NamedTuple):
-    """A status and the JSON that came with it (None for anything else). Status 0: nobody answered, and why."""
-
-    status: int
-    content: Any
-
-
-class Service:
-    """A service at a URL, asked with the standard library alone."""
-
-    def __init__(self, url: str, *, key: str | None = None) -> None:
-        """key: an API key, if the service asks for one. Raises SlipwayError if the URL is not of HTTP."""
-        if not url.startswith(("http://", "https://")):
-            raise SlipwayError(f"{url}: not the URL of a service; http://... or https://... is")
-        self.url = url.rstrip("/")
-        self._headers = {"authorization": f"Bearer {key}"} if key else {}
-
-    def ask(self, path: str, body: Any = None) -> Answer:
-        """GET a path, or POST a body as JSON to it."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = self._headers | ({"content-type": "application/json"} if data else {})
-        request = urllib.request.Request(self.url + path, data, headers)  # noqa: S310  (the scheme was checked)
-        try:
-            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:  # noqa: S310
-                return Answer(response.status, _json(response.read()))
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, _json(error.read()))
-        except (OSError, http.client.HTTPException) as error:
-            return Answer(0, str(getattr(error, "reason", error) or type(error).__name__))
 
 
 def smoke(service: Service, bundle: Bundle, *, wait: float, ops: Service | None = None) -> int:
@@ -91,10 +55,3 @@ def _compare(service: Service, version: str, rows: list[Any], expected: list[Any
     for number, (have, want) in enumerate(zip(got, expected, strict=True), start=first):
         if not alike(have, want):
             raise SlipwayError(f"golden row {number} gives {have}, but {want} was stored with the bundle")
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None

@@ -45,8 +45,8 @@ def test_on_a_processor_without_such_kernels_nothing_is_chosen(monkeypatch):
 @pytest.mark.parametrize("command", ["run", "prepare", "validate", "train", "evaluate", "gate"])
 def test_every_command_that_computes_chooses_before_numpy_is_imported(command, tmp_path):
     code = (
-        "import sys, slipway.cli.learn as learn\n"
-        "learn.fix_arithmetic = lambda: sys.exit(5 if 'numpy' not in sys.modules else 6)\n"
+        "import sys, slipway.cli.command as command\n"
+        "command.fix_arithmetic = lambda: sys.exit(5 if 'numpy' not in sys.modules else 6)\n"
         "from slipway.cli import main\n"
         f"main(['--root', {str(tmp_path)!r}, {command!r}])\n"
     )

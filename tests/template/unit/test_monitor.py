@@ -119,7 +119,7 @@ def test_a_token_goes_along(server, monkeypatch):
 
 def test_a_server_that_does_not_answer_is_named(server):
     server.vectors = {}
-    with pytest.raises(SlipwayError, match=f"Prometheus at {server.url}: HTTP Error 400"):
+    with pytest.raises(SlipwayError, match=f"Prometheus at {server.url} answers 400"):
         found(server)
     with pytest.raises(SlipwayError, match="does not answer"):
         query("http://127.0.0.1:9", "up")
@@ -169,7 +169,7 @@ def test_the_exit_status_is_0_when_nothing_is_due(command):
     (digest, written) = command.recorded[0]
     assert digest == command.digest
     assert written["slipway.live.retrain"] == "false"
-    assert "MLflow does not know the champion" in done.stderr
+    assert "MLflow does not know this bundle" in done.stderr
 
 
 def test_the_exit_status_is_3_when_retraining_is_due(command, server):
