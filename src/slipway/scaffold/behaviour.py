@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ Row = dict[str, Any]
 Findings = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Direction:
+class Direction(NamedTuple):
     """A feature that, raised by `step`, raises (sign 1) or lowers (-1) the probability of a class, or the number."""
 
     label: str | bool | None

@@ -1,4 +1,4 @@
-"""What the loaded table shows: the split, features that give the target away, thresholds, and what must hold of it."""
+"""The evidence in the loaded table: the split, features that give the target away, thresholds, and expectations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -32,18 +32,16 @@ LEAST_OF_SLICE, MOST_SLICES, MOST_VALUES = 10, 3, 10
 MOST_MEDIANS = 3
 
 
-@dataclass(frozen=True)
-class Threshold:
-    """A score that is asked for, with what a constant prediction reaches."""
+class Threshold(NamedTuple):
+    """The value that a score must reach, with that of a constant prediction."""
 
     metric: str
     value: float
     evidence: str
 
 
-@dataclass(frozen=True)
-class Median:
-    """Between which values a column's median is expected, and by which factor a fault moves it out of them."""
+class Median(NamedTuple):
+    """The values between which a column's median is expected, and the median that was found."""
 
     name: str
     low: float
@@ -53,10 +51,10 @@ class Median:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the numbers of `params.yaml`, the expectations and the tests are made from.
+    """The numbers behind `params.yaml`, the expectations and the tests.
 
-    train, test: the table as `slipway prepare` divides it. thresholds: by the last one champions are compared.
-    shares: of each class.
+    train, test: the table as `slipway prepare` divides it. thresholds: champions are compared by the last one. shares:
+    of each class.
     """
 
     proposal: Proposal
@@ -73,7 +71,7 @@ class Evidence:
     @property
     def least_rows(self) -> int:
         """The number of rows that is expected: about nine tenths of those at hand."""
-        return int(_rough(0.9 * (len(self.train) + len(self.test))))
+        return int(0.9 * (len(self.train) + len(self.test)))
 
     @property
     def divergence(self) -> float:
@@ -92,7 +90,7 @@ def function(code: str, name: str) -> Callable[..., Any]:
 def load(table: Table, code: str) -> pd.DataFrame:
     """Load the table, or the rows of a large one that were read, with the project's own `data.py`: the text `code`."""
     read: Callable[[Path], pd.DataFrame] = function(code, "load")
-    if table.whole:
+    if table.step == 1:
         return read(table.path if table.path.is_dir() else table.path.parent)
     with tempfile.TemporaryDirectory() as scratch:
         sample = Path(scratch, table.files[0].name)
@@ -138,7 +136,7 @@ def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
 
 
 def _warned(proposal: Proposal, train: pd.DataFrame, test: pd.DataFrame) -> Proposal:
-    """Leave out features that give the target away, and tell of test rows that are copies of training rows."""
+    """Leave out features that give the target away, and name test rows that are copies of training rows."""
     for name, score in leak.scores(proposal.row, proposal.goal, train, test).items():
         if score > Validate().max_leak:
             recorded = next(one.recorded for one in proposal.features if one.column.name == name)
@@ -216,12 +214,7 @@ def _medians(proposal: Proposal, table: pd.DataFrame) -> tuple[Median, ...]:
     found = []
     for column in columns:
         low, middle, high = (float(value) for value in table[column.name].quantile([1 / 3, 0.5, 2 / 3]))
-        low, high = _rough(low), _rough(high)
+        low, high = float(f"{low:.3g}"), float(f"{high:.3g}")
         if 0 < low < middle < high < 10 * middle:
             found.append(Median(column.name, low, high, middle))
     return tuple(found[:MOST_MEDIANS])
-
-
-def _rough(value: float) -> float:
-    """Give the value with three significant digits."""
-    return float(f"{value:.3g}")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = {".csv": ",;\t|", ".tsv": "\t", ".parquet": ""}
-LARGE = 256 * 2**20  # bytes: of a larger table only blocks are read, spread evenly over it
-BLOCKS, BLOCK, ROWS = 64, 2 * 2**20, 50_000  # of a block: bytes of text, rows of Parquet
+LARGE = 256 * 2**20  # bytes: of a larger table only every n-th row is kept
 MOST_COLUMNS = 1000
 LEAST_ROWS = 30
 
@@ -28,14 +25,14 @@ class Table:
     """A table as it lies on disk.
 
     files: all of one kind, with the same columns. content: as read; of a CSV all text. options: how pandas reads the
-    CSV, where that is not its usual way. whole: whether all rows were read.
+    CSV, where that is not its usual way. step: every how many-th row was read.
     """
 
     path: Path
     files: tuple[Path, ...]
     content: pd.DataFrame
     options: dict[str, Any]
-    whole: bool
+    step: int
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -66,21 +63,19 @@ def read_table(path: Path) -> Table:
     import pandas as pd
 
     files = _files(path)
-    whole = sum(file.stat().st_size for file in files) <= LARGE
+    step = 1 + sum(file.stat().st_size for file in files) // LARGE
     options = {} if _is_parquet(files[0]) else _options(files[0])
     header = _header(files[0], options)
     for file in files[1:]:
         if _header(file, options) != header:
             raise SlipwayError(f"{file}: its columns are not those of {files[0].name}; a folder is read as one table")
     _check_header(files[0], header)
-    blocks = 0 if whole else max(1, BLOCKS // len(files))
-    parts = [_read_parquet(f, blocks) if _is_parquet(f) else _read_csv(f, options, blocks) for f in files]
-    content = pd.concat(parts, ignore_index=True)
+    content = pd.concat([_read(file, options, step) for file in files], ignore_index=True)
     if len(content) < LEAST_ROWS:
         raise SlipwayError(
             f"{path}: {len(content)} rows; at least {LEAST_ROWS} are needed to train on some and test on others"
         )
-    return Table(path, files, content, options, whole)
+    return Table(path, files, content, options, step)
 
 
 def _is_parquet(file: Path) -> bool:
@@ -178,46 +173,22 @@ def _check_header(file: Path, header: list[str]) -> None:
         raise SlipwayError(f"{file}: the first line holds numbers ({', '.join(numbers[:3])}), not the columns' names")
 
 
-def _read_csv(file: Path, options: dict[str, Any], blocks: int) -> pd.DataFrame:
-    """Read a file, or `blocks` of it that are spread evenly."""
-    import pandas as pd
-
-    given = {"dtype": "str", "keep_default_na": False, "index_col": False, **options}
-    if not blocks:
-        return _parsed(file, pd.read_csv, **given)
-    step, parts = max(file.stat().st_size // blocks, BLOCK), []
-    with file.open("rb") as stream:
-        names = stream.readline()
-        for start in range(len(names), file.stat().st_size, step):
-            stream.seek(start)
-            if start > len(names):
-                stream.readline()  # the rest of a line that began before
-            text = names + stream.read(BLOCK) + stream.readline()
-            parts.append(pd.read_csv(io.BytesIO(text), on_bad_lines="skip", **given))
-    table: pd.DataFrame = pd.concat(parts, ignore_index=True)
-    return table
-
-
-def _read_parquet(file: Path, blocks: int) -> pd.DataFrame:
+def _read(file: Path, options: dict[str, Any], step: int) -> pd.DataFrame:
+    """Read every `step`-th row of a file; of a CSV as text."""
     import pandas as pd
     import pyarrow.parquet as pq
 
-    if not blocks:
-        return _parsed(file, pd.read_parquet).reset_index(drop=True)
-    source = pq.ParquetFile(file)
-    groups = range(0, source.num_row_groups, max(1, source.num_row_groups // blocks))
-    parts = [source.read_row_group(number).slice(0, ROWS).to_pandas() for number in groups]
-    table: pd.DataFrame = pd.concat(parts, ignore_index=True)
-    return table
-
-
-def _parsed(file: Path, read: Callable[..., pd.DataFrame], **options: Any) -> pd.DataFrame:
-    import pandas as pd
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return read(file, **options)
+        if _is_parquet(file):
+            parts = [batch.to_pandas()[::step] for batch in pq.ParquetFile(file).iter_batches()]
+            table: pd.DataFrame = pd.concat(parts, ignore_index=True)
+        else:
+            skipped = (lambda line: line % step) if step > 1 else None
+            given = {"dtype": "str", "keep_default_na": False, "index_col": False, **options}
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                table = pd.read_csv(file, skiprows=skipped, **given)
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         words = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise SlipwayError(f"{file}: not a table: {words}") from None
+    return table
