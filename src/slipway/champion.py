@@ -18,9 +18,9 @@ from slipway.versioning import CHAMPION, FileVersion, fetch, file_at, file_histo
 POINTER = CHAMPION
 BUNDLE, EVALUATION, DECISION = "bundle", "evaluation", "decision.json"  # in champion/
 OVERLAYS = "k8s/overlays"
-IMAGE = "slipway"  # what k8s/base calls it
+IMAGE = "slipway"  # its name in k8s/base
 VERSION, COMMIT, EXPECTED = "slipway/model-version", "slipway/commit", "SLIPWAY_EXPECTED"
-NOTHING = re.compile("(sha256:)?0+")  # what an overlay pins before its first release
+NOTHING = re.compile("(sha256:)?0+")  # the pin of an overlay before its first release
 PIN = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64} [0-9a-f]{12} [0-9a-f]{40}")
 
 
@@ -66,7 +66,7 @@ class Release(NamedTuple):
 
 
 class Pin(NamedTuple):
-    """What an overlay deploys.
+    """The image that an overlay deploys.
 
     image: name@sha256:digest. version: of the model in it. commit: that the image was built from; both may be None in
     a pin that was written by hand.
@@ -131,7 +131,7 @@ def history(root: Path, *, revisions: Sequence[str] = ("HEAD",), unreadable: lis
 
 
 def pin_history(root: Path, revision: str = "HEAD", *, unreadable: list[str] | None = None) -> list[Pinned]:
-    """List what the overlays pinned, newest first: one entry for each commit that wrote an overlay with a pin.
+    """List the pins of the overlays, newest first: one entry for each commit that wrote an overlay with a pin.
 
     unreadable: as for `history`, a line for each overlay.
     """
@@ -156,7 +156,7 @@ def _parsed(
 
 
 def pins(root: Path, revision: str = "HEAD") -> dict[str, Pin]:
-    """Read what each overlay pins at a revision, by the overlay's name; one without an image's digest is left out.
+    """Read the pin of each overlay at a revision, by the overlay's name; one without an image's digest is left out.
 
     Raises SlipwayError naming an overlay that cannot be read.
     """
@@ -168,7 +168,7 @@ def pins(root: Path, revision: str = "HEAD") -> dict[str, Pin]:
 
 
 def parse_pin(text: str, place: str) -> Pin | None:
-    """Read what the text of a `kustomization.yaml` pins; None if it names no image by a digest other than zeros.
+    """Read the pin in the text of a `kustomization.yaml`; None if it names no image by a digest other than zeros.
 
     Raises SlipwayError, naming `place`, if it is no kustomization.
     """
@@ -229,7 +229,7 @@ def pinned(text: str, pin: Pin) -> str:
 
 
 def write_pin(root: Path, overlay: str, pin: Pin) -> Path:
-    """Write into an overlay of the work tree what it deploys; give its path. Raises SlipwayError if there is none."""
+    """Write a pin into an overlay of the work tree; give its path. Raises SlipwayError if there is none."""
     path = root / overlay_file(overlay)
     if not path.exists():
         raise SlipwayError(f"{path}: no such overlay")

@@ -13,7 +13,7 @@ from slipway.versioning import DATA, changed_files, file_at, file_history, find_
 from slipway.workspace import Workspace
 
 PARAMS = "params.yaml"
-SECTIONS = ("prepare", "model", "train")  # of params.yaml: what decides the bundle's content
+SECTIONS = ("prepare", "model", "train")  # of params.yaml: they decide the bundle's content
 FACTS = (  # in the order in which they are printed
     *("version", "name", "state", "bundle", "fetch bundle", "built from", "released", "replaced", "data", "fetch data"),
     *("parameters", "scores", "verdict", "MLflow run", "images", "pinned in", "tag", "notes"),
@@ -25,7 +25,7 @@ def lineage(root: Path, what: str) -> dict[str, Any]:
 
     what: a version, the digest of a bundle or the start of one (at least 6 digits), the digest of an image that an
     overlay pins or pinned, or a tag `model/<version>`.
-    Gives the facts by name, as `slipway lineage` prints them; what is not known is None or empty.
+    Gives the facts by name, as `slipway lineage` prints them; unknown ones are None or empty.
     Raises SlipwayError if `what` names no known model or several, or if `root` is no Git checkout.
     """
     notes: list[str] = []
@@ -76,7 +76,7 @@ def _origin(root: Path, made: Decision, commit: str, notes: list[str]) -> dict[s
 
 
 def _candidate(workspace: Workspace, notes: list[str]) -> Decision | None:
-    """Describe the bundle in `build/`, which nothing may have released, as its release would."""
+    """Describe the bundle in `build/`, released or not, as its release would."""
     if not workspace.bundle.exists():
         return None
     try:
@@ -100,14 +100,14 @@ def _candidate(workspace: Workspace, notes: list[str]) -> Decision | None:
 
 
 def _pins(root: Path, notes: list[str]) -> tuple[dict[str, Pin], list[Pin]]:
-    """Read what each overlay pins in the last commit, and all that overlays pinned before, newest first."""
+    """Read the pins in the last commit, by overlay, and all earlier ones, newest first."""
     if not find_commit(root, "HEAD"):
         return {}, []
     ever = [one.pin for one in pin_history(root, unreadable=notes)]
     try:
         return pins(root), ever
     except SlipwayError as error:
-        notes.append(f"what is pinned now is not known: {error}")
+        notes.append(f"the present pins are not known: {error}")
         return {}, ever
 
 

@@ -43,7 +43,7 @@ class Finding(NamedTuple):
 
 
 def observe(url: str, match: str, version: str) -> tuple[list[Finding], list[str]]:
-    """Read what is recorded of a version over the last 24 hours, and which alerts fire that ask for retraining.
+    """Read the findings on a version over the last 24 hours, and the firing alerts that ask for retraining.
 
     url: of Prometheus. match: label matchers of the service's series, like `job="slipway"`.
     Raises SlipwayError if Prometheus does not answer, does not evaluate the rules, or does not see this version serve.

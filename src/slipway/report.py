@@ -65,7 +65,7 @@ def write_report(workspace: Workspace) -> list[Path]:
 
 
 def write_for_gitlab(folder: Path, verdict: dict[str, Any]) -> None:
-    """Write what a merge request shows: each check of the gate as a test (JUnit), and the scores (OpenMetrics)."""
+    """Write the checks of the gate as tests (JUnit), and the scores (OpenMetrics): a merge request shows both."""
     suite = ElementTree.Element("testsuite", name="gate")
     for reason in verdict["reasons"]:
         case = ElementTree.SubElement(suite, "testcase", classname="gate", name=reason["check"])

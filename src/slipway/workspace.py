@@ -60,7 +60,7 @@ class Workspace:
         return content if isinstance(content, dict) and content.get("candidate") == digest else {}
 
     def test_set_digest(self) -> str:
-        """Compute the digest of the test set, by which a verdict names it."""
+        """Compute the digest by which a verdict names the test set."""
         return hashlib.sha256((self.table / TEST).read_bytes()).hexdigest()
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The `slipway` command. What a command needs is imported when it is called, so that `--help` is quick."""
+"""The `slipway` command. Each command imports its modules when it is called, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main(ctx: click.Context, root: Path) -> None:
     Every day:
       slipway run       runs the pipeline where something changed, judges the candidate, records the run
       slipway report    shows the run on one page
-      slipway promote   makes the candidate the champion: what serves
+      slipway promote   makes the candidate the champion, the model that serves
       slipway serve     serves the champion over HTTP
 
     \b

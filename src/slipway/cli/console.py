@@ -22,7 +22,7 @@ COLOURS = {"PROMOTE": "green", "HOLD": "yellow", "REJECT": "red", "pass": "green
 
 
 def stage_line(name: str, text: str, seconds: float | None = None) -> None:
-    """Print what a stage did, and how long it took."""
+    """Print the result of a stage, and its seconds."""
     took = f"{seconds:6.1f} s" if seconds is not None else ""
     click.echo(f"{click.style(f'{name:<9}', bold=True)} {text:<72} {took}".rstrip())
 
@@ -77,7 +77,7 @@ def show_verdict(verdict: Verdict) -> None:
 
 
 def show_history(releases: Sequence[Release]) -> None:
-    """Print what was released, newest first."""
+    """Print the releases, newest first."""
     rows = [
         (
             release.when[:16].replace("T", " "),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @command
 @click.option("--track/--no-track", default=True, help="Record the run in MLflow.")
-@click.option("--pull", is_flag=True, help="Fetch what was made of the same inputs before, instead of making it again.")
+@click.option("--pull", is_flag=True, help="Fetch earlier results of the same inputs instead of making them again.")
 def run(at: Workspace, track: bool, pull: bool) -> None:
     """Run the pipeline where something changed, judge the candidate, record the run.
 
@@ -61,7 +61,7 @@ def prepare(at: Workspace) -> str:
 
 @command
 def validate(at: Workspace) -> str:
-    """Stage 2: refuse data that is not what the schema and the expectations say.
+    """Stage 2: refuse data that does not match the schema or the expectations.
 
     The report for people is build/validation/data-docs/index.html (Great Expectations' Data Docs).
     """

@@ -1,4 +1,4 @@
-"""Commands that decide what serves: promote, rollback, release, pin, propose, history."""
+"""Commands that change or list the champion: promote, rollback, release, pin, propose, history."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _to_remote(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--image", envvar="PIN_IMAGE", help="The last commit's image, name@sha256:...; or $PIN_IMAGE.")
 @_to_remote
 def release(at: Workspace, image: str | None, remote: Remote) -> None:
-    """Release what was judged: champion, image and tag, in one commit and one push.
+    """Release the judged candidate: champion, image and tag, in one commit and one push.
 
     A PROMOTE verdict makes the candidate the champion, staging and production are pinned to the image, and the tag
     model/<version> is added. Nothing to release is no error. An interrupted call is completed by calling it again.
@@ -81,7 +81,7 @@ def release(at: Workspace, image: str | None, remote: Remote) -> None:
     from slipway.release import publish
 
     before = serving_now(at.root)
-    _tell(publish(at, remote, image))
+    _report(publish(at, remote, image))
     now = serving_now(at.root)
     if now and now != before:
         _point_alias(at, now)
@@ -95,15 +95,15 @@ def release(at: Workspace, image: str | None, remote: Remote) -> None:
 def rollback(at: Workspace, version: str | None, reason: str, push: bool, remote: Remote) -> None:
     """Make an earlier champion serve again, byte for byte, in its own image, with one commit.
 
-    VERSION is one that `slipway history` lists; by default the one that served before. What is rolled back is not
-    promoted again unless asked.
+    VERSION is one that `slipway history` lists; by default the one that served before. The version that
+    is rolled back is promoted again only with --force.
     """
     from slipway.champion import serving_now
     from slipway.release import publish_rollback
     from slipway.release import rollback as make
 
     if push:
-        _tell(publish_rollback(at, remote, version, reason))
+        _report(publish_rollback(at, remote, version, reason))
         decision = serving_now(at.root)
     else:
         require_branch(at)
@@ -122,7 +122,7 @@ def propose(at: Workspace, remote: Remote) -> None:
     """
     from slipway.release import propose_candidate
 
-    _tell(propose_candidate(at, remote))
+    _report(propose_candidate(at, remote))
 
 
 @command
@@ -131,16 +131,16 @@ def propose(at: Workspace, remote: Remote) -> None:
 @click.argument("version")
 @click.argument("commit")
 def pin(at: Workspace, overlay: str, image: str, version: str, commit: str) -> None:
-    """Write into an overlay of k8s/overlays what it deploys; a release does it for staging and production.
+    """Pin the image that an overlay of k8s/overlays deploys; a release does so for staging and production.
 
-    IMAGE is name@sha256:..., VERSION that of the model in it, COMMIT what it was built from.
+    IMAGE is name@sha256:..., VERSION that of the model in it, COMMIT the one that it was built from.
     """
     from slipway.champion import Pin, write_pin
 
     click.echo(write_pin(at.root, overlay, Pin(image, version, commit)))
 
 
-def _tell(done: Published) -> None:
+def _report(done: Published) -> None:
     say(done.said)
     output(commit=done.commit, tag=done.tag)
 
@@ -151,7 +151,7 @@ def _point_alias(at: Workspace, decision: Decision) -> None:
 
 @command
 def history(at: Workspace) -> None:
-    """List what was released, as Git recorded it: when, from, to, score, reason, who."""
+    """List the releases, as Git recorded them: when, from, to, score, reason, who."""
     from slipway.champion import history as releases
 
     found = releases(at.root)

@@ -1,4 +1,4 @@
-"""Commands that make the template someone's own."""
+"""The command that makes a project of a table."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @command
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option("--target", required=True, metavar="COLUMN", help="What is predicted.")
+@click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
 @click.option("--name", help="Of the model; by default the table's.")
-@click.option("--group", metavar="COLUMN", help="What names the rows that belong together: a patient, a house.")
+@click.option("--group", metavar="COLUMN", help="The column that groups rows: a patient, a house.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="A column that is not used; may be given several times.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def new(

@@ -132,7 +132,7 @@ def monitor(at: Workspace, prometheus: str, match: str, track: bool) -> None:
 
 @command
 def doctor(at: Workspace) -> None:
-    """Say what is installed, which remotes and servers are configured, and whether they answer."""
+    """Check the installation, the remotes and servers that are configured, and whether they answer."""
     from slipway.cli.doctor import examine
 
     findings = examine(at)

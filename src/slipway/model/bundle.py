@@ -36,7 +36,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class BundleError(SlipwayError):
-    """The bundle is not what was released: what is wrong with it, by file."""
+    """The bundle is not the released one; names the file and its fault."""
 
 
 class _Strict(BaseModel):

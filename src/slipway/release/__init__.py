@@ -1,4 +1,4 @@
-"""Releases: what serves, where it is deployed, and how that gets to the Git remote."""
+"""Releases: promote a candidate, pin its image, push both to the Git remote; or roll back."""
 
 from slipway.release.promote import promote
 from slipway.release.publish import Published, Remote, propose_candidate, publish, publish_rollback

@@ -1,6 +1,6 @@
 """Promote: the candidate becomes the champion, with one commit.
 
-It is atomic: what serves is read from the last commit, never from the work tree, and the commit comes last. An
+It is atomic: the champion is read from the last commit, never from the work tree, and the commit comes last. An
 interrupted call released nothing, and the same call does it all again.
 """
 

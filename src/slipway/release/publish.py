@@ -15,7 +15,7 @@ from slipway.release.rollback import rollback
 from slipway.versioning import complete, current_branch, dvc_repository, git, is_ancestor, remote_folder
 from slipway.workspace import Workspace
 
-# What an image is made of, besides the champion.
+# The parts of an image, besides the champion.
 PARTS = (
     *("Dockerfile", "requirements.txt", "requirements-skops.txt", "requirements-signing.txt"),
     *("pyproject.toml", "src/slipway", "src/project"),
@@ -33,7 +33,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Published:
-    """What came of a release. said: one line, as Markdown. commit: what to deploy, if anything. tag: of a new model."""
+    """The result of a release. said: one line, as Markdown. commit: to deploy, if any. tag: of a new model."""
 
     said: str
     commit: str | None = None
@@ -41,13 +41,13 @@ class Published:
 
 
 def publish(workspace: Workspace, remote: Remote, image: str | None = None) -> Published:
-    """Release what was judged, with one commit and one atomic push.
+    """Release the judged candidate, with one commit and one atomic push.
 
     On a PROMOTE verdict the candidate becomes the champion. Where the image is another one than the environments run,
     they are pinned to it. A champion without a tag gets one, model/<version>.
 
     image: name@sha256:... of the last commit, as the registry knows it; without one the environments stay as they are.
-    Nothing to release is no error, and a call that is repeated goes on where the last one stopped. Raises SlipwayError
+    Nothing to release is no error, and a repeated call continues where the last one stopped. Raises SlipwayError
     if the verdict is REJECT or was given of something else, or the remote cannot be reached or refuses the push.
     """
     root, branch = workspace.root, _branch(workspace.root, remote)
@@ -144,7 +144,7 @@ def _fetch(root: Path, remote: Remote, branch: str) -> str:
 
 
 def _moved_on(root: Path, branch: str, tip: str, image: str | None) -> Published:
-    """Tell whether the branch's last commit is this very release: an earlier run was cut off after its push."""
+    """Recognize this very release in the branch's last commit: an earlier run was cut off after its push."""
     there, champion = pins(root, tip).values(), serving_now(root, tip)
     ours = git(root, "log", "-1", "--format=%P", tip) == git(root, "rev-parse", "HEAD")
     if champion and ours and image and image in {pin.image for pin in there}:

@@ -1,4 +1,4 @@
-"""What a release records in Git: the pointer to the champion, the overlays' pins, and one commit of it all."""
+"""The record of a release in Git: the pointer to the champion, the overlays' pins, and one commit of it all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slipway.champion import POINTER, Decision, Pin, overlay_file, pinned
 from slipway.problem import SlipwayError
 from slipway.versioning import DATA, file_at, git, pointed, remote_folder, short
 
-# What a promotion commits: the data, what was made of it, and what serves.
+# The files that a promotion commits: pointers to the data and the champion, and the lock of the pipeline.
 RECORD = (DATA, "dvc.lock", POINTER)
 ENVIRONMENTS = ("staging", "production")  # the overlays that a release pins, as far as they exist
 
@@ -47,7 +47,7 @@ def pinned_overlays(root: Path, pin: Pin) -> dict[str, str]:
         if text := file_at(root, "HEAD", path):
             found[path] = pinned(text, pin)
             if (root / path).read_text("utf-8") not in (text, found[path]):
-                raise SlipwayError(f"commit {path} first: a release writes into it what is deployed")
+                raise SlipwayError(f"commit {path} first: a release writes the deployed image into it")
     return found
 
 
@@ -59,7 +59,7 @@ def _write_overlays(root: Path, pin: Pin) -> list[str]:
 
 
 def write_pointer(root: Path, source: str, decision: Decision) -> None:
-    """Write `champion.dvc`: what DVC fetches, of the text of such a file, and the decision."""
+    """Write `champion.dvc`: the outputs of `source`, the text of such a file, and the decision."""
     import yaml
 
     content = {"outs": yaml.safe_load(source)["outs"], "meta": decision.model_dump()}

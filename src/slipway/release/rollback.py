@@ -17,8 +17,8 @@ from slipway.workspace import Workspace
 def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -> Decision:
     """Make an earlier champion serve again, byte for byte, in the image that it was released in, with one commit.
 
-    version: of the champion to restore, or the start of it; by default the one that served before. The gate holds
-    back what was rolled back. Called again without a version, right after a rollback, it changes nothing: to go further
+    version: of the champion to restore, or the start of it; by default the one that served before. The gate holds the
+    version that was rolled back. Repeated without a version, right after a rollback, it changes nothing: to go further
     back, name the version. Raises SlipwayError if there is no such champion.
     """
     root = workspace.root
@@ -58,7 +58,7 @@ def _done_already(root: Path) -> Decision | None:
 
 
 def _since_the_first(releases: list[Release]) -> list[Release]:
-    """Leave out what came before the first that followed nothing: in a fork, what another problem released."""
+    """Leave out what came before the first that followed nothing: in a fork, releases of another problem."""
     first = next((n for n, release in enumerate(releases) if release.decision.previous is None), len(releases))
     return releases[: first + 1]
 
@@ -78,7 +78,7 @@ def _earlier(releases: list[Release], version: str | None) -> Release:
 
 
 def _restore(workspace: Workspace, repository: Any, decision: Decision) -> None:
-    """Put in the champion's place what the pointer names; if that fails, pointer and champion stay as they were."""
+    """Fetch the champion that the pointer names; if that fails, pointer and champion stay as they were."""
     root, champion = workspace.root, workspace.champion
     aside = champion.with_name(f".{champion.name}-old")
     shutil.rmtree(aside, ignore_errors=True)

@@ -18,7 +18,7 @@ SHIPPED = "penguins"  # the tests over the shipped example run where a problem h
 
 @dataclass(frozen=True)
 class Draft:
-    """A project for a table: what it declares, the numbers behind it, its files by path, and notes by column."""
+    """A project for a table: its declaration, the numbers behind it, its files by path, and notes by column."""
 
     proposal: Proposal
     evidence: Evidence
@@ -33,7 +33,7 @@ def draft(table: Table, target: str, *, name: str, group: str | None = None, dro
 
     first = proposal.propose(table, target, name, group, drop)
     found = evidence.gather(first, evidence.load(table, render("data.py", first)))
-    proposed = found.proposal  # without what gives the target away
+    proposed = found.proposal  # without features that give the target away
     seen = behaviour.observe(found, evidence.function(render("model.py", proposed), "build"))
     files = {path: render(path, proposed, found, seen) for path in FILES}
     return Draft(proposed, found, files, (*proposed.findings, *seen.unlike))

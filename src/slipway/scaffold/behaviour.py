@@ -1,4 +1,4 @@
-"""How a model of this table must behave: what the data shows and the proposed model, fitted to the training rows, does.
+"""How a model of this table must behave: as the data shows, and as the proposed model does on the training rows.
 
 A test that the first model does not pass would only show that it is a baseline: that is reported instead of written.
 """
@@ -47,7 +47,7 @@ class Behaviour:
 
     cases: a clear row of each class; of a regression one named "low" and one named "high". optional: features that may
     be missing in them. rounding: half of the last recorded digit, by feature. spread: standard deviation of a number
-    that is predicted, 0 for classes. unlike: what the data shows and the proposed model does not do.
+    that is predicted, 0 for classes. unlike: what the data shows, but not the model.
     """
 
     cases: dict[str | bool, Row]
@@ -84,7 +84,7 @@ class _Fitted:
 
 
 def observe(evidence: Evidence, build: Callable[[], Any]) -> Behaviour:
-    """Find what the data shows clearly and the model that `build` (of `model.py`) makes does too."""
+    """Find behaviour that both the data and the model show. build: that of `model.py`."""
     fitted = _Fitted(evidence, build)
     cases, unclear = _cases(evidence, fitted)
     directions, others = _directions(evidence, fitted)

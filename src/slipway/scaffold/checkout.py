@@ -1,7 +1,7 @@
 """Turns a checkout into the proposal's: everything or nothing.
 
-All that is new is made in `build/new` first; it then takes its place by renaming, which takes milliseconds. A failure
-or a signal in between is undone at once. After a kill that no process sees, the next `slipway new` undoes it.
+All new files are made in `build/new` first and then renamed into place, within milliseconds. A failure or a signal in
+between is undone at once; after a kill, the next `slipway new` undoes it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GIT_LIMIT = 100e6  # bytes of a file that GitHub takes
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be done to a checkout.
+    """The changes to a checkout.
 
     writes: the content by path. removes: paths. notes: for a person.
     """
@@ -50,7 +50,7 @@ class Plan:
 
 
 def require_clean(root: Path, table: Path) -> None:
-    """Undo what an earlier, killed run left, and refuse a checkout in which something would be lost."""
+    """Undo a run that was killed, and refuse a checkout in which work would be lost."""
     if not (root / "pyproject.toml").exists():
         raise SlipwayError(f"{root.resolve()}: no such project; run slipway new in the folder of your clone")
     recover(root)
@@ -67,7 +67,7 @@ def require_clean(root: Path, table: Path) -> None:
 
 
 def make_plan(root: Path, table: Table, files: Mapping[str, str], accuracy: float | None) -> Plan:
-    """Plan what is written and removed. files: of the proposal. accuracy: below which an alert is to fire."""
+    """Plan the changes. files: of the proposal. accuracy: an alert fires below it."""
     notes, origin = [], _origin(root)
     stored = git(root, "ls-files", "-z", "--", STORE)
     removes = [name for name in (POINTER, "champion", LOCK, *([STORE] if stored else [])) if (root / name).exists()]
@@ -111,7 +111,7 @@ def _origin(root: Path) -> str | None:
 
 
 def apply(plan: Plan) -> None:
-    """Do what is planned, everything or nothing."""
+    """Make all changes of a plan, or none."""
     staging = plan.root / STAGING
     tree = staging / "tree"
     with _whole(plan.root):
@@ -149,7 +149,7 @@ def _track(root: Path, tree: Path) -> None:
 
 @contextmanager
 def _whole(root: Path) -> Iterator[None]:
-    """Undo what was done if it fails, is interrupted or is asked to end."""
+    """Undo the changes if the block fails, is interrupted or is asked to end."""
 
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (signal's signature)
         raise KeyboardInterrupt
@@ -166,7 +166,7 @@ def _whole(root: Path) -> Iterator[None]:
 
 
 def _swap(root: Path, placed: list[str], removed: tuple[str, ...]) -> None:
-    """Rename what is replaced or removed into `old`, and what is new into its place."""
+    """Rename old files into `old`, and new ones into their place."""
     staging = root / STAGING
     (staging / "old").mkdir()
     names = [*(name for name in removed if name not in placed), *placed]
@@ -182,7 +182,7 @@ def _swap(root: Path, placed: list[str], removed: tuple[str, ...]) -> None:
 
 
 def recover(root: Path) -> None:
-    """Undo a swap that did not come to its end, and remove what was staged."""
+    """Undo an unfinished swap, and remove the staged files."""
     staging = root / STAGING
     if (staging / JOURNAL).exists():
         journal = json.loads((staging / JOURNAL).read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""What one column of a table holds: its kind, bounds, categories, and how a missing value is written in it."""
+"""The content of one column: its kind, bounds, categories, and how a missing value is written in it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Holds = Literal["values", "dates", "words", "codes", "nothing"]
 
 @dataclass(frozen=True)
 class Described:
-    """A recorded column: what it would be as a field of the schema, and the evidence for that.
+    """A recorded column as a field of the schema, and the evidence for that.
 
     holds: "values" are numbers, booleans and categories; "words" are texts to read, "codes" are texts to compare.
     missing: how a missing value is written, besides an empty cell. absent, distinct: how many. formats: of dates.
@@ -155,7 +155,7 @@ def _unit(recorded: str, name: str) -> str | None:
 
 
 def _formats(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Name the ways in which the cells write dates, the most usual first; none if they are no dates."""
+    """Name the formats of dates, the most usual first; none if the cells are no dates."""
     found = {form: sum(n for value, n in counts.items() if way.fullmatch(value.strip())) for form, way in DATES.items()}
     if sum(found.values()) < 0.95 * sum(counts.values()):
         return ()

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHARES = (0.25, 0.3, 0.2, 0.35, 0.4, 0.15)  # of test rows: the first with which each class is on both sides
-GAIN = 0.1  # of what a constant prediction leaves to be gained, a first threshold asks for this share
-IMBALANCED = 0.7  # share of one class, from which on accuracy alone says little
+GAIN = 0.1  # a first threshold is this share of the way from a constant prediction to a perfect one
+IMBALANCED = 0.7  # share of one class, above which accuracy alone says little
 LEAST_OF_SLICE, MOST_SLICES, MOST_VALUES = 10, 3, 10
 MOST_MEDIANS = 3
 
@@ -183,7 +183,7 @@ def _of_classes(shares: dict[str | bool, float]) -> tuple[tuple[Threshold, ...],
         accuracy = Threshold("accuracy", round(most - 0.05, 2), f"{said} {most:.3f}, so the other scores decide")
     macro_f1 = Threshold("macro_f1", _gained(flat), f"{said} {flat:.3f}")
     log_loss = round((1 - GAIN) * entropy, 3), f"at most; the shares of the classes give {entropy:.3f}"
-    of_slices = math.floor(80 * most) / 100, f"four fifths of what a constant reaches, {most:.3f}"
+    of_slices = math.floor(80 * most) / 100, f"four fifths of a constant prediction, {most:.3f}"
     return (accuracy, macro_f1, Threshold("log_loss", *log_loss)), Threshold("accuracy", *of_slices)
 
 

@@ -22,7 +22,7 @@ ROW_ID = "row_id"
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a project would declare about a table.
+    """The declaration of a table.
 
     group: None if each row is a group of its own. unused: every other recorded column, with the reason. numbered:
     whether load() numbers the rows. rare: classes whose rows are left out. findings: notes for a person, by column.
@@ -62,7 +62,7 @@ class Proposal:
     def missing(self) -> dict[str, tuple[str, ...]]:
         """How missing values are written, by recorded column: in a CSV besides the empty cell."""
         marks = {one.recorded: one.missing for one in self.used}
-        if self.table.parquet:  # it has missing values of its own, beside which a text may be empty
+        if self.table.parquet:  # has missing values, and may have empty texts as well
             marks |= {one.recorded: ("", *one.missing) for one in self.used if one.absent and not one.column.numeric}
         return {recorded: written for recorded, written in marks.items() if written}
 
@@ -142,7 +142,7 @@ def _describe_all(table: Table) -> list[Described]:
 
 
 def _target(found: Described, cells: pd.Series) -> tuple[Described, tuple[str, ...]]:
-    """Decide whether the target is classes or a number; and which classes are too rare."""
+    """Decide whether the target is classes or a number, and list the classes that are too rare."""
     said = f"the target {found.recorded!r}"
     counts = cells[~cells.isin(("", *found.missing))].value_counts()
     if found.holds == "nothing":
@@ -215,7 +215,7 @@ def _identifies(one: Described, rows: int) -> bool:
 def _group(
     described: dict[str, Described], cells: pd.DataFrame, asked: str | None
 ) -> tuple[Described | None, tuple[str, str]]:
-    """Choose the column that says which rows belong together: the one asked for, else an identifier; and say so."""
+    """Choose the column that groups rows: the one asked for, else an identifier. Gives a note on it, too."""
     rows, chosen = len(cells), described[asked] if asked is not None else None
     if chosen and chosen.absent:
         raise SlipwayError(f"the group {asked!r} is missing in {chosen.absent:,} rows; every row needs one")

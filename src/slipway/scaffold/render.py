@@ -47,7 +47,7 @@ def render(file: str, proposal: Proposal, evidence: Evidence | None = None, beha
 
 
 def literal(value: Any) -> str:
-    """Write a value as Python does. What is neither ASCII nor a Latin letter is escaped: it may look like another."""
+    """Write a value as Python does. Characters beyond Latin letters are escaped: some look like others."""
     if not isinstance(value, str):
         return repr(value)
     return "".join(char if _legible(char) else char.encode("unicode_escape").decode() for char in repr(value))

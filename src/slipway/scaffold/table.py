@@ -1,4 +1,4 @@
-"""Reads a table as it is written: every cell as text, so that codes keep their zeros and `NA` stays what it is."""
+"""Reads a table as it is written: every cell as text, so that codes keep their zeros and `NA` is not lost."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Table:
 def read_table(path: Path) -> Table:
     """Read a CSV, TSV or Parquet file, or a folder of such files with the same columns.
 
-    Raises SlipwayError for what is no table, naming file and line.
+    Raises SlipwayError, naming file and line, if it is no table.
     """
     import pandas as pd
 
@@ -96,7 +96,7 @@ def _files(path: Path) -> tuple[Path, ...]:
 
 
 def _options(file: Path) -> dict[str, Any]:
-    """Find out how a CSV is written; only what is not pandas' usual way is in the result."""
+    """Find the options with which pandas reads a CSV, where they are not its defaults."""
     encoding = _encoding(file)
     with file.open(encoding=encoding, newline="") as stream:
         lines = [line for _, line in zip(range(200), stream, strict=False)]

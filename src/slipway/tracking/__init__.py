@@ -1,7 +1,7 @@
 """MLflow: one run and one registered version for each candidate, and the aliases `challenger` and `champion`.
 
-Registering is the last step of recording, so that a version exists only if its run is complete. Every step takes up
-what an interrupted call left.
+Registering is the last step of recording, so that a version exists only if its run is complete. Every step
+continues that of an interrupted call.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def _experiment(client: MlflowClient, record: Record) -> str:
 
 
 def _write(client: MlflowClient, run: Run | None, record: Record) -> tuple[Run, str]:
-    """Write the record into its run. What is there stays; a score that changed gets a newer value.
+    """Write the record into its run. Values that are there stay; a score that changed gets a newer value.
 
-    run: that was registered; None to take up what an interrupted call left, or to make one. Gives run and model.
+    run: the registered one; None to continue that of an interrupted call, or to make one. Gives run and model.
     """
     import mlflow
 

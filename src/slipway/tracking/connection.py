@@ -46,7 +46,7 @@ def artifact_location(root: Path) -> str | None:
 def connect(root: Path) -> Iterator[MlflowClient]:
     """Open MLflow for the workspace in `root`; a second process waits until the first is done.
 
-    Raises SlipwayError, also for what fails inside the block, if MLflow does not answer or refuses.
+    Raises SlipwayError, also for errors inside the block, if MLflow does not answer or refuses.
     """
     uri, named = tracking_uri(root), os.environ.get(URI)
     for name, value in SETTINGS.items():

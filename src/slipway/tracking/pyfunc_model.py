@@ -1,4 +1,4 @@
-"""What MLflow runs when it loads a logged model ("models from code"): this file is copied beside the bundle.
+"""The code that MLflow runs when it loads a logged model ("models from code"): this file is copied beside the bundle.
 
 Nothing is pickled. Slipway must be installed where the model is loaded: its predictor verifies before it parses.
 """

@@ -13,7 +13,7 @@ TIMEOUT_SECONDS = 30
 
 
 def wanted() -> bool:
-    """Tell whether one of the two variables is set and `wandb` is installed."""
+    """Whether one of the two variables is set and `wandb` is installed."""
     return bool(os.environ.get(PROJECT) or os.environ.get(KEY)) and find_spec("wandb") is not None
 
 
