@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.champion import POINTER, Pin, pins, serving_now
+from slipway.champion import OVERLAYS, POINTER, Pin, pins, serving_now
 from slipway.model.bundle import VERSION_DIGITS
 from slipway.problem import SlipwayError
 from slipway.release.promote import promote
 from slipway.release.proposal import propose
-from slipway.release.record import ENVIRONMENTS, deploy
+from slipway.release.record import ENVIRONMENTS, INPUTS, deploy
 from slipway.release.rollback import rollback
-from slipway.versioning import complete, current_branch, dvc_repository, git, is_ancestor, remote_folder
+from slipway.versioning import complete, current_branch, dvc_repository, find_commit, git, is_ancestor, remote_folder
 from slipway.workspace import Workspace
 
 # The parts of an image, besides the champion.
@@ -63,14 +63,13 @@ def publish(workspace: Workspace, remote: Remote, image: str | None = None) -> P
     champion = serving_now(root)
     if champion is None:
         return Published(f"Nothing to release: there is no champion yet, and the verdict is {verdict or 'missing'}.")
-    head = git(root, "rev-parse", "HEAD").strip()
     if image and _is_new(root, image, champion.version):
-        deploy(root, Pin(image, champion.version, head))
+        deploy(root, Pin(image, champion.version, git(root, "rev-parse", "HEAD").strip()))
     return _push(root, remote, branch, tip, champion.version)
 
 
 def _push(root: Path, remote: Remote, branch: str, tip: str, version: str) -> Published:
-    head, subject = (git(root, *what).strip() for what in (("rev-parse", "HEAD"), ("log", "-1", "--format=%s")))
+    head, subject = git(root, "log", "-1", "--format=%H %s").strip().partition(" ")[::2]
     if head != tip and remote.propose:
         return Published(propose(root, remote.name, f"release/{version}", branch, subject, _report(root)))
     refs, tag = [f"HEAD:refs/heads/{branch}"] if head != tip else [], f"model/{version}"
@@ -97,12 +96,11 @@ def publish_rollback(workspace: Workspace, remote: Remote, version: str | None, 
     now = serving_now(root)
     if not (now and now.action == "rollback" and now != serving_now(root, tip)):
         now = rollback(workspace, version, reason=reason)
-    head = git(root, "rev-parse", "HEAD").strip()
+    head, title = git(root, "log", "-1", "--format=%H %s").strip().partition(" ")[::2]
     there = pins(root)
     others = [name for name in ENVIRONMENTS if name in there and there[name].version != now.version]
     hint = f" {' and '.join(others)} run no image of it until the pipeline has made one." if others else ""
     if remote.propose:
-        title = git(root, "log", "-1", "--format=%s").strip()
         text = f"{now.reason}\n\nIt replaces `{now.previous}`.{hint}"
         return Published(propose(root, remote.name, f"rollback/{now.version}", branch, title, text) + hint)
     _send(root, remote, f"HEAD:refs/heads/{branch}")
@@ -115,7 +113,7 @@ def propose_candidate(workspace: Workspace, remote: Remote) -> Published:
     Raises SlipwayError if there is no verdict, or the DVC remote or the Git remote refuses it.
     """
     root, branch = workspace.root, _branch(workspace.root, remote)
-    if not git(root, "status", "--porcelain", "--", "data.dvc", "dvc.lock"):
+    if not git(root, "status", "--porcelain", "--", *INPUTS):
         return Published("Nothing new: the same data and code gave the same candidate.")
     verdict = workspace.read_verdict()
     version = verdict["candidate"][:VERSION_DIGITS]
@@ -123,7 +121,7 @@ def propose_candidate(workspace: Workspace, remote: Remote) -> Published:
         repository.push()
         store = remote_folder(root, repository)
     title = f"Retrain: candidate {version}, {verdict['verdict']}"
-    git(root, "add", "--", "data.dvc", "dvc.lock", *([store] if store else []))
+    git(root, "add", "--", *INPUTS, *([store] if store else []))
     git(root, "commit", "--quiet", "--message", title)
     return Published(propose(root, remote.name, f"retrain/{version}", branch, title, _report(root)))
 
@@ -148,31 +146,24 @@ def _moved_on(root: Path, branch: str, tip: str, image: str | None) -> Published
     there, champion = pins(root, tip).values(), serving_now(root, tip)
     ours = git(root, "log", "-1", "--format=%P", tip) == git(root, "rev-parse", "HEAD")
     if champion and ours and image and image in {pin.image for pin in there}:
-        return Published(
-            f"Released already, by an earlier run: `{champion.version}`.", tip, f"model/{champion.version}"
-        )
+        said = f"Released already, by an earlier run: `{champion.version}`."
+        return Published(said, tip, f"model/{champion.version}")
     return Published(f"Nothing released: {branch} has moved on; the run of its last commit judges what is there now.")
 
 
 def _is_new(root: Path, image: str, version: str) -> bool:
-    """Decide whether an environment is to run another image: of another name, with another model, or of other parts."""
+    """Whether an environment must run another image: of another name, with another model, or of other parts."""
     there = pins(root)
     for name in ENVIRONMENTS:
-        if not (root / f"k8s/overlays/{name}").is_dir():
+        if not (root / OVERLAYS / name).is_dir():
             continue
         pin = there.get(name)
         if pin is None or pin.version != version or pin.image.partition("@")[0] != image.partition("@")[0]:
             return True
-        if not pin.commit or _differs(root, pin.commit):
+        built = find_commit(root, pin.commit or "")
+        if not built or git(root, "diff", "--name-only", built, "HEAD", "--", *PARTS):
             return True
     return False
-
-
-def _differs(root: Path, commit: str) -> bool:
-    try:
-        return bool(git(root, "diff", "--name-only", commit, "HEAD", "--", *PARTS))
-    except SlipwayError:
-        return True  # that commit is not here
 
 
 def _send(root: Path, remote: Remote, *refs: str) -> None:

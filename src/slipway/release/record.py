@@ -10,8 +10,8 @@ from slipway.champion import POINTER, Decision, Pin, overlay_file, pinned
 from slipway.problem import SlipwayError
 from slipway.versioning import DATA, file_at, git, pointed, remote_folder, short
 
-# The files that a promotion commits: pointers to the data and the champion, and the lock of the pipeline.
-RECORD = (DATA, "dvc.lock", POINTER)
+INPUTS = (DATA, "dvc.lock")  # the pointer to the data, and the record of the pipeline's last run
+RECORD = (*INPUTS, POINTER)  # the files that a promotion commits
 ENVIRONMENTS = ("staging", "production")  # the overlays that a release pins, as far as they exist
 
 
