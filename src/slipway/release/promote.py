@@ -24,9 +24,8 @@ def promote(workspace: Workspace, *, force_reason: str | None = None, image: str
     """Make the candidate the champion: move `champion.dvc`, push to the DVC remote, make one commit.
 
     force_reason: why a verdict other than PROMOTE is overruled; it is recorded. image: name@sha256:... with the
-    candidate in it, built from the last commit; the overlays are pinned to it in the same commit.
-    Gives the decision, or None if the candidate is the champion already. Raises SlipwayError if the verdict is not
-    PROMOTE, belongs to another candidate, champion or table, or the work tree holds other changes.
+    candidate in it, which the overlays are pinned to. Gives the decision, or None if the candidate is the champion
+    already. Raises SlipwayError if the verdict is not PROMOTE or not the current one, or the work tree holds changes.
     """
     root = workspace.root
     with dvc_repository(root) as repository:
@@ -34,8 +33,7 @@ def promote(workspace: Workspace, *, force_reason: str | None = None, image: str
         now = serving_now(root)
         if now and now.digest == bundle.digest:
             return None
-        verdict = workspace.read_verdict()
-        _require_current(workspace, verdict, bundle.digest, now)
+        verdict = _current_verdict(workspace, bundle.digest, now)
         if verdict["verdict"] != "PROMOTE" and not force_reason:
             raise SlipwayError(_refusal(verdict))
         head = git(root, "rev-parse", "HEAD").strip()
@@ -64,8 +62,9 @@ def promote(workspace: Workspace, *, force_reason: str | None = None, image: str
     return decision
 
 
-def _require_current(workspace: Workspace, verdict: dict[str, Any], candidate: str, now: Decision | None) -> None:
-    """See that the verdict was given of this candidate, this champion and this test set."""
+def _current_verdict(workspace: Workspace, candidate: str, now: Decision | None) -> dict[str, Any]:
+    """Read the verdict. Raises SlipwayError unless it is on this candidate, this champion and this test set."""
+    verdict = workspace.read_verdict()
     for what, judged, found in (
         ("candidate", verdict["candidate"], candidate),
         ("champion", verdict["champion"], now.digest if now else None),
@@ -76,6 +75,7 @@ def _require_current(workspace: Workspace, verdict: dict[str, Any], candidate: s
             raise SlipwayError(
                 f"the verdict was given of another {what} ({before}, now {here}); run `slipway gate` again"
             )
+    return verdict
 
 
 def _refusal(verdict: dict[str, Any]) -> str:
