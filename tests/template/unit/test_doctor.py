@@ -54,20 +54,17 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_a_tracking_server_that_is_healthy_but_refuses_is_told(released, monkeypatch):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-    outcome, text = found(released)["MLflow"]
-    server.shutdown()
-    server.server_close()
-    assert outcome == "fail"
-    assert "403" in text
-    assert "--allowed-hosts" in text
+@pytest.fixture
+def refusing():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
-def test_a_tracking_server_that_is_down_is_told(released, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+@pytest.mark.parametrize("fault", ["healthy, but refuses", "down"])
+def test_a_tracking_server_that_does_not_serve_is_named(released, monkeypatch, refusing, fault):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9" if fault == "down" else refusing)
     outcome, text = found(released)["MLflow"]
     assert outcome == "fail"
-    assert "does not answer" in text
+    assert ("does not answer" if fault == "down" else "answers 403; set its --allowed-hosts") in text

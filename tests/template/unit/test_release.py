@@ -49,15 +49,11 @@ def test_the_decision_lies_beside_the_bundle(challenged):
     assert decision["when"].endswith("+00:00")
 
 
-def test_the_decision_names_the_candidates_run_and_no_other_ones(challenged):
-    digest = read_bundle(challenged.bundle).digest
+@pytest.mark.parametrize(("of", "named"), [("the candidate", "r1"), ("another", None)])
+def test_the_decision_names_the_candidates_run_and_no_other_ones(challenged, of, named):
+    digest = read_bundle(challenged.bundle).digest if of == "the candidate" else "0" * 64
     challenged.tracked.write_text(json.dumps({"candidate": digest, "run": "r1"}))
-    assert promote(challenged).run == "r1"
-
-
-def test_a_run_of_another_candidate_is_not_named(challenged):
-    challenged.tracked.write_text(json.dumps({"candidate": "0" * 64, "run": "r1"}))
-    assert promote(challenged).run is None
+    assert promote(challenged).run == named
 
 
 def test_a_clone_pulls_the_champion_without_any_account(challenged, tmp_path):
