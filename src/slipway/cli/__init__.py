@@ -55,5 +55,5 @@ COMMANDS = (
     *(release.promote, release.rollback, release.release, release.pin, release.propose, release.history),
     *(lineage.lineage, learn.report, serve.serve, serve.smoke, serve.monitor, serve.doctor),
 )
-for command in COMMANDS:
-    main.add_command(command)
+for each in COMMANDS:
+    main.add_command(each)
