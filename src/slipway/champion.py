@@ -83,12 +83,11 @@ class Pin(NamedTuple):
 
 
 class Pinned(NamedTuple):
-    """A pin as a commit left it in an overlay. when: of the commit, ISO 8601."""
+    """A pin as a commit left it in an overlay."""
 
     overlay: str
     pin: Pin
     commit: str
-    when: str
 
 
 def read_decision(root: Path) -> Decision | None:
@@ -137,7 +136,7 @@ def pin_history(root: Path, revision: str = "HEAD", *, unreadable: list[str] | N
     """
     versions = file_history(root, f":(glob){overlay_file('*')}", revisions=(revision,))
     found = _parsed(versions, parse_pin, unreadable)
-    return [Pinned(Path(one.path).parent.name, pin, one.commit, one.when) for one, pin in found]
+    return [Pinned(Path(one.path).parent.name, pin, one.commit) for one, pin in found]
 
 
 def _parsed(

@@ -117,7 +117,7 @@ def _find(what: str, known: dict[str, str], images: list[Pin], notes: list[str])
     found: list[str] = []
     if re.fullmatch("[0-9a-f]{6,64}", digits):
         found = [version for version, digest in known.items() if (digest or version).startswith(digits)]
-        named = [pin for pin in images if not found and pin.image.rpartition(":")[2].startswith(digits)]
+        named = [pin for pin in images if not found and pin.digest.startswith(digits)]
         found = found or list(dict.fromkeys(pin.version for pin in named if pin.version))
         if named and not found:
             raise SlipwayError(
