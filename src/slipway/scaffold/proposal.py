@@ -102,10 +102,10 @@ def propose(table: Table, target: str, name: str, group: str | None = None, drop
             raise SlipwayError(f"{table.path}: there is no column {column!r}; {near}")
     if target in drop or group in (target, *drop):
         raise SlipwayError("a column is the target, the group or dropped, and only one of these")
-    described = {one.recorded: one for one in _describe_all(table)}
+    described = {one.recorded: one for one in _describe_all(table) if one.recorded not in drop}
     goal, rare = _target(described.pop(target), cells[target])
     chosen, said_of_group = _group(described, cells, group)
-    features = [one for one in described.values() if one is not chosen and one.recorded not in drop]
+    features = [one for one in described.values() if one is not chosen]
     unused = {one.recorded: reason for one in features if (reason := _unfit(one, len(cells)))}
     unused |= _twins([one for one in features if one.recorded not in unused], cells)
     findings = [(target, note) for note in goal.notes]

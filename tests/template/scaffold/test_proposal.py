@@ -87,6 +87,12 @@ def test_a_drop_and_a_group_that_are_asked_for_are_taken(table):
     assert "heating" not in found.row.names
 
 
+def test_an_identifier_that_is_dropped_is_no_group_either(table):
+    found = propose(table(sales().drop(columns=["sale_id"])), "price", "houses", drop=["house_id"])
+    assert found.group is None
+    assert found.unused["house_id"] == "dropped, as asked"
+
+
 def test_a_target_that_is_mostly_zero_is_a_number_like_any_other(table):
     rows = pd.DataFrame({"age": [n // 2 for n in range(40, 240)], "years": [0] * 120 + list(range(80))})
     assert draft(table(rows), "years", name="years").evidence.thresholds[0].metric == "r2"
