@@ -59,7 +59,7 @@ def new(
 def _show(drafted: Draft, plan: Plan) -> None:
     proposal, rows = drafted.proposal, f"{drafted.proposal.rows:,} rows"
     if plan.table.step > 1:
-        rows += f", every {plan.table.step}th of {plan.table.size / 1e6:,.0f} MB; the others were not looked at"
+        rows += f", one in {plan.table.step} of {plan.table.size / 1e6:,.0f} MB; the others were not looked at"
     fields = [
         (one.recorded, one.column.name, one.column.kind + (", optional" if one.column.optional else ""), one.evidence)
         for one in proposal.used

@@ -25,7 +25,7 @@ class Table:
     """A table as it lies on disk.
 
     files: all of one kind, with the same columns. content: as read; of a CSV all text. options: how pandas reads the
-    CSV, where that is not its usual way. step: every how many-th row was read.
+    CSV, where that is not its usual way. step: one row in so many was read.
     """
 
     path: Path
