@@ -118,9 +118,9 @@ def data_changes(workspace: Workspace, champion: Bundle | None) -> tuple[int, li
     import pandas as pd
 
     table = pd.read_parquet(workspace.table / TRAIN)
+    names, arrays = workspace.features.names, workspace.features.arrays(table)
     if champion is None:
         return len(table), []
-    names, arrays = workspace.features.names, workspace.features.arrays(table)
     groups = table.groupby(list(workspace.problem.groups), dropna=False).ngroups
     same = [one for one in champion.contract.columns if one.name in names and one.dtype == arrays[one.name].dtype]
     found = [drift(champion.reference, one, arrays[one.name], groups, len(names)) for one in same]
