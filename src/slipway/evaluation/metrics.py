@@ -19,7 +19,8 @@ from slipway.model.predictor import Predictions, label_name
 CALIBRATION_BINS = 10
 MOST_GROUPS = 4000  # more are merged at random: the interval is as good, and memory stays bounded
 LEAST_PROBABILITY = 1e-15
-LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error", "mae", "rmse"})
+RANKS = 512  # values of a probability that roc_auc tells apart: exact up to as many rows, within 0.002 beyond
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mae", "rmse", "mape"})
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,11 @@ def headlines(target: Target) -> tuple[str, ...]:
 def names(target: Target) -> tuple[str, ...]:
     """Name every score of this target's kind."""
     if not target.classes:
-        return headlines(target)
+        return (*headlines(target), "mape")
     labels = [label_name(label) for label in target.classes]
-    each = [f"{score}.{label}" for score in ("precision", "recall") for label in labels]
-    return (*headlines(target), "calibration_error", *each)
+    each = [f"{score}.{label}" for score in ("precision", "recall", "f1") for label in labels]
+    ranked = ("roc_auc", "average_precision") if len(labels) == 2 else ()
+    return (*headlines(target), "balanced_accuracy", "brier", "calibration_error", *ranked, *each)
 
 
 def statistics(target: Target, truth: Array, predictions: Predictions, groups: Array) -> Array:
@@ -85,7 +87,8 @@ def statistics(target: Target, truth: Array, predictions: Predictions, groups: A
     ones, predicted = np.ones(len(truth)), predictions.values
     if not target.classes:
         error = predicted - truth
-        return np.hstack([summed(column) for column in (ones, error**2, np.abs(error), truth, truth**2)])
+        relative = np.abs(error) / np.maximum(np.abs(truth), np.finfo(np.float64).eps)
+        return np.hstack([summed(column) for column in (ones, error**2, np.abs(error), truth, truth**2, relative)])
     k = len(target.classes)
     columns = [summed(ones), summed((predicted == truth).astype(float), truth, k)]
     columns += [summed(ones, predicted, k), summed(ones, truth, k)]
@@ -95,12 +98,25 @@ def statistics(target: Target, truth: Array, predictions: Predictions, groups: A
             columns.append(summed(probability - (truth == label), _bins(probability), CALIBRATION_BINS))
         likelihood = np.clip(predictions.probabilities[np.arange(len(truth)), truth], LEAST_PROBABILITY, 1)
         columns.append(summed(-np.log(likelihood)))
+        columns.append(summed(((predictions.probabilities - np.eye(k)[truth]) ** 2).sum(axis=1)))
+        if k == 2:
+            ranks = _ranks(predictions.probabilities[:, 1])
+            columns += [summed((truth == label).astype(float), ranks, RANKS) for label in (0, 1)]
     return np.hstack(columns)
 
 
 def _bins(probability: Array) -> Array:
     bins: Array = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     return bins
+
+
+def _ranks(probability: Array) -> Array:
+    """Number the distinct values in ascending order; of more than RANKS, neighbours share a number."""
+    edges = np.unique(probability)
+    if len(edges) > RANKS:
+        edges = np.unique(np.quantile(probability, np.linspace(0, 1, RANKS, endpoint=False)))
+    ranks: Array = np.searchsorted(edges, probability, side="right") - 1
+    return ranks
 
 
 def scores(target: Target, totals: Array) -> dict[str, Array]:
@@ -111,26 +127,45 @@ def scores(target: Target, totals: Array) -> dict[str, Array]:
     with np.errstate(invalid="ignore", divide="ignore"):
         if target.classes:
             return _classification_scores(target, totals)
-        n, squared, absolute, total, total_squared = np.moveaxis(totals, -1, 0)
+        n, squared, absolute, total, total_squared, relative = np.moveaxis(totals, -1, 0)
         spread = total_squared - total**2 / n
-        return {"r2": 1 - squared / spread, "mae": absolute / n, "rmse": np.sqrt(squared / n)}
+        errors = {"mae": absolute / n, "rmse": np.sqrt(squared / n), "mape": relative / n}
+        return {"r2": 1 - squared / spread, **errors}
 
 
 def _classification_scores(target: Target, totals: Array) -> dict[str, Array]:
     k = len(target.classes)
-    n = totals[..., 0]
-    hits, predicted, true = (totals[..., 1 + i * k : 1 + (i + 1) * k] for i in range(3))
-    f1 = 2 * hits / (predicted + true)
-    found: dict[str, Array] = {"accuracy": hits.sum(-1) / n, "macro_f1": _mean_of_defined(f1)}
-    if totals.shape[-1] > 1 + 3 * k:
-        gaps = totals[..., 1 + 3 * k : -1]  # probability minus truth, by class and bin
-        found["log_loss"] = totals[..., -1] / n
-        found["calibration_error"] = np.abs(gaps).sum(-1) / n / k
-    for i, label in enumerate(target.classes):
-        found[f"precision.{label_name(label)}"] = hits[..., i] / predicted[..., i]
-    for i, label in enumerate(target.classes):
-        found[f"recall.{label_name(label)}"] = hits[..., i] / true[..., i]
+    widths = [1, k, k, k, k * CALIBRATION_BINS, 1, 1, RANKS]
+    n, hits, predicted, true, gaps, likelihood, squares, *ranks = np.split(totals, np.cumsum(widths), axis=-1)
+    rates = {"precision": hits / predicted, "recall": hits / true, "f1": 2 * hits / (predicted + true)}
+    n = n[..., 0]
+    found = {
+        "accuracy": hits.sum(-1) / n,
+        "macro_f1": _mean_of_defined(rates["f1"]),
+        "balanced_accuracy": _mean_of_defined(rates["recall"]),
+    }
+    if likelihood.shape[-1]:  # there are probabilities
+        found["log_loss"] = likelihood[..., 0] / n
+        found["brier"] = squares[..., 0] / n / (2 if k == 2 else 1)
+        found["calibration_error"] = np.abs(gaps).sum(-1) / n / k  # of probability minus truth, by class and bin
+    if likelihood.shape[-1] and k == 2:
+        found |= _ranked_scores(*ranks)
+    for rate, values in rates.items():
+        found |= {f"{rate}.{label_name(label)}": values[..., i] for i, label in enumerate(target.classes)}
     return found
+
+
+def _ranked_scores(negative: Array, positive: Array) -> dict[str, Array]:
+    """Compute roc_auc and average_precision from the rows of each class by ascending rank; shape (..., RANKS)."""
+    positives, negatives = positive.sum(-1), negative.sum(-1)
+    below = np.cumsum(negative, axis=-1) - negative / 2  # rows of one rank are ties: half of them count
+    from_here = np.cumsum((positive + negative)[..., ::-1], axis=-1)[..., ::-1]
+    true_from_here = np.cumsum(positive[..., ::-1], axis=-1)[..., ::-1]
+    precision = true_from_here / np.maximum(from_here, 1)
+    return {
+        "roc_auc": (positive * below).sum(-1) / (positives * negatives),
+        "average_precision": (positive * precision).sum(-1) / positives,
+    }
 
 
 def _mean_of_defined(values: Array) -> Array:

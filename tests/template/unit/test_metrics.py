@@ -10,6 +10,7 @@ from slipway.model.predictor import Predictions
 
 COLUMNS = Contract.from_model(Specimen)
 COLOUR, HEIGHT = Target.of(COLUMNS["colour"]), Target.of(COLUMNS["height"])
+SCENTED = Target.of(COLUMNS["scented"])
 BOOTSTRAP = Bootstrap(samples=400, confidence=0.95)
 
 
@@ -47,6 +48,31 @@ def test_scores_of_a_classification_are_those_of_scikit_learn():
     precision = sklearn_metrics.precision_score(truth, predicted, average=None)
     assert [found[f"recall.{c}"] for c in COLOUR.classes] == pytest.approx(list(recall))
     assert [found[f"precision.{c}"] for c in COLOUR.classes] == pytest.approx(list(precision))
+    f1 = sklearn_metrics.f1_score(truth, predicted, average=None)
+    assert [found[f"f1.{c}"] for c in COLOUR.classes] == pytest.approx(list(f1))
+    assert found["balanced_accuracy"] == pytest.approx(sklearn_metrics.balanced_accuracy_score(truth, predicted))
+    assert found["brier"] == pytest.approx(sklearn_metrics.brier_score_loss(truth, predictions.probabilities))
+
+
+@pytest.mark.parametrize(("rows", "error"), [(200, 1e-12), (20_000, 2e-3)])
+def test_ranked_scores_of_two_classes_are_those_of_scikit_learn(rows, error):
+    truth, predictions = balanced(rows)
+    positive = predictions.probabilities[:, 1].round(2 if rows == 200 else 9)  # with ties
+    both = Predictions(predictions.values, np.stack([1 - positive, positive], axis=1), (False, True))
+    found = point(SCENTED, truth, both)
+    assert found["roc_auc"] == pytest.approx(sklearn_metrics.roc_auc_score(truth, positive), abs=error)
+    expected = sklearn_metrics.average_precision_score(truth, positive)
+    assert found["average_precision"] == pytest.approx(expected, abs=error)
+    assert found["brier"] == pytest.approx(sklearn_metrics.brier_score_loss(truth, positive))
+
+
+def test_ranked_scores_count_a_row_as_often_as_its_group_was_drawn():
+    truth, predictions = balanced(60)
+    table = metrics.statistics(SCENTED, truth, predictions, alone(truth))
+    drawn = np.random.default_rng(1).integers(0, 4, 60)
+    found = metrics.scores(SCENTED, drawn @ table)["roc_auc"]
+    positive = predictions.probabilities[:, 1]
+    assert found == pytest.approx(sklearn_metrics.roc_auc_score(truth, positive, sample_weight=drawn))
 
 
 def test_scores_of_a_regression_are_those_of_scikit_learn():
@@ -54,6 +80,8 @@ def test_scores_of_a_regression_are_those_of_scikit_learn():
     found = point(HEIGHT, truth, predictions)
     assert found["r2"] == pytest.approx(sklearn_metrics.r2_score(truth, predictions.values))
     assert found["mae"] == pytest.approx(sklearn_metrics.mean_absolute_error(truth, predictions.values))
+    mape = sklearn_metrics.mean_absolute_percentage_error(truth, predictions.values)
+    assert found["mape"] == pytest.approx(mape)
     assert found["rmse"] == pytest.approx(sklearn_metrics.root_mean_squared_error(truth, predictions.values))
 
 
