@@ -1,7 +1,7 @@
 """The views derived from a row: columns, dtypes, bounds, categories, arrays, JSON Schema, request model.
 
-There is one way in: a JSON Schema, as Pydantic makes it from the project's model. Training derives it from the
-model, a server reads it from the bundle, and both get the same contract.
+A contract is always made from a JSON Schema. Training derives the schema from the project's Pydantic model, a server
+reads it from the bundle, so both have the same contract.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic.errors import PydanticUserError
@@ -27,7 +27,7 @@ __all__ = [
     "EXACT", "MISSING", "WORDS", "Array", "Column", "Contract", "Kind", "Target",
     "canonical_json", "features", "record", "strict_json", "target",
 ]  # fmt: skip
-MOST_ERRORS = 10  # that one message lists
+MAX_ERRORS = 10  # listed in one message
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,26 @@ class Contract:
 
     @classmethod
     def from_model(cls, model: type[BaseModel]) -> Contract:
-        """Derive the contract from a Pydantic model. Raises SlipwayError for a field that no view could enforce."""
+        """Derive the contract from a Pydantic model. Raises SlipwayError for a field that the views cannot enforce."""
         decorators = model.__pydantic_decorators__
         if decorators.field_validators or decorators.model_validators or decorators.validators:
             raise SlipwayError(
-                f"{model.__name__} has validators in Python; they would not reach the bundle, the server or the "
-                "expectations. Use bounds and categories here, and src/project/expectations.py for the rest"
+                f"{model.__name__} has validators in Python; the bundle, the server and the expectations would "
+                "not have them. Use bounds and categories here, and src/project/expectations.py for the rest"
             )
         written = {name: annotated(field.annotation) for name, field in model.model_fields.items()}
         try:
             schema = model.model_json_schema()
-        except PydanticUserError as error:  # a type that JSON does not have
+        except PydanticUserError as error:  # a type without a JSON Schema
             types = ", ".join(f"{name}: {kind}" for name, kind in written.items())
             raise SlipwayError(f"{model.__name__}: {error.message}; {TYPES}. Its fields are {types}") from None
         return cls.from_schema(schema, written)
 
     @classmethod
     def from_schema(cls, schema: Mapping[str, Any], written: Mapping[str, str] | None = None) -> Contract:
-        """Derive the contract from a row's JSON Schema. Raises SlipwayError for a field that it does not understand.
+        """Derive the contract from a row's JSON Schema. Raises SlipwayError for an unsupported field.
 
-        written: the fields' types as the project wrote them, for the error.
+        written: the fields' types as the project wrote them, for the message.
         """
         definitions = schema.get("$defs", {})
         required = set(schema.get("required", ()))
@@ -89,21 +89,21 @@ class Contract:
         """Give the columns as arrays: float64 (missing: NaN) or object strings (missing: ""); each of shape (rows,).
 
         table: a pandas table, a mapping of columns, or a sequence of rows as mappings. Other columns are ignored.
-        Raises SlipwayError for a column that is lacking though it is not optional, or of another kind.
+        Raises SlipwayError for a missing column that is not optional, or one of another kind.
         """
-        return {c.name: c.array(values) for c, values in self._given(table)}
+        return {c.name: c.array(values) for c, values in self.values_of(table)}
 
     def checked(self, table: Any) -> dict[str, Array]:
-        """Give the arrays of rows that the contract allows: what the service refuses is refused here, too.
+        """Give the arrays of rows that the contract allows; refuses the same rows as the service.
 
         table: as for `arrays`; in rows and mappings other fields are refused, in a pandas table they are ignored.
         Raises SlipwayError naming rows, fields and values.
         """
         errors = list(self._unknown(table))
         arrays = {}
-        for column, values in self._given(table):
+        for column, values in self.values_of(table):
             arrays[column.name], refused = column.checked(values)
-            for row in np.flatnonzero(refused)[:MOST_ERRORS]:
+            for row in np.flatnonzero(refused)[:MAX_ERRORS]:
                 value = values.iloc[row] if hasattr(values, "iloc") else values[row]
                 value = value.item() if hasattr(value, "item") else value
                 shown = "missing" if is_missing(value) else repr(value)
@@ -111,22 +111,25 @@ class Contract:
         if len({len(array) for array in arrays.values()}) > 1:
             errors.append("the columns are not of one length")
         if errors:
-            more = [f"and {len(errors) - MOST_ERRORS} more"] if len(errors) > MOST_ERRORS else []
-            raise SlipwayError("\n  ".join(["not as the schema declares it:", *errors[:MOST_ERRORS], *more]))
+            more = [f"and {len(errors) - MAX_ERRORS} more"] if len(errors) > MAX_ERRORS else []
+            raise SlipwayError("\n  ".join(["not as the schema declares it:", *errors[:MAX_ERRORS], *more]))
         return arrays
 
-    def _given(self, table: Any) -> Iterator[tuple[Column, Any]]:
-        """Give each column with its values in a table."""
+    def values_of(self, table: Any) -> Iterator[tuple[Column, Any]]:
+        """Yield each column with its values in a table (see `arrays`); a missing optional column is all None.
+
+        Raises SlipwayError for a missing column that is not optional.
+        """
         if isinstance(table, Sequence):
             yield from ((c, [row.get(c.name) for row in table]) for c in self.columns)
             return
         size = len(table) if not isinstance(table, Mapping) else len(next(iter(table.values()), ()))
-        if lacking := [c.name for c in self.columns if c.name not in table and not c.optional]:
-            raise SlipwayError(f"the table lacks the column(s) {', '.join(lacking)}")
+        if missing := [c.name for c in self.columns if c.name not in table and not c.optional]:
+            raise SlipwayError(f"the table lacks the column(s) {', '.join(missing)}")
         yield from ((c, table[c.name] if c.name in table else [None] * size) for c in self.columns)
 
     def _unknown(self, table: Any) -> Iterator[str]:
-        """Name the fields of rows, or the columns of a mapping, that the contract does not have."""
+        """Report the fields of rows, or the columns of a mapping, that the contract does not have."""
         rows = {"columns": table} if isinstance(table, Mapping) else {}
         rows |= {f"row {number}": row for number, row in enumerate(table)} if isinstance(table, Sequence) else {}
         for place, fields in rows.items():
@@ -137,12 +140,12 @@ class Contract:
                     yield f"{place}: {name} is unknown; {close_names(name, self.names)}"
 
     def rows(self, arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
-        """Turn arrays back into rows as JSON has them: missing values None, integers and booleans as such."""
+        """Convert arrays to rows of JSON values: missing values as None, integers and booleans with their types."""
         values = [_plain(column, arrays[column.name]) for column in self.columns]
         return [dict(zip(self.names, row, strict=True)) for row in zip(*values, strict=True)]
 
     def schema(self) -> dict[str, Any]:
-        """Give the row's JSON Schema (2020-12), from which `from_schema` makes this contract again."""
+        """Give the row's JSON Schema (2020-12), the inverse of `from_schema`."""
         return {
             "title": self.title,
             "type": "object",
@@ -152,16 +155,15 @@ class Contract:
         }
 
     def model(self) -> type[BaseModel]:
-        """Make the strict Pydantic model of a row as the service receives it.
+        """Make the strict Pydantic model of a row of a request.
 
-        Nothing is coerced (no `false` for 0, no "1" for 1), unknown fields, NaN and infinity are refused.
+        It coerces nothing (no `false` for 0, no "1" for 1) and refuses unknown fields, NaN and infinity.
         """
         from pydantic import ConfigDict, Field, create_model
 
         config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
         fields: dict[str, Any] = {}
         for column in self.columns:
-            kind = _python_type(column)
             field = Field(
                 None if column.optional else ...,
                 **column.limits,
@@ -169,32 +171,32 @@ class Contract:
                 examples=list(column.examples) or None,
                 json_schema_extra={"unit": column.unit} if column.unit else None,
             )
-            fields[column.name] = (kind | None if column.optional else kind, field)
+            fields[column.name] = (column.type | None if column.optional else column.type, field)
         return create_model(self.title, __config__=config, **fields)
 
 
 def features(problem: Problem) -> Contract:
-    """Give the contract of what the model sees and the service receives."""
+    """Give the contract of the features: the rows that the service receives."""
     return Contract.from_model(problem.row)
 
 
 def record(problem: Problem) -> Contract:
-    """Give the contract of a row of the data: features, target, and what identifies and describes it."""
+    """Give the contract of a record of the data: features, target, and identifying or descriptive fields."""
     return Contract.from_model(problem.record)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted. `classes` are its labels in the declared order; none: a regression."""
+    """The predicted column. `classes` are its labels in the declared order; empty in a regression."""
 
     column: Column
     classes: tuple[str | bool, ...]
 
     @classmethod
     def of(cls, column: Column) -> Target:
-        """Derive the target from its column. Raises SlipwayError if it can be neither classes nor a number."""
+        """Derive the target from its column. Raises SlipwayError if it is optional or free text."""
         if column.optional:
-            raise SlipwayError(f"the target {column.name!r} is optional; a row without it cannot be trained on")
+            raise SlipwayError(f"the target {column.name!r} is optional; training needs it in every row")
         if column.kind == "category":
             return cls(column, column.categories)
         if column.kind == "text":
@@ -204,7 +206,7 @@ class Target:
     def encode(self, values: Any) -> Array:
         """Encode labels as the index of their class (int64), or numbers as float64; shape (rows,).
 
-        Raises SlipwayError naming a label that is no class.
+        Raises SlipwayError naming a label that is not a class.
         """
         array = self.column.array(values)
         if not self.classes:
@@ -221,12 +223,6 @@ class Target:
 def target(problem: Problem) -> Target:
     """Give the problem's target."""
     return Target.of(record(problem)[problem.target])
-
-
-def _python_type(column: Column) -> Any:
-    if column.kind == "category":
-        return Literal[column.categories]
-    return {"number": float, "integer": int, "boolean": bool, "text": str}[column.kind]
 
 
 def _plain(column: Column, values: Array) -> list[Any]:

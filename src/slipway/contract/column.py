@@ -12,8 +12,8 @@ from slipway.problem import SlipwayError
 
 Kind = Literal["number", "integer", "boolean", "category", "text"]
 Array = np.ndarray[Any, Any]
-EXACT = 2**53  # whole numbers beyond are not exact in float64, as arrays hold them
-# NumPy kinds of arrays that are judged by value, Python types of single values, both by kind of column; its name.
+EXACT = 2**53  # float64, the dtype of arrays, holds larger integers inexactly
+# By kind of column: NumPy kinds of arrays that are checked by value, and Python types of single values.
 NATIVE = {"number": "iuf", "integer": "iuf", "boolean": "biuf", "category": "", "text": ""}
 TYPES = {
     "number": (int, float, np.number),
@@ -29,7 +29,7 @@ MISSING = ""  # a missing category or text, in arrays (a missing number is NaN)
 
 @dataclass(frozen=True)
 class Column:
-    """One field of a row. `minimum` and `maximum` are allowed values themselves, `above` and `below` are not."""
+    """One field of a row. `minimum` and `maximum` are inclusive bounds, `above` and `below` exclusive ones."""
 
     name: str
     kind: Kind
@@ -49,13 +49,20 @@ class Column:
         return self.kind in ("number", "integer", "boolean")
 
     @property
+    def type(self) -> Any:
+        """The Python type of a value."""
+        if self.kind == "category":
+            return Literal[self.categories]
+        return {"number": float, "integer": int, "boolean": bool, "text": str}[self.kind]
+
+    @property
     def dtype(self) -> str:
         """The NumPy dtype of this column in arrays."""
         return "float64" if self.numeric else "object"
 
     @property
     def example(self) -> Any:
-        """A value that the column allows: the declared example, else one that is within the bounds."""
+        """A value that the column allows: the declared example, else one within the bounds."""
         if self.examples:
             return self.examples[0]
         if self.kind == "category":
@@ -77,10 +84,10 @@ class Column:
 
     @property
     def limits(self) -> dict[str, Any]:
-        """The bounds as Pydantic and msgspec name them; whole numbers stay within those that float64 holds exactly."""
+        """The bounds as Pydantic and msgspec name them; integers are limited to those that float64 holds exactly."""
         bounds = {"ge": self.minimum, "le": self.maximum, "gt": self.above, "lt": self.below}
         if self.kind == "text" and not self.optional:
-            return {"min_length": 1}  # the empty text stands for a missing one
+            return {"min_length": 1}  # the empty text means missing
         if self.kind == "integer":
             bounds["ge"] = -EXACT if self.minimum is None and self.above is None else self.minimum
             bounds["le"] = EXACT if self.maximum is None and self.below is None else self.maximum
@@ -97,13 +104,13 @@ class Column:
             strings = np.asarray(values, dtype=object)
         except (TypeError, ValueError) as error:
             raise SlipwayError(f"{self.name}: not a {self.kind}: {error}") from None
-        strange = strings != strings  # NaN, which is what pandas calls a missing string
-        return np.where((strings == None) | strange, MISSING, strings)  # noqa: E711  (elementwise)
+        nan = strings != strings  # pandas' missing string
+        return np.where((strings == None) | nan, MISSING, strings)  # noqa: E711  (elementwise)
 
     def checked(self, values: Any) -> tuple[Array, Array]:
         """Give this column's array, and which values it does not allow (boolean); each of shape (rows,).
 
-        Python's values must be of the column's type; a NumPy array or a pandas series of numbers is judged by value.
+        Python values must have the column's type; numeric NumPy arrays and pandas series are checked by value only.
         """
         dtype = getattr(values, "dtype", None)
         if dtype is not None and dtype.kind in NATIVE[self.kind]:
@@ -134,14 +141,14 @@ class Column:
 
     @property
     def words(self) -> str:
-        """What a value of this column is."""
+        """A phrase for the allowed values: "a number at least 0 mm"."""
         if self.categories:
             return f"one of {', '.join(self.categories)}"
         return WORDS[self.kind] + (f" {self.bounds}" if self.bounds else "")
 
     @property
     def bounds(self) -> str:
-        """The declared bounds in words, of two on one side the narrower: "at least 0 and below 9 mm"."""
+        """The declared bounds as a phrase, the narrower of two on one side: "at least 0 and below 9 mm"."""
         low, high = self.low, self.high
         words = [f"{'above' if low[1] else 'at least'} {low[0]:.12g}"] if low else []
         words += [f"{'at most' if high[1] else 'below'} {high[0]:.12g}"] if high else []
@@ -149,12 +156,12 @@ class Column:
 
     @property
     def low(self) -> tuple[float, bool] | None:
-        """The lower bound, and whether values are above it."""
+        """The lower bound, and whether it is exclusive."""
         return max(_declared((self.minimum, False), (self.above, True)), default=None)
 
     @property
     def high(self) -> tuple[float, bool] | None:
-        """The upper bound, and whether values may be equal to it."""
+        """The upper bound, and whether it is inclusive."""
         return min(_declared((self.maximum, True), (self.below, False)), default=None)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""A field's JSON Schema, as Pydantic makes it, to a column and back."""
+"""Converts a field's JSON Schema, as Pydantic makes it, to a column and back."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ BOUNDS = {
 ANNOTATIONS = {"title", "description", "examples", "unit", "default"}
 ARGUMENTS = ("gt", "ge", "lt", "le", "description", "examples")  # of Pydantic's Field
 TYPES = "use float, int, bool, str or Literal[...], with | None and = None if it may be missing"
-FORMATS = {"format", "contentMediaType"}  # of dates, bytes, addresses: texts that are more than that
+FORMATS = {"format", "contentMediaType"}  # of dates, bytes and addresses, which JSON Schema has as strings
 UNDERSTOOD = {"type", "enum", "const", "anyOf", *BOUNDS, *ANNOTATIONS}
 
 
 def resolve(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace references to definitions (an Enum class makes one) by what they refer to."""
+    """Replace references (an Enum class makes one) by their definitions."""
     if "$ref" in field:
         field = {
             **definitions[field["$ref"].rsplit("/", 1)[-1]],
@@ -37,7 +37,7 @@ def resolve(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[st
 def to_column(name: str, field: dict[str, Any], *, required: bool, written: str | None = None) -> Column:
     """Derive the column of a field. written: its type as the project wrote it.
 
-    Raises SlipwayError for a type, a constraint or a default that not every view can have.
+    Raises SlipwayError for a type, a constraint or a default that some view cannot enforce.
     """
     options = field.pop("anyOf", [field])
     kinds = [option for option in options if option.get("type") != "null"]
@@ -53,14 +53,14 @@ def to_column(name: str, field: dict[str, Any], *, required: bool, written: str 
             f"{close_names(argument, ARGUMENTS)}"
         )
     if not required and not optional:
-        raise SlipwayError(f"{name}: has a default but does not allow None; the trained model would not know it")
+        raise SlipwayError(f"{name}: has a default but does not allow None; the bundle could not store the default")
     if optional and field.get("default") is not None:
         raise SlipwayError(f"{name}: the default of an optional field must be None: missing stays missing")
     categories = field.get("enum", [field["const"]] if "const" in field else [])
-    for one in categories:
-        if not isinstance(one, str) or not one or one != one.strip() or not one.isprintable():
+    for category in categories:
+        if not isinstance(category, str) or not category or category != category.strip() or not category.isprintable():
             raise SlipwayError(
-                f"{name}: the category {one!r} must be text, not empty, no blanks at its ends, no control characters"
+                f"{name}: the category {category!r} must be text, not empty, without outer blanks or control characters"
             )
     return Column(
         name=name,
@@ -75,7 +75,7 @@ def to_column(name: str, field: dict[str, Any], *, required: bool, written: str 
 
 
 def to_schema(column: Column) -> dict[str, Any]:
-    """Give the column's JSON Schema, from which `to_column` makes it again."""
+    """Give the column's JSON Schema, the inverse of `to_column`."""
     types = {"category": "string", "text": "string"}
     kind: dict[str, Any] = {"type": types.get(column.kind, column.kind)}
     kind |= {key: value for key, at in BOUNDS.items() if (value := getattr(column, at)) is not None}
@@ -91,6 +91,6 @@ def to_schema(column: Column) -> dict[str, Any]:
 
 
 def annotated(annotation: Any) -> str:
-    """Give a type as one writes it: `datetime`, `list[str]`."""
+    """Give a type as in source code: `datetime`, `list[str]`."""
     plain = isinstance(annotation, type) and not get_args(annotation)
     return annotation.__name__ if plain else str(annotation).replace("typing.", "")

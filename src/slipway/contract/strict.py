@@ -1,4 +1,4 @@
-"""JSON that is the same bytes for the same value, and JSON of which no part is ambiguous."""
+"""Canonical and strict JSON: one serialization for each value, and a parser that refuses ambiguous input."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> bytes:
-    """Write JSON that is the same bytes for the same value: two spaces, a newline at the end, keys as they come.
+    """Serialize to canonical JSON: indented by two spaces, a newline at the end.
 
-    The order of keys is kept since it means something: columns and classes are in the order of their declaration.
+    Keys keep their order, since columns and classes are in the order of their declaration.
     """
     return (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
@@ -21,9 +21,9 @@ def _no_number(name: str) -> Any:
 
 
 def strict_json(content: bytes, constant: Callable[[str], Any] = _no_number) -> Any:
-    """Parse JSON as RFC 8259 has it: UTF-8, no key twice in an object, no NaN, no half of a surrogate pair.
+    """Parse JSON strictly by RFC 8259: UTF-8, no repeated key in an object, no NaN, no lone surrogate.
 
-    constant: gives the value of NaN and of the infinities, for a protocol that has them.
+    constant: returns the value of NaN or an infinity, for a protocol that allows them.
     Raises ValueError.
     """
     try:
@@ -39,5 +39,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {twice[:100]!r} stands twice in one object")
+        raise ValueError(f"the key {twice[:100]!r} is given twice in one object")
     return made

@@ -1,4 +1,4 @@
-"""What a project declares about its problem, and where that declaration is found."""
+"""A project's declaration of its problem, and the function that loads it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 class SlipwayError(Exception):
-    """An error that the user can fix. The command line prints its text alone, without a traceback, and exits with 1."""
+    """An error that the user can fix. The command line prints its message without a traceback and exits with 1."""
 
 
 def close_names(name: str, known: Sequence[str]) -> str:
-    """Say which known name was likely meant, or else which ones there are."""
+    """Suggest the likely intended name, or list the known ones."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
 
 
 @dataclass(frozen=True)
 class Unit:
-    """The unit of a schema's field, as in `Annotated[float, Unit("mm")]`; it becomes `unit` in the JSON Schema."""
+    """The unit of a field, as in `Annotated[float, Unit("mm")]`; it becomes `unit` in the JSON Schema."""
 
     symbol: str
 
@@ -43,7 +43,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the project, named as "module:function"; its module is imported when the function is needed."""
+    """A function of the project, named as "module:function" and imported at first use."""
 
     name: str
 
@@ -59,20 +59,20 @@ class Function:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What is predicted, from what, with what. A fork makes one of these in `src/project/__init__.py`.
+    """The declaration of a problem; a project has one in `src/project/__init__.py`.
 
-    name: of the model, everywhere: the registry, the API, the image (lower case, digits, hyphens).
-    row: Pydantic model of what the service receives; its fields are the model's features.
-    record: Pydantic model of a row of the data: `row`, the target, and what else identifies or describes it.
+    name: of the model in registry, API and image (lower case, digits, hyphens).
+    row: Pydantic model of a row of a request; its fields are the features.
+    record: Pydantic model of a row of the data: `row`, the target, and other identifying or descriptive fields.
     target: the record's field that is predicted. Categories or a boolean: classification; a number: regression.
-    group: the record's field or fields that name what rows belong together (a patient, a house, a bird). No group is in
+    group: the record's field or fields that identify rows that belong together (a patient's, a house's). No group is in
         both the training rows and the test set, and intervals are computed over groups.
     load: reads the data folder into a table with the record's columns; its index names the source's rows.
     build: makes the estimator; its keyword arguments are the section `model` of `params.yaml`.
-    expectations: lists what must hold of the data as a whole, as Great Expectations' expectations.
+    expectations: returns Great Expectations' expectations on the data as a whole.
 
-    The last three are functions, or each a `Function` that names one: its module is imported only by the commands that
-    call it, so that what it imports slows down no other command.
+    The last three are functions, or each a `Function` that names one: only the commands that call it then import its
+    module, so that its imports do not slow down other commands.
     """
 
     name: str
@@ -90,10 +90,10 @@ class Problem:
                 f"the problem's name {self.name!r} must be lower-case letters, digits and hyphens, a letter first"
             )
         features, fields = set(self.row.model_fields), set(self.record.model_fields)
-        if lacking := sorted(features - fields):
-            raise SlipwayError(f"the record lacks fields of the row: {', '.join(lacking)}; let it inherit the row")
+        if missing := sorted(features - fields):
+            raise SlipwayError(f"the record lacks fields of the row: {', '.join(missing)}; let it inherit the row")
         if self.target in features:
-            raise SlipwayError(f"the target {self.target!r} is a field of the row: it would leak into the features")
+            raise SlipwayError(f"the target {self.target!r} is a field of the row, so it would leak into the features")
         for name in (self.target, *self.groups):
             if name not in fields:
                 raise SlipwayError(f"the record has no field {name!r}; it has {', '.join(sorted(fields))}")
@@ -107,8 +107,8 @@ class Problem:
 def load_problem(root: Path = Path()) -> Problem:
     """Import the problem that `pyproject.toml` in `root` names under `[tool.slipway]`, as `module:attribute`.
 
-    The project's `src` folder goes first on the import path, so a checkout always runs its own code.
-    Raises SlipwayError if there is no such file, line, module or attribute.
+    The project's `src` folder goes first on the import path, so that a checkout always runs its own code.
+    Raises SlipwayError if the file, the line, the module or the attribute is missing.
     """
     path = root / "pyproject.toml"
     try:
@@ -129,7 +129,7 @@ def load_problem(root: Path = Path()) -> Problem:
 
 
 def _import(name: str, place: str) -> Any:
-    """Import what "module:attribute" names. Raises SlipwayError, naming the place, if there is none."""
+    """Import "module:attribute". Raises SlipwayError, naming the place, if it does not exist."""
     module, _, attribute = name.partition(":")
     try:
         imported = importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""`params.yaml`, typed: every number a person may turn, with its range."""
+"""`params.yaml`, typed: every parameter with its range."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Section(BaseModel):
 
 
 class Prepare(_Section):
-    """How the rows are divided."""
+    """The split into training rows and test set."""
 
     test_share: Inside = 0.25
 
@@ -36,7 +36,7 @@ class Validate(_Section):
 
 
 class Train(_Section):
-    """How the model is fitted and compiled."""
+    """Fitting and compiling the model."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     compile: bool = True
@@ -45,7 +45,7 @@ class Train(_Section):
 
 
 class Evaluate(_Section):
-    """What is reported of the candidate, and with which certainty."""
+    """Slices, intervals and importance in the evaluation."""
 
     slices: list[str] = []
     confidence: Inside = 0.95
@@ -54,7 +54,7 @@ class Evaluate(_Section):
 
 
 class SliceThresholds(_Section):
-    """What every slice with enough rows must reach."""
+    """The threshold for every slice with enough rows."""
 
     metric: str
     threshold: float
@@ -62,14 +62,14 @@ class SliceThresholds(_Section):
 
 
 class Champion(_Section):
-    """How the candidate is compared with what serves now."""
+    """The comparison of candidate and champion."""
 
     metric: str
     margin: Annotated[float, Field(ge=0)] = 0.0
 
 
 class Gate(_Section):
-    """The checks of a candidate before it may serve."""
+    """The gate's checks of a candidate."""
 
     thresholds: Annotated[dict[str, float], Field(min_length=1)]
     slice_thresholds: SliceThresholds | None = None
@@ -105,9 +105,9 @@ def load_params(root: Path = Path()) -> Params:
     if isinstance(content, dict):
         content = {name: {} if section is None else section for name, section in content.items()}
     params = _checked(Params, content, str(path))
-    if lacking := [name for name in _fields(Params) if name not in content]:
-        empty = "\n".join(f"  {name}: {{}}" for name in lacking)
-        raise SlipwayError(f"{path}: dvc.yaml needs these sections, too; empty ones have the defaults:\n{empty}")
+    if missing := [name for name in _fields(Params) if name not in content]:
+        empty = "\n".join(f"  {name}: {{}}" for name in missing)
+        raise SlipwayError(f"{path}: dvc.yaml also needs these sections; empty ones have the defaults:\n{empty}")
     return params
 
 
@@ -118,9 +118,8 @@ def check_arguments(build: Callable[..., Any], given: dict[str, Any]) -> None:
     """
     parameters = inspect.signature(build).parameters.values()
     written = SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters if p.annotation is not p.empty})
-    types = get_type_hints(
-        written, globalns=inspect.unwrap(build).__globals__
-    )  # the return type may need a heavy import: left out
+    # Without the return type, which may need a heavy import.
+    types = get_type_hints(written, globalns=inspect.unwrap(build).__globals__)
     fields: dict[str, Any] = {
         p.name: (types.get(p.name, Any), ... if p.default is p.empty else p.default)
         for p in parameters
@@ -138,11 +137,11 @@ def _checked(model: type[Model], content: Any, place: str) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        faults = "\n".join(f"  {_fault(model, item)}" for item in error.errors())
-        raise SlipwayError(f"{place}:\n{faults}") from None
+        errors = "\n".join(f"  {_message(model, item)}" for item in error.errors())
+        raise SlipwayError(f"{place}:\n{errors}") from None
 
 
-def _fault(model: type[BaseModel], item: Any) -> str:
+def _message(model: type[BaseModel], item: Any) -> str:
     *parents, name = [str(part) for part in item["loc"]] or ["the file"]
     place = ".".join([*parents, name])
     if item["type"] == "missing":

@@ -120,7 +120,7 @@ def _with(annotation, default=...):
         (_with(float | None, 1.0), "x: the default of an optional field must be None"),
         (_with(Literal[1, 2]), "x: the category 1 must be text"),
         (_with(Literal["a", ""]), "x: the category '' must be text, not empty"),
-        (_with(Literal["a", "b "]), "x: the category 'b ' must be text, .* no blanks at its ends"),
+        (_with(Literal["a", "b "]), "x: the category 'b ' must be text, .* without outer blanks"),
         (_with(Literal["a", "b\x00"]), r"x: the category 'b\\x00' must be text, .* control characters"),
     ],
 )

@@ -21,7 +21,7 @@ class Unrelated(BaseModel):
     [
         ({"name": "My Flowers"}, "must be lower-case letters"),
         ({"record": Unrelated}, r"the record lacks fields of the row: bed, colour.*let it inherit"),
-        ({"target": "colour"}, "the target 'colour' is a field of the row: it would leak into the features"),
+        ({"target": "colour"}, "the target 'colour' is a field of the row, so it would leak into the features"),
         ({"target": "sort"}, "the record has no field 'sort'; it has bed"),
         ({"group": ("plant", "garden")}, "the record has no field 'garden'"),
     ],
