@@ -243,7 +243,7 @@ def parts(served: models.Served, rows: int) -> None:
     from slipway.serving.rows import Rows
 
     predictor = Predictor.load(served.folder / "onnx" / "bundle")
-    reader = Rows(predictor.contract, most=rows)
+    reader = Rows(predictor.contract, limit=rows)
     body = served.bodies(rows)["rows"][2]
     arrays = predictor.contract.arrays(served.rows(rows))
     for name, call in {

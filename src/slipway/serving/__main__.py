@@ -1,4 +1,4 @@
-"""`python -m slipway.serving`: serve as the environment says."""
+"""`python -m slipway.serving`: serve with the settings in the environment."""
 
 import sys
 

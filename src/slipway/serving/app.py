@@ -1,4 +1,4 @@
-"""The application: an ordinary FastAPI with Slipway's routes, which counts, logs and limits what it answers."""
+"""The application: FastAPI with Slipway's routes, metrics, request log and limits."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from slipway.serving.route import Bodies, Call, Route
 from slipway.serving.routes import add_routes, describe, problems_described
 from slipway.serving.settings import Settings
 
-LOADING = "the model is loaded when the application starts (its lifespan), which has not happened yet"
+LOADING = "the application has not started: its lifespan loads the model"
 CORS_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "traceparent"]
 
 
 class Application(FastAPI):
-    """A FastAPI application that serves a bundle. It lives, not ready, until its lifespan has loaded the bundle."""
+    """A FastAPI application that serves a bundle. It is not ready until its lifespan has loaded the bundle."""
 
     def __init__(self, settings: Settings, *, plain: bool = False, log: Log | None = None, **options: Any) -> None:
         """plain: see `create_app`. options: of FastAPI."""
@@ -68,7 +68,7 @@ class Application(FastAPI):
             }
         )
         self.state.slipway = self
-        self.router.max_body_size = settings.body_bytes  # of a project's routes; Slipway's own read within limits
+        self.router.max_body_size = settings.body_bytes  # for a project's routes; `Bodies` limits Slipway's own
         self.ops: FastAPI | None = None
         if settings.ops_port is not None:
             self.ops = FastAPI(openapi_url=None, exception_handlers=handlers)
@@ -82,28 +82,30 @@ class Application(FastAPI):
         self.router.lifespan_context = self._lifespan
 
     def load(self) -> None:
-        """Verify and load the bundle; what refuses it stays as the reason for not being ready."""
+        """Verify and load the bundle; on an error stay alive but not ready, with the error as the reason."""
         self.model = None
         try:
             model = LoadedModel(self.settings, self.metrics)
             describe(self, model)
-        except Exception as error:  # noqa: BLE001  (whatever it is, the process lives and says why it does not serve)
+        except Exception as error:  # noqa: BLE001  (/readyz and the log report it)
             known = isinstance(error, SlipwayError)
             self.unready(str(error) if known else f"the model cannot be loaded: {type(error).__name__}: {error}")
             self.log.line("refused", level="error", reason=self.reason)
             return
         if self.settings.feedback_key is None:
-            self.log.line("feedback is taken by this process only; set SLIPWAY_FEEDBACK_KEY", level="warning")
+            self.log.line(
+                "only this process accepts feedback on its predictions; set SLIPWAY_FEEDBACK_KEY", level="warning"
+            )
         self.model, self.reason, self.metrics.ready = model, "", True
         self.log.line("ready", model=model.name, version=model.version)
 
     def unready(self, reason: str) -> None:
-        """Be not ready, for a reason."""
+        """Stop being ready, and give the reason."""
         self.reason, self.metrics.ready = reason, False
 
     @asynccontextmanager
     async def _lifespan(self, outer: FastAPI) -> AsyncIterator[Any]:
-        """Load the model, then start what the project starts, and end both in the other order."""
+        """Load the model, then run the project's lifespan; end them in reverse order."""
         outer.state.slipway = self
         await asyncio.to_thread(self.load)
         try:
@@ -117,16 +119,16 @@ class Application(FastAPI):
             self.log.flush()
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Build the stack, and remember it: a request may pass it by only while it is FastAPI's own."""
+        """Build the middleware stack, and remember it: requests may bypass it only while it is FastAPI's own."""
         self._stack = super().build_middleware_stack()
         return self._stack
 
     def openapi(self) -> dict[str, Any]:
-        """Give FastAPI's document, in which errors are problem documents."""
+        """Give FastAPI's OpenAPI document, with errors as problem documents."""
         return problems_described(super().openapi())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request: of Slipway's own routes directly, as long as nothing stands before them."""
+        """Answer a request; Slipway's own routes directly, unless a middleware or a dependency applies to them."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
@@ -140,20 +142,22 @@ class Application(FastAPI):
                 await super().__call__(scope, receive, call.answer)
             else:
                 scope["slipway"], scope["root_path"] = call, self.root_path or scope.get("root_path", "")
-                await Starlette.__call__(self, scope, receive, call.answer)  # all that FastAPI's adds is telemetry
+                await Starlette.__call__(self, scope, receive, call.answer)  # FastAPI's own only adds telemetry
         except asyncio.CancelledError:
-            if "slipway.late" not in scope:
+            if "slipway.timeout" not in scope:
                 raise
-            late = ProblemDetails(408, "too-slow", "the body did not arrive in time", headers={"connection": "close"})
-            await (await self.explain(call, late))(scope, receive, call.answer)
+            timeout = ProblemDetails(
+                408, "too-slow", "the body did not arrive in time", headers={"connection": "close"}
+            )
+            await (await self.explain(call, timeout))(scope, receive, call.answer)
         except ClientDisconnect:
             call.status, call.outcome = 499, "gone"
         finally:
-            self._account(call)
+            self._record(call)
 
-    def _account(self, call: Call) -> None:
+    def _record(self, call: Call) -> None:
         seconds = perf_counter() - call.started
-        call.status = call.status or 500  # nothing was sent: the server answers so
+        call.status = call.status or 500  # uvicorn sends 500 if the application sent nothing
         if call.template == "unknown" and "endpoint" in call.scope:
             route = call.scope.get("route")
             call.template = str(getattr(route, "template", None) or getattr(route, "path_format", "other"))
@@ -162,8 +166,8 @@ class Application(FastAPI):
             self.log.write(call.log_line(seconds, with_body=self.settings.log_values))
 
     def _direct(self, scope: Scope) -> Route | None:
-        """The route that may answer without FastAPI's stack: nothing there could guard it or change its answer."""
-        if self.router.routes != self._seen or self.router.dependencies != self._guards:
+        """The route that may bypass FastAPI's stack, as nothing in it could guard the route or change its response."""
+        if self.router.routes != self._indexed_routes or self.router.dependencies != self._indexed_dependencies:
             self._index()
         if (
             self.plain
@@ -174,29 +178,29 @@ class Application(FastAPI):
         ):
             return None
         path = get_route_path(scope) if scope.get("root_path") or self.root_path else scope["path"]
-        return self._directly.get((scope["method"], path))
+        return self._direct_routes.get((scope["method"], path))
 
     def _index(self) -> None:
-        """Look up the routes that may answer directly: unguarded, and the first that match their paths."""
+        """Index the routes that may answer directly: without dependencies, and the first to match their paths."""
         router = self.router
-        self._seen, self._guards = list(router.routes), list(router.dependencies)
-        self._directly: dict[tuple[str, str], Route] = {}
+        self._indexed_routes, self._indexed_dependencies = list(router.routes), list(router.dependencies)
+        self._direct_routes: dict[tuple[str, str], Route] = {}
         earlier: list[StarletteRoute] = []
-        for route in self._seen:
+        for route in self._indexed_routes:
             if not isinstance(route, StarletteRoute):
-                break  # what is mounted or included before may take any path
+                break  # a mounted application may match any later path
             if isinstance(route, Route) and route.owner is self:
-                if route.guards != [one for one in self._guards if one is not self.lock]:
+                if route.guards != [guard for guard in self._indexed_dependencies if guard is not self.lock]:
                     route.describe()
                 for method in route.verbs:
                     scope: dict[str, Any] = {"type": "http", "method": method, "path": route.path, "headers": []}
                     taken = any(other.matches(scope)[0] is not Match.NONE for other in earlier)
                     if not (taken or route.guards or route.param_convertors):
-                        self._directly[method, route.path] = route
+                        self._direct_routes[method, route.path] = route
             earlier.append(route)
 
     async def explain(self, call: Request, error: HTTPException) -> Response:
-        """Make the answer to an error as FastAPI would: by the project's handler, if there is one."""
+        """Make the response to an error as FastAPI does: with the project's exception handler, if there is one."""
         handlers = self.exception_handlers
         kinds = [error.status_code, *type(error).__mro__]
         handler: Callable[..., Any] = next(handlers[kind] for kind in kinds if kind in handlers)
@@ -221,8 +225,8 @@ class Application(FastAPI):
 def create_app(settings: Settings | None = None, *, plain: bool = False, **options: Any) -> Application:
     """Make the application that serves the model.
 
-    settings: by default what the environment says (`SLIPWAY_*`). plain: make ordinary routes of Slipway's own, too; it
-    costs about half of the throughput, and nothing needs it for dependencies or middleware to hold.
+    settings: by default from the environment (`SLIPWAY_*`). plain: make Slipway's own routes ordinary FastAPI routes;
+    this costs about half of the throughput, and dependencies and middleware hold without it, too.
     options: FastAPI's own, such as `lifespan`, `dependencies`, `middleware`, `exception_handlers`, `root_path`.
     Raises SlipwayError for a wrong setting.
     """

@@ -1,4 +1,4 @@
-"""The model's card: what it is, how good it is, where it comes from. Read once, when the bundle is loaded."""
+"""The model card: schema, metrics, verdict and lineage. Read once, when the bundle is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slipway.model.predictor import Predictor
 
 @dataclass(frozen=True)
 class Card:
-    """The parts of the card; when the model was released; the plots beside the bundle, by name."""
+    """The card as JSON, the time of the release, and the plots by file name."""
 
     content: dict[str, Any]
     released: datetime | None
@@ -21,7 +21,7 @@ class Card:
 
     @classmethod
     def read(cls, folder: Path, predictor: Predictor) -> Card:
-        """Read what stands beside the bundle in `folder`: decision, metrics, slices and plots, as far as they exist."""
+        """Read the decision, metrics, slices and plots beside the bundle in `folder`; each may be missing."""
         manifest = predictor.bundle.manifest
         decision = _json(folder / "decision.json")
         evaluation = folder / "evaluation"
@@ -58,7 +58,7 @@ class Card:
 def _json(path: Path, default: Any = None) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):  # optional, and none of it takes part in predicting
+    except (OSError, ValueError):  # optional: predictions do not depend on it
         return {} if default is None else default
 
 

@@ -1,4 +1,4 @@
-"""An HTTP connection: uvicorn's, with limits of time and size, and each answer in one write."""
+"""uvicorn's HTTP connection with timeouts, size limits, and each response in a single write."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from slipway.serving.problems import ProblemDetails
 
-HEAD_BYTES = 64 << 10  # of a request's line and headers, and of a chunked body's trailers
-HEADER_BYTES = 64  # that a header takes beyond its text
-HEAD_SLICE, BODY_SLICE = 4 << 10, 64 << 10  # parsed at once; what follows a whole request waits for its answer
-LAST_SECONDS, FIRST_SECONDS = 0.2, 2.0  # that a connection has to send a request once the server stops; the first
+HEAD_BYTES = 64 << 10  # limit on the request line and headers, and on the trailers of a chunked body
+HEADER_OVERHEAD = 64  # bytes of memory that a header takes beyond its text
+HEAD_SLICE, BODY_SLICE = 4 << 10, 64 << 10  # bytes parsed at once, so that pipelined requests stay unparsed
+IDLE_GRACE, NEW_GRACE = 0.2, 2.0  # seconds at shutdown: after a keep-alive response; before a first request
 FRAMING = (b"content-length", b"transfer-encoding")
 TOO_LARGE = ProblemDetails(431, "too-large", f"the headers are larger than {HEAD_BYTES} bytes")
 
 
-class Whole:
-    """A transport that sends an answer's head together with its body: one system call instead of two."""
+class BufferedTransport:
+    """A transport that sends a response's head together with its body: one system call instead of two."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -30,7 +30,7 @@ class Whole:
         self.get_extra_info = transport.get_extra_info
 
     def write(self, data: bytes) -> None:
-        """Hold a head back until its body comes."""
+        """Hold the head of a response until its body is written."""
         if self._head:
             self._transport.writelines((self._head, data))
             self._head = b""
@@ -44,36 +44,36 @@ class Whole:
         self._transport.close()
 
     def flush(self) -> None:
-        """Send a head that has no body."""
+        """Send a head that is still held (the response has no body)."""
         if self._head:
             self._transport.write(self._head)
             self._head = b""
 
 
 class Connection(HttpToolsProtocol):
-    """A connection whose heads and bodies must come in time, and whose heads and unread requests are bounded.
+    """Adds to uvicorn a timeout for heads and bodies, and limits on the size of heads and of pipelined requests.
 
-    uvicorn only watches the time between two requests.
+    uvicorn itself only has the keep-alive timeout.
     """
 
-    seconds = 10.0
+    receive_timeout = 10.0  # seconds for a head, and again for a body
     _timer: asyncio.TimerHandle | None = None
     _task: asyncio.Task[None] | None = None
-    _receiving = True  # a head or a body that is not complete
+    _receiving = True  # a head or a body is incomplete
     _in_head = True
-    _head_bytes = 0  # of the request at hand
-    _silent = 0  # bytes since the parser last told of something
-    _rest = b""  # received behind a request that is not answered yet
-    _refused = _replaying = _stopping = _ended = False
+    _head_bytes = 0  # of the current request
+    _unparsed_bytes = 0  # since the parser's last callback
+    _pipelined = b""  # received before the current request was answered
+    _refused = _replaying = _stopping = _eof = False
 
     def connection_made(self, transport: Any) -> None:
-        """Wait for the first request's head."""
-        super().connection_made(Whole(transport))  # type: ignore[arg-type]
-        self._timer = self.loop.call_later(self.seconds, self._late)
+        """Start the timeout for the first request's head."""
+        super().connection_made(BufferedTransport(transport))  # type: ignore[arg-type]
+        self._timer = self.loop.call_later(self.receive_timeout, self._on_timeout)
 
     def data_received(self, data: bytes) -> None:
-        """Read; what is not complete by now has its time."""
-        data = self._rest + data if self._rest else data
+        """Parse the data; start the timeout if a head or a body is still incomplete."""
+        data = self._pipelined + data if self._pipelined else data
         while data and not self._refused:
             if self._unanswered() and not self._receiving:
                 self.flow.pause_reading()
@@ -81,12 +81,12 @@ class Connection(HttpToolsProtocol):
             size = HEAD_SLICE if self._in_head else BODY_SLICE
             part, data = (data, b"") if len(data) <= size else (data[:size], data[size:])
             self._parse(part)
-        self._rest = b"" if self._refused else data
+        self._pipelined = b"" if self._refused else data
         if self._receiving and self._timer is None and not self._refused:
-            self._timer = self.loop.call_later(self.seconds, self._late)
+            self._timer = self.loop.call_later(self.receive_timeout, self._on_timeout)
 
     def _parse(self, data: bytes) -> None:
-        self._silent += len(data)
+        self._unparsed_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -94,13 +94,13 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(None)
         else:
-            if self._silent > HEAD_BYTES:
+            if self._unparsed_bytes > HEAD_BYTES:
                 self._refuse(TOO_LARGE)
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Go on with a request that offers another protocol: the parser leaves its body to that protocol.
+        """Serve a request with an `Upgrade` header as HTTP/1.1: Java's default client and `curl --http2` send one.
 
-        Java's default client and `curl --http2` make such offers. Another parser reads the head again, without it.
+        The parser stops behind such a head, so a new parser gets the head again without the header.
         """
         framing = b"".join(b"%s: %s\r\n" % header for header in self.headers if header[0] in FRAMING)
         self.parser = httptools.HttpRequestParser(self)
@@ -111,29 +111,29 @@ class Connection(HttpToolsProtocol):
             self._parse(rest)
 
     def on_message_begin(self) -> None:
-        """A head has begun to come."""
+        """A request begins."""
         if not self._replaying:
             self._unset_keepalive_if_required()
             self._receiving = self._in_head = True
-            self._head_bytes = self._silent = 0
+            self._head_bytes = self._unparsed_bytes = 0
             super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """A part of the path has come."""
+        """A part of the path was parsed."""
         if not self._replaying:
             self._count(len(url))
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header has come, or a trailer, which nobody reads."""
-        self._count(len(name) + len(value) + HEADER_BYTES)
+        """A header was parsed, or a trailer, which is counted and dropped."""
+        self._count(len(name) + len(value) + HEADER_OVERHEAD)
         if self._in_head and not (self._replaying or self._refused):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """A head is complete; its body has a time of its own."""
+        """The head is complete; the body gets a new timeout."""
         self._stop_timer()
-        self._silent = 0
+        self._unparsed_bytes = 0
         if not (self._replaying or self._refused):
             self._in_head = False
             super().on_headers_complete()
@@ -141,49 +141,49 @@ class Connection(HttpToolsProtocol):
                 self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """A part of a body has come."""
-        self._silent = 0
+        """A part of the body was parsed."""
+        self._unparsed_bytes = 0
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A body is complete, too."""
+        """The request is complete."""
         if self._refused or self.parser.should_upgrade():
             return
-        self._receiving, self._in_head, self._silent = False, True, 0
+        self._receiving, self._in_head, self._unparsed_bytes = False, True, 0
         self._stop_timer()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """An answer is complete (one to HEAD has no body): go on with what came behind its request."""
+        """The response is complete (to HEAD it has no body): parse the next pipelined request."""
         self.transport.flush()  # type: ignore[attr-defined]
         super().on_response_complete()
         if self.pipeline or self._unanswered():
             self.flow.pause_reading()
-        elif self._rest and not self.transport.is_closing():
+        elif self._pipelined and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self.loop.call_soon(self.data_received, b"")
-        elif self._ended:
+        elif self._eof:
             self.transport.close()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more: a whole request is answered all the same."""
-        self._ended = True
+        """The client closed its sending side: a complete request is still answered."""
+        self._eof = True
         return self._unanswered() and not self._in_body()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Cancel the timeout."""
         self._stop_timer()
         self._refused = True
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Stop: answer what was sent, and close. A request may be under way to a connection that has none."""
+        """Close after the current request; an idle connection gets a grace period, as a request may be in transit."""
         self._stopping = True
         if self._unanswered():
             self.cycle.keep_alive = False
         else:
-            self.loop.call_later(LAST_SECONDS if self.cycle else FIRST_SECONDS, self._close_if_idle)
+            self.loop.call_later(IDLE_GRACE if self.cycle else NEW_GRACE, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
         if not self._unanswered():
@@ -194,25 +194,25 @@ class Connection(HttpToolsProtocol):
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
-        self._silent = 0
+        self._unparsed_bytes = 0
         if self._head_bytes > HEAD_BYTES:
             self._refuse(TOO_LARGE)
 
     def _refuse(self, problem: ProblemDetails | None) -> None:
-        """Take no more from this connection; 400 without a problem."""
+        """Answer with the problem (None: 400) and read no more from this connection."""
         if self._refused:
             return
         self._refused = True
         self._stop_timer()
         if self._unanswered() and (self.pipeline or self.cycle.response_started or not self._in_body()):
-            self.cycle.keep_alive = False  # an answer that comes now would be taken for that of an earlier request
+            self.cycle.keep_alive = False  # the client would take this response for that of an earlier request
         elif problem is None:
             self.send_400_response("Invalid HTTP request received.")
         else:
-            answer = problem.response("unknown")
-            fields = b"".join(b"%s: %s\r\n" % header for header in answer.raw_headers)
+            response = problem.response("unknown")
+            fields = b"".join(b"%s: %s\r\n" % header for header in response.raw_headers)
             head = f"HTTP/1.1 {problem.status_code} {HTTPStatus(problem.status_code).phrase}\r\n".encode()
-            self.transport.write(head + fields + b"connection: close\r\n\r\n" + bytes(answer.body))
+            self.transport.write(head + fields + b"connection: close\r\n\r\n" + bytes(response.body))
             self.transport.close()
 
     def _in_body(self) -> bool:
@@ -223,10 +223,10 @@ class Connection(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _late(self) -> None:
-        """Let the application answer 408 where a body is late; a connection without a whole head is closed."""
+    def _on_timeout(self) -> None:
+        """Let the application answer 408 if the body timed out; close the connection if the head did."""
         if self._unanswered() and self._in_body() and self._task is not None:
-            self.cycle.scope["slipway.late"] = True  # type: ignore[typeddict-unknown-key]
+            self.cycle.scope["slipway.timeout"] = True  # type: ignore[typeddict-unknown-key]
             self._task.cancel()
         elif self._unanswered():
             self.cycle.keep_alive = False

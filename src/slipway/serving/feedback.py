@@ -1,4 +1,4 @@
-"""POST /feedback: the truth about a prediction, named by the prediction's id."""
+"""POST /feedback: the true outcome of a prediction, which the request names by its id."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from slipway.serving.rows import json_content
 
 MAX_BYTES = 16 << 10
 REFUSALS = {
-    "forged": (403, "this id was not made here (or with another SLIPWAY_FEEDBACK_KEY)"),
+    "forged": (403, "this service did not make this id (or had another SLIPWAY_FEEDBACK_KEY)"),
     "expired": (410, "the prediction is too old"),
-    "duplicate": (409, "feedback to this prediction was given already"),
-    "other_version": (409, "another version of the model made this prediction; it is not judged by this one"),
+    "duplicate": (409, "this prediction already has feedback"),
+    "other_version": (409, "another version of the model made this prediction"),
 }
 
 
 async def feedback(model: LoadedModel, call: Call) -> bytes:
-    """Judge one prediction. Raises ProblemDetails."""
+    """Compare one prediction with the truth, and count it. Raises ProblemDetails."""
     if call.type != JSON:
         raise wrong_type(call.type, [JSON])
     if len(call.content) > MAX_BYTES:

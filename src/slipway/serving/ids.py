@@ -1,7 +1,7 @@
-"""Prediction ids: self-contained and signed, so that feedback needs no store of what was predicted.
+"""Prediction ids: self-contained and signed, so that feedback needs no store of predictions.
 
-An id is base64url of: the model's version (6 bytes), time (4), a number that never comes twice (8), what was
-predicted (class index in 2 bytes, or float64), and 10 bytes of keyed BLAKE2 over all that (RFC 7693).
+An id is base64url of: the model's version (6 bytes), time (4), a unique number (8), the predicted value (class index in
+2 bytes, or float64), and a MAC: 10 bytes of keyed BLAKE2 (RFC 7693) over all of these.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Refusal = Literal["forged", "expired", "duplicate", "other_version"]
 
 
 class Predicted(NamedTuple):
-    """What an id says."""
+    """The content of an id."""
 
     version: str
     time: int
@@ -32,7 +32,7 @@ class Predicted(NamedTuple):
 
 
 class Ids:
-    """Makes ids, and reads those that come back with the truth."""
+    """Makes ids, and verifies those that come back with feedback."""
 
     def __init__(self, version: str, *, key: bytes, numeric: bool, seconds: int, kept: int) -> None:
         self._version = bytes.fromhex(version)
@@ -55,13 +55,13 @@ class Ids:
             mac.update(content)
             parts += (content, mac.digest())
         self._number = number
-        # Their lengths are multiples of 3 bytes, so that one text holds them all, without padding.
+        # An id's length is a multiple of 3 bytes, so all are encoded at once, without padding.
         text = binascii.b2a_base64(b"".join(parts), newline=False).translate(URL_SAFE).decode()
         size = self._characters
         return [text[at : at + size] for at in range(0, len(text), size)]
 
     def read(self, text: str) -> Predicted | Refusal:
-        """Tell what was predicted, once for each id, or why that is refused."""
+        """Decode an id, each only once; otherwise give the reason for refusing it."""
         try:
             if len(text) != self._characters:
                 return "forged"

@@ -19,13 +19,13 @@ from slipway.problem import SlipwayError
 from slipway.serving.problems import CLOSE, ProblemDetails
 
 MAX_BYTES = 1 << 20
-LOOK_SECONDS = 5.0  # how often the file is looked at
+CHECK_SECONDS = 5.0  # between two reads of the file
 
 
 class Keys(SecurityBase):
-    """The keys in a file, one a line (a line that begins with # is a comment), as a FastAPI security scheme.
+    """A FastAPI security scheme with the keys of a file: one on each line, lines that begin with # are comments.
 
-    The file is read again when it has changed, as a mounted Kubernetes secret does.
+    The file is read again every few seconds, since a mounted Kubernetes secret may change.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,33 +33,33 @@ class Keys(SecurityBase):
         self.model, self.scheme_name = HTTPBearer(), "ApiKey"
         self._path = path
         self._digests: list[bytes] = []
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         if not self._read():
             raise SlipwayError(f"SLIPWAY_API_KEYS_FILE: {path} cannot be read or holds no key")
 
     async def __call__(self, request: Request) -> None:
-        """Let a request pass that names one of the keys. Raises ProblemDetails (401)."""
+        """Raise ProblemDetails (401) unless the request has one of the keys."""
         self.check(dict(request.scope["headers"]))
 
     def check(self, headers: Mapping[bytes, bytes]) -> None:
-        """Raise ProblemDetails (401) unless the headers name one of the keys."""
-        if time.monotonic() > self._looked + LOOK_SECONDS:
-            self._looked = time.monotonic()
+        """Raise ProblemDetails (401) unless the headers have one of the keys."""
+        if time.monotonic() > self._checked + CHECK_SECONDS:
+            self._checked = time.monotonic()
             self._read()
         given = headers.get(b"x-api-key", b"")
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() == b"bearer":
             given = token.strip()
         digest = sha256(given).digest()
-        # All are compared, each in constant time: how long it takes tells nothing of the keys.
+        # All keys are compared, each in constant time, so that the duration reveals nothing about them.
         if not sum([hmac.compare_digest(digest, known) for known in self._digests]):
             detail = "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY"
             raise ProblemDetails(401, "unauthorized", detail, headers={"www-authenticate": "Bearer", **CLOSE})
 
     def _read(self) -> bool:
-        """Read the keys; while the file is unreadable or empty, those that are known stay."""
+        """Read the keys; if the file is unreadable or empty, keep the known ones and return False."""
         try:
-            # A pipe that nobody writes to would be waited for without end.
+            # Without O_NONBLOCK, opening a FIFO without a writer would block forever.
             with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     return False

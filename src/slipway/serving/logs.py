@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard output. A log that cannot be written never stops the service."""
+"""Structured logs: JSON lines on standard output. An error while writing them never stops the service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STDOUT = 1
 
 
 class Log(logging.Handler):
-    """Writes lines, together at the end of each turn of the event loop. `dropped` counts those it could not write."""
+    """Writes lines in one batch for each iteration of the event loop. `dropped` counts the lines it could not write."""
 
     def __init__(self, descriptor: int = STDOUT) -> None:
         super().__init__(logging.INFO)
@@ -43,7 +43,7 @@ class Log(logging.Handler):
         self._lines.append(line)
 
     def flush(self) -> None:
-        """Write what has gathered."""
+        """Write the buffered lines."""
         lines, self._lines = self._lines, []
         rest = memoryview(b"\n".join([*lines, b""]))
         try:

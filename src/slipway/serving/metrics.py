@@ -1,4 +1,4 @@
-"""What `/metrics` tells. Counts are kept as plain numbers and arrays, and become metrics only when they are scraped.
+"""The metrics of `/metrics`. Counts are plain numbers and arrays, and become Prometheus metrics at each scrape.
 
 docs/metrics.md lists every metric; a test compares it with what is exported.
 """
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from slipway.serving.problems import Error
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 OPEN_METRICS = "application/openmetrics-text"
-FOLD_ROWS = 512  # rows are counted together, when so many have come or someone asks
+FOLD_ROWS = 512  # rows are buffered and counted together, at this number or at a scrape
 BOUNDS = ("greater_than_equal", "less_than_equal", "greater_than", "less_than")
 UNSEEN, OUT_OF_RANGE = "slipway_feature_unseen", "slipway_feature_out_of_range"
 RULES = {"literal_error": UNSEEN, **dict.fromkeys(BOUNDS, OUT_OF_RANGE)}
@@ -54,15 +55,15 @@ class Histogram:
         self.sum += float(values.sum())
 
     def buckets(self) -> list[tuple[str, int]]:
-        """Give the cumulated counts as Prometheus has them."""
+        """Give the cumulative counts, as Prometheus expects them."""
         return list(zip([*map(str, self.edges), "+Inf"], np.cumsum(self.counts).tolist(), strict=True))
 
 
 class Metrics(Collector):
-    """The service's counters. `request` and `in_flight` are for the event loop."""
+    """The service's counters. Use `request` and `in_flight` on the event loop only."""
 
     def __init__(self, dropped_lines: Callable[[], int] = int) -> None:
-        """dropped_lines: tells how many lines of the log could not be written."""
+        """dropped_lines: returns the number of log lines that could not be written."""
         self.ready = False
         self.in_flight = 0
         self.model: ModelMetrics | None = None
@@ -75,7 +76,7 @@ class Metrics(Collector):
             collector(registry=self.registry)
 
     def attach(self, predictor: Predictor, *, commit: str | None, released: datetime | None) -> ModelMetrics:
-        """Begin to count for a model."""
+        """Start counting for a model."""
         self.model = ModelMetrics(predictor, commit, released)
         return self.model
 
@@ -85,45 +86,43 @@ class Metrics(Collector):
         histogram = self._durations.get(route)
         if histogram is None:
             histogram = self._durations[route] = Histogram(SECONDS)
-            # Prometheus sees the increase of a series only from its first scrape on: begin before the first failure.
+            # `rate()` misses an increase before the first scrape of a series: create those of errors in advance.
             self._requests.update({(route, 500): 0, (route, 503): 0})
         histogram.add(seconds)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Write the metrics, as OpenMetrics for a scraper that accepts it: content and content type."""
+        """Serialize the metrics, as OpenMetrics if the scraper accepts it; returns content and content type."""
         encoder, kind = choose_encoder(OPEN_METRICS if OPEN_METRICS in accept else "")
         return encoder(self.registry), kind
 
     def collect(self) -> Iterator[Metric]:
-        """Turn the counts into metrics (the registry calls this when it is scraped)."""
+        """Turn the counts into metrics (the registry calls this at each scrape)."""
         answered = {(route, str(status)): n for (route, status), n in sorted(self._requests.items())}
         yield counter("slipway_requests", "Requests answered", answered, "route", "status")
         durations = {(route,): histogram for route, histogram in self._durations.items()}
-        yield histograms("slipway_request_duration_seconds", "From head to answer", durations, "route")
-        yield gauge("slipway_requests_in_flight", "Requests read, not yet answered", {(): self.in_flight})
-        yield gauge("slipway_ready", "1 when the model was verified and serves", {(): int(self.ready)})
+        yield histograms("slipway_request_duration_seconds", "Seconds from request to response", durations, "route")
+        yield gauge("slipway_requests_in_flight", "Requests in flight", {(): self.in_flight})
+        yield gauge("slipway_ready", "1 when the service is ready", {(): int(self.ready)})
         yield counter("slipway_log_lines_dropped", "Log lines not written", {(): self._dropped_lines()})
         if self.model is not None:
             yield from self.model.collect()
 
 
 class ModelMetrics:
-    """What is counted of one model: predictions, confidence, the features' values by bin, feedback."""
+    """The counters of one model: predictions, confidence, feature values by bin, feedback."""
 
     def __init__(self, predictor: Predictor, commit: str | None, released: datetime | None) -> None:
         manifest = predictor.bundle.manifest
-        told = {name: getattr(manifest, name) for name in ("name", "kind", "runtime", "data")}
-        self._info = {**told, "version": predictor.version, "commit": commit or ""}
+        self._info = {name: getattr(manifest, name) for name in ("name", "kind", "runtime", "data")}
+        self._info |= {"version": predictor.version, "commit": commit or ""}
         self._released = released
         self._reference = reference = predictor.bundle.reference
         self._bins = bins_of(reference)
         self._counts = {name: np.zeros(len(bins.labels), np.int64) for name, bins in self._bins.items()}
         self._numbers = [name for name, bins in self._bins.items() if bins.edges]
-        self._texts = [name for name, bins in self._bins.items() if not (bins.edges or bins.categories)]
-        most = max([len(self._bins[name].edges) for name in self._numbers], default=0)
-        self._edges = np.full((len(self._numbers), most), np.inf)
-        for row, name in zip(self._edges, self._numbers, strict=True):
-            row[: len(self._bins[name].edges)] = self._bins[name].edges
+        self._texts = [column.name for column in predictor.contract.columns if column.kind == "text"]
+        edges = zip_longest(*(self._bins[name].edges for name in self._numbers), fillvalue=np.inf)
+        self._edges = np.array([*edges])  # shape (edges, features)
         predicted = reference.get("predictions", {})
         self._outcome_bins, self._outcomes, self._shares = _outcomes(predictor.classes, predicted)
         self._outcome_counts = np.zeros(len(self._outcomes), np.int64)
@@ -133,71 +132,69 @@ class ModelMetrics:
         self.feedback: Counter[str] = Counter(dict.fromkeys((*judged, *REFUSED), 0))
         self.absolute_error = 0.0
         self._lock = threading.Lock()
-        self._waiting: list[tuple[Mapping[str, Array], Predictions]] = []
-        self._rows = 0
+        self._buffered: list[tuple[Mapping[str, Array], Predictions]] = []
+        self._buffered_rows = 0
 
     def observe(self, arrays: Mapping[str, Array], predictions: Predictions) -> None:
-        """Count rows and what was predicted for them; from any thread."""
-        arrays = {**arrays, **{name: _present(arrays[name]) for name in self._texts}}
+        """Count rows and their predictions; from any thread."""
+        # Free text may be long: keep only whether it is missing.
+        present = {name: np.where(arrays[name] == MISSING, MISSING, "present").astype(object) for name in self._texts}
+        arrays = {**arrays, **present}
         with self._lock:
-            self._waiting.append((arrays, predictions))
-            self._rows += len(predictions)
-            if self._rows >= FOLD_ROWS:
+            self._buffered.append((arrays, predictions))
+            self._buffered_rows += len(predictions)
+            if self._buffered_rows >= FOLD_ROWS:
                 self._fold()
 
     def refused(self, errors: Iterable[Error]) -> None:
-        """Count the values of features that the contract does not allow."""
+        """Count the feature values that the contract does not allow."""
         for error in errors:
             if error["field"] in self._bins and error["rule"] in RULES:
                 self._refused[RULES[error["rule"]]][error["field"]] += 1
 
     def _fold(self) -> None:
-        waiting, self._waiting, self._rows = self._waiting, [], 0
-        if not waiting:
+        buffered, self._buffered, self._buffered_rows = self._buffered, [], 0
+        if not buffered:
             return
-        together = {name: np.concatenate([arrays[name] for arrays, _ in waiting]) for name in self._bins}
+        together = {name: np.concatenate([arrays[name] for arrays, _ in buffered]) for name in self._bins}
         for name in self._bins.keys() - set(self._numbers):
             self._counts[name] += self._bins[name].count(together[name])
         if self._numbers:
             self._count_numbers(np.stack([together[name] for name in self._numbers]))
-        outcomes, bins = np.concatenate([predictions.values for _, predictions in waiting]), self._outcome_bins
+        outcomes, bins = np.concatenate([predictions.values for _, predictions in buffered]), self._outcome_bins
         self._outcome_counts += bins.count(outcomes) if bins else np.bincount(outcomes, minlength=len(self._outcomes))
-        if waiting[0][1].probabilities is not None:
-            largest = [p.probabilities.max(axis=1) for _, p in waiting if p.probabilities is not None]
+        if buffered[0][1].probabilities is not None:
+            largest = [p.probabilities.max(axis=1) for _, p in buffered if p.probabilities is not None]
             self._confidence.add_all(np.concatenate(largest))
 
     def _count_numbers(self, values: Array) -> None:
-        """Count all numeric features at once, shape (features, rows): a comparison an edge, instead of searches."""
+        """Count all numeric features at once, shape (features, rows): one vectorized comparison for each edge."""
         absent = np.count_nonzero(np.isnan(values), axis=1)
         above = [values.shape[1] - absent]
-        above += [np.count_nonzero(values >= edges[:, None], axis=1) for edges in self._edges.T]
+        above += [np.count_nonzero(values >= edges[:, None], axis=1) for edges in self._edges]
         counts = -np.diff([*above, np.zeros_like(absent)], axis=0)
         for name, found, missing in zip(self._numbers, counts.T, absent, strict=True):
             size = len(self._bins[name].edges) + 1
             self._counts[name] += [*found[:size], missing]
 
     def collect(self) -> Iterator[Metric]:
-        """Turn the counts into metrics, each with the model's version: another model has other bins."""
+        """Turn the counts into metrics labelled with the model's version, since another model has other bins."""
         with self._lock:
             self._fold()
         version = {"version": self._info["version"]}
-        for metric in (*self._about(), *self._drift(), *self._judged()):
+        for metric in (*self._about(), *self._drift(), *self._feedback()):
             metric.samples = [sample._replace(labels=sample.labels | version) for sample in metric.samples]
             yield metric
 
     def _about(self) -> Iterator[Metric]:
         yield gauge("slipway_model_info", "The model that serves", {tuple(self._info.values()): 1}, *self._info)
         when = {(): self._released.timestamp()} if self._released else {}
-        yield gauge("slipway_model_released_timestamp_seconds", "When the model was promoted", when)
+        yield gauge("slipway_model_released_timestamp_seconds", "Time of the model's promotion", when)
         counts = zip(self._outcomes, self._outcome_counts.tolist(), strict=True)
         yield counter("slipway_predictions", "Predictions by outcome", {(name,): n for name, n in counts}, "outcome")
-        shares = {(name,): share for name, share in self._shares.items()}
-        text = "Share of training rows by predicted outcome"
-        yield gauge("slipway_prediction_reference_share", text, shares, "outcome")
+        yield gauge("slipway_prediction_reference_share", "Share of training rows by outcome", self._shares, "outcome")
         yield histograms("slipway_prediction_confidence", "Largest probability", {(): self._confidence})
-        expected = self._reference.get("predictions", {}).get("confidence", {})
-        parts = zip(expected.get("labels", ()), expected.get("shares", ()), strict=True)
-        shares = {(label,): part for label, part in parts}
+        shares = _shares(self._reference.get("predictions", {}).get("confidence", {}))
         yield gauge("slipway_confidence_reference_share", "Share of training rows by confidence", shares, "bin")
 
     def _drift(self) -> Iterator[Metric]:
@@ -210,22 +207,21 @@ class ModelMetrics:
         yield counter("slipway_feature_values", "Values by bin", values, "feature", "bin")
         yield gauge("slipway_feature_reference_share", "Share of training rows by bin", shares, "feature", "bin")
         yield counter("slipway_feature_missing", "Values that were missing", missing, "feature")
-        for name, text in ((UNSEEN, "Categories refused as unknown"), (OUT_OF_RANGE, "Numbers refused by bounds")):
+        for name, text in ((UNSEEN, "Refused unknown categories"), (OUT_OF_RANGE, "Refused numbers out of bounds")):
             yield counter(name, text, {(feature,): n for feature, n in self._refused[name].items()}, "feature")
         yield gauge("slipway_reference_rows", "Training rows behind the shares", {(): self._reference["rows"]})
 
-    def _judged(self) -> Iterator[Metric]:
+    def _feedback(self) -> Iterator[Metric]:
         counts = self.feedback
         yield counter("slipway_feedback", "Feedback by outcome", {(name,): n for name, n in counts.items()}, "outcome")
         if "scored" in counts:
-            text = "Sum of absolute errors by feedback"
-            yield counter("slipway_feedback_absolute_error", text, {(): self.absolute_error})
+            yield counter("slipway_feedback_absolute_error", "Sum of absolute errors", {(): self.absolute_error})
         elif judged := counts["correct"] + counts["incorrect"]:
             yield gauge("slipway_live_accuracy", "Share of feedback that was correct", {(): counts["correct"] / judged})
 
 
 def family(kind: Any, name: str, text: str, values: Mapping[Any, Any], *labels: str) -> Metric:
-    """Make a metric of a kind of Prometheus from values (or histograms) by the values of its labels, as tuples."""
+    """Make a Prometheus metric from values (or histograms) keyed by their label values, as tuples."""
     made: Metric = kind(name, text, labels=labels)
     for key, value in values.items():
         made.add_metric(key, *((value.buckets(), value.sum) if isinstance(value, Histogram) else (value,)))  # type: ignore[attr-defined]
@@ -237,18 +233,18 @@ counter, gauge, histograms = (
 )
 
 
-def _present(values: Array) -> Array:
-    """What is counted of free text, which may be long: whether it is there."""
-    return np.where(values == MISSING, MISSING, "present").astype(object) if values.dtype == object else values
-
-
 def _outcomes(
     classes: Sequence[str | bool], reference: Mapping[str, Any]
-) -> tuple[Bins | None, list[str], dict[str, float]]:
-    """How predictions are counted: bins (of numbers), the names of what is counted, and their training shares."""
+) -> tuple[Bins | None, list[str], dict[tuple[str], float]]:
+    """The bins of a regression's predictions, the labels of the counts, and the share of training rows by label."""
     if classes:
         names, shares = [label_name(label) for label in classes], reference.get("labels", {})
-        return None, names, {name: shares[name] for name in names if name in shares}
+        return None, names, {(name,): shares[name] for name in names if name in shares}
     reference = reference.get("value", {})
     bins = Bins.between("prediction", tuple(reference.get("edges", ())))
-    return bins, [*bins.labels], dict(zip(reference.get("labels", ()), reference.get("shares", ()), strict=True))
+    return bins, [*bins.labels], _shares(reference)
+
+
+def _shares(binned: Mapping[str, Any]) -> dict[tuple[str], float]:
+    """The share of training rows by label, of bins as the reference stores them."""
+    return {(label,): share for label, share in zip(binned.get("labels", ()), binned.get("shares", ()), strict=True)}

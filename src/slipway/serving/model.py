@@ -1,4 +1,4 @@
-"""A loaded model behind the service: rows in, predictions out."""
+"""The loaded model of the service: rows in, predictions out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ A = TypeVar("A")
 
 
 class LoadedModel:
-    """The model that serves: the predictor, the reader of its rows, its batching and its counters."""
+    """The model that serves: predictor, decoder of rows, batcher, prediction ids and counters."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         """Verify, load and check the bundle. Raises SlipwayError (BundleError) if it is refused."""
@@ -35,7 +35,7 @@ class LoadedModel:
         self.predictor, self.contract = predictor, predictor.contract
         self.name, self.version = predictor.bundle.manifest.name, predictor.version
         self.classes = [label_name(label) for label in predictor.classes]
-        self._answer, self._chances = _answer(self.classes)
+        self._answer, self._probabilities = _answer(self.classes)
         self.rows = Rows(predictor.contract, limit=settings.max_rows)
         self.card = Card.read(settings.bundle.parent, predictor)
         lineage = self.card.content["lineage"]
@@ -53,11 +53,11 @@ class LoadedModel:
         self._head = b'{"model":' + about + b',"predictions":'
 
     async def predict(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Predict for rows (not Pydantic's models: `row.model_dump()`): one answer a row, in the order of the rows.
+        """Predict for rows, as mappings (of a Pydantic model: `row.model_dump()`); one answer for each, in order.
 
-        An answer has `label` and `probabilities` by class, or `value`; and `id`, for feedback. The rows are held to the
-        contract, batched with those of other requests, and counted, as those of `/predict` are.
-        Raises ProblemDetails, which FastAPI answers: 422 (the contract does not allow a row), 413, 503.
+        An answer has `label` and `probabilities` by class, or `value`; and `id`, for feedback. As for `/predict`, the
+        rows are checked against the contract, batched with those of other requests, and counted.
+        Raises ProblemDetails, which becomes the response: 422 (the contract does not allow a row), 413, 503.
         """
         checked = self.rows.validate(rows)
         if len(checked) <= SMALL_ROWS:
@@ -65,22 +65,22 @@ class LoadedModel:
         return list(to_builtins(await self.batcher.many(lambda: self._run(checked))))
 
     async def answer(self, body: bytes) -> tuple[bytes, int]:
-        """Answer the JSON body of `/predict`: the answer's body, and the number of rows."""
+        """Answer a JSON body of `/predict`; returns the response's body and the number of rows."""
         if len(body) > SMALL_BYTES:
-            return await self.batcher.many(lambda: self._whole(self.rows.decode(body)))
+            return await self.batcher.many(lambda: self._predict_body(self.rows.decode(body)))
         rows = self.rows.decode(body)
         if isinstance(rows, dict) and len(next(iter(rows.values()))) <= SMALL_ROWS:
             rows = self.rows.split(rows)
         if isinstance(rows, list) and len(rows) <= SMALL_ROWS:
             return self._body(await self.batcher.few(rows)), len(rows)
-        return await self.batcher.many(lambda: self._whole(rows))
+        return await self.batcher.many(lambda: self._predict_body(rows))
 
     async def read(self, parse: Callable[[], A], body: bytes) -> A:
-        """Parse a body: on the event loop if it is small, else apart."""
+        """Parse a body: on the event loop if it is small, else in a thread."""
         return parse() if len(body) <= SMALL_BYTES else await self.batcher.many(parse)
 
     async def outputs(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
-        """Predict for checked arrays; gives columns: see `columns`. Few rows join the batches of others."""
+        """Predict for checked arrays, as `columns` does; few rows are batched with those of other requests."""
         if len(next(iter(arrays.values()))) > SMALL_ROWS:
             return await self.batcher.many(lambda: self.columns(arrays))
         answers: Any = to_builtins(await self.batcher.few(self.rows.split(arrays)))
@@ -106,7 +106,7 @@ class LoadedModel:
         self.counters.observe(arrays, predictions)
         return predictions
 
-    def _whole(self, rows: list[Struct] | dict[str, Array]) -> tuple[bytes, int]:
+    def _predict_body(self, rows: list[Struct] | dict[str, Array]) -> tuple[bytes, int]:
         answers = self._answers(self.rows.arrays(rows) if isinstance(rows, list) else rows)
         return self._body(answers), len(answers)
 
@@ -121,9 +121,9 @@ class LoadedModel:
             return [self._answer(value, made) for value, made in zip(labels, ids, strict=True)]
         if predictions.probabilities is None:
             return [self._answer(label, UNSET, made) for label, made in zip(labels, ids, strict=True)]
-        chances = predictions.probabilities.tolist()
-        parts = zip(labels, chances, ids, strict=True)
-        return [self._answer(label, self._chances(*chance), made) for label, chance, made in parts]
+        probabilities = predictions.probabilities.tolist()
+        parts = zip(labels, probabilities, ids, strict=True)
+        return [self._answer(label, self._probabilities(*row), made) for label, row, made in parts]
 
     def _body(self, answers: Any) -> bytes:
         return self._head + encode(answers) + b"}"
@@ -142,24 +142,24 @@ Model = Annotated[LoadedModel, Depends(loaded_model)]
 
 
 def _expected(settings: Settings) -> str | None:
-    """The digest or version that the bundle must have: the signed digest, where a signature is required."""
+    """The digest or version that the bundle must have; if a signature is required, the signed digest."""
     if settings.signature_key is None and settings.signer is None:
         return settings.expected
     signer = Signer(settings.signature_key, settings.signer, settings.signer_issuer, settings.signer_trust)
     digest = verify(settings.bundle, signer).get(MANIFEST)
     if digest is None:
-        raise SignatureError(f"{signature_of(settings.bundle)}: it does not sign {MANIFEST}, so no bundle")
+        raise SignatureError(f"{signature_of(settings.bundle)}: it does not sign {MANIFEST}, so it signs no bundle")
     if settings.expected and not digest.startswith(settings.expected):
         raise SignatureError(f"{settings.bundle}: this is bundle {digest[:12]}, expected is {settings.expected[:12]}")
     return digest
 
 
 def _answer(classes: list[str]) -> tuple[Any, Any]:
-    """Make the types of an answer and of its probabilities, which are written as `Predictions.as_json` has them."""
+    """Make the types of an answer and of its probabilities; serialized, they equal `Predictions.as_json`."""
     names = [f"c{n}" for n in range(len(classes))]
     rename: Any = dict(zip(names, classes, strict=True))
-    chances = defstruct("Chances", [(name, float) for name in names], rename=rename, gc=False)
+    probabilities = defstruct("Probabilities", [(name, float) for name in names], rename=rename, gc=False)
     if not classes:
-        return defstruct("Answer", [("value", float), ("id", str)], gc=False), chances
-    fields: list[Any] = [("label", Any), ("probabilities", chances | UnsetType), ("id", str)]
-    return defstruct("Answer", fields, gc=False), chances
+        return defstruct("Answer", [("value", float), ("id", str)], gc=False), probabilities
+    fields: list[Any] = [("label", Any), ("probabilities", probabilities | UnsetType), ("id", str)]
+    return defstruct("Answer", fields, gc=False), probabilities

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: on Slipway's routes, and on a project's own."""
+"""Errors as RFC 9457 problem documents, for Slipway's routes and for a project's own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
-MAX_ERRORS = 1000  # looked for and listed
+MAX_ERRORS = 1000  # listed in one response; the search ends there
 MAX_CHARACTERS = 200  # shown of a wrong value
 CLOSE = {"connection": "close"}
 KINDS = {405: "not-allowed", 413: "too-large", 422: "invalid", 500: "failed"}
@@ -23,9 +23,9 @@ Error = dict[str, Any]
 
 
 class ProblemDetails(HTTPException):
-    """Answers a request with an error; `kind` names it for machines, `detail` explains it to a person.
+    """An error response; `kind` identifies it for programs, `detail` explains it to a person.
 
-    errors: what is wrong with rows, see `error`. headers: of the answer.
+    errors: of single rows, see `error`. headers: of the response.
     """
 
     def __init__(
@@ -42,18 +42,18 @@ class ProblemDetails(HTTPException):
 
     @classmethod
     def of(cls, error: Exception) -> ProblemDetails:
-        """Turn what FastAPI raises, or anything else, into a problem."""
+        """Turn an exception of FastAPI's, or any other, into a problem."""
         if isinstance(error, cls):
             return error
         if isinstance(error, RequestValidationError):
-            return invalid([_validation_error(item) for item in error.errors()])
+            return invalid([validation_error(None, item) for item in error.errors()])
         if not isinstance(error, HTTPException):
             return cls(500, "failed", "the model or the server failed on this request")
         status, headers = error.status_code, dict(error.headers or {})
         phrase = HTTPStatus(status).phrase
         detail = error.detail if isinstance(error.detail, str) else encode(error.detail).decode()
         if status == 404 and detail == phrase:
-            detail = "there is nothing here; /docs lists what there is"
+            detail = "no such path; /docs lists the paths"
         if status == 405 and "Allow" in headers:
             detail = f"use {headers['Allow']}"
         if status == 413:
@@ -61,7 +61,7 @@ class ProblemDetails(HTTPException):
         return cls(status, KINDS.get(status, phrase.lower().replace(" ", "-")), detail, headers=headers)
 
     def response(self, request_id: str) -> Response:
-        """Make the answer. `error` repeats the detail where the Open Inference Protocol looks for it."""
+        """Make the response. `error` repeats the detail, for clients of the Open Inference Protocol."""
         if self.status_code in (204, 304):
             return Response(status_code=self.status_code, headers=self.headers)
         document: dict[str, Any] = {
@@ -78,17 +78,23 @@ class ProblemDetails(HTTPException):
 
 
 def error(row: int | None, field: str, rule: str, message: str, value: Any) -> Error:
-    """One thing that is wrong with a row (an index; None for a request that has no rows)."""
+    """One error in a row (an index; None if the request has no rows)."""
     return {"row": row, "field": field[:MAX_CHARACTERS], "rule": rule, "message": message, "value": _shown(value)}
 
 
+def validation_error(row: int | None, item: Any) -> Error:
+    """Convert an error of Pydantic's; the value of a missing field is None."""
+    value = None if item["type"] == "missing" else item.get("input")
+    return error(row, ".".join(map(str, item["loc"])), item["type"], item["msg"], value)
+
+
 def wrong_type(got: str, known: Iterable[str]) -> ProblemDetails:
-    """415: the body is of a media type that this path does not take."""
-    return ProblemDetails(415, "wrong-type", f"{got[:MAX_CHARACTERS]!r} is not taken here; use {', '.join(known)}")
+    """415: the path does not accept the body's media type."""
+    return ProblemDetails(415, "wrong-type", f"{got[:MAX_CHARACTERS]!r} is not accepted here; use {', '.join(known)}")
 
 
 def invalid(errors: Sequence[Error]) -> ProblemDetails:
-    """422: rows that the contract does not allow."""
+    """422: the contract does not allow the rows."""
     first = errors[0]
     row = "" if first["row"] is None else f"row {first['row']}: "
     least = "at least " if len(errors) >= MAX_ERRORS else ""
@@ -99,13 +105,8 @@ def invalid(errors: Sequence[Error]) -> ProblemDetails:
 def _encoded(document: dict[str, Any]) -> bytes:
     try:
         return encode(document)
-    except UnicodeEncodeError:  # half of a surrogate pair, in a project's own words
+    except UnicodeEncodeError:  # a lone surrogate in a project's own message
         return json.dumps(document).encode()
-
-
-def _validation_error(item: Any) -> Error:
-    place = ".".join(str(part) for part in item["loc"])
-    return error(None, place, item["type"], item["msg"], item.get("input"))
 
 
 def _shown(value: Any) -> Any:
@@ -118,9 +119,9 @@ def _shown(value: Any) -> Any:
     return type(value).__name__ if isinstance(value, (Mapping, Sequence)) else str(value)[:MAX_CHARACTERS]
 
 
-malformed = partial(ProblemDetails, 400, "malformed")  # the body cannot be read as what it says it is
-shape = partial(ProblemDetails, 422, "invalid")  # well-formed, but not one of the forms that this path takes
-# More bytes or rows than are taken; the connection is closed, since the rest is not read.
+malformed = partial(ProblemDetails, 400, "malformed")  # the body does not match its media type
+shape = partial(ProblemDetails, 422, "invalid")  # well-formed, but not one of the forms that the path accepts
+# Too many bytes or rows; the connection is closed because the rest of the body is not read.
 too_large = partial(ProblemDetails, 413, "too-large", headers=CLOSE)
 overloaded = partial(ProblemDetails, 503, "overloaded", headers={"retry-after": "1"})
 not_ready = partial(ProblemDetails, 503, "not-ready", headers={"retry-after": "5"})

@@ -1,4 +1,4 @@
-"""A path of Slipway's as FastAPI has it: described as any other, answered as plain ASGI while nothing guards it."""
+"""Slipway's route class: a FastAPI route that answers as plain ASGI while no dependency or middleware applies."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 JSON = "application/json"
 PLAIN = (b"content-type", b"text/plain; charset=utf-8")
 JSON_HEADER = (b"content-type", JSON.encode())
-# Takes the model (None where none is needed) and the request; gives the bytes of JSON, or any other response.
+# Takes the model (None if the route needs none) and the request; returns JSON as bytes, or a Response.
 Handler = Callable[[Any, "Call"], Awaitable[bytes | Response]]
 
 
 class Call(Request):
-    """A request, and what the log and the metrics tell of it once it is answered."""
+    """A request, and the fields that its log line and its metrics need."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, number: str) -> None:
         self.started = perf_counter()
@@ -46,18 +46,18 @@ class Call(Request):
 
     @classmethod
     def of(cls, scope: Scope, receive: Receive, send: Send) -> Call:
-        """The request of a scope, read and answered through what middleware made of `receive` and `send`."""
+        """The request of a scope, with the `receive` and `send` that middleware may have wrapped."""
         call: Call = scope.get("slipway") or cls(scope, receive, send, "unknown")
         call._receive = receive
         return call
 
     @property
     def type(self) -> str:
-        """The body's media type, without parameters; JSON if it is not said."""
+        """The body's media type, without parameters; JSON if there is no Content-Type header."""
         return self.raw.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1") or JSON
 
     async def answer(self, message: Message) -> None:
-        """Send a message of the answer to the server."""
+        """Send a message of the response to the server."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers: list[tuple[bytes, bytes]] = message.get("headers", [])
@@ -71,7 +71,7 @@ class Call(Request):
         await self._send(message)
 
     def log_line(self, seconds: float, *, with_body: bool = False) -> bytes:
-        """Write the request's line of the log, as JSON."""
+        """Make the request's log line, as JSON."""
         method = self.scope["method"]
         line = (
             f'{{"time":{time.time():.6f},"level":"info","event":"request","request":"{self.id}",'
@@ -88,7 +88,7 @@ class Call(Request):
 
 
 class Bodies:
-    """Reads bodies within limits of size and of memory in all."""
+    """Reads bodies; limits the size of each, and the memory of all that are being read."""
 
     def __init__(self, *, largest: int, at_once: int) -> None:
         self._largest, self._at_once = largest, at_once
@@ -98,7 +98,7 @@ class Bodies:
         """Read the body into `call.content`. Raises ProblemDetails (413, 415, 503), or ClientDisconnect."""
         headers = call.raw
         if b"content-encoding" in headers and headers[b"content-encoding"].strip().lower() not in (b"", b"identity"):
-            detail = "compressed bodies are not taken"
+            detail = "compressed bodies are not accepted"
             raise ProblemDetails(415, "wrong-type", detail, headers={"accept-encoding": "identity", **CLOSE})
         if b"content-length" in headers and int(headers[b"content-length"]) > self._largest:
             raise self._too_large()
@@ -128,7 +128,7 @@ class Bodies:
             message = await call.receive()
 
     def release(self, call: Call) -> None:
-        """Forget a body that came in parts, when its request is done with."""
+        """Give back the memory budget of a body that came in parts, after its request."""
         self._held -= call.held
         call.held = 0
 
@@ -139,8 +139,8 @@ class Bodies:
 class Route(APIRoute):
     """One path of an application, answered by a handler.
 
-    With a dependency of the application or of a router, an override, or where the application is `plain`, it is an
-    ordinary FastAPI route. Without, dependencies need no solving, and it answers as plain ASGI.
+    It is an ordinary FastAPI route if the application or a router has dependencies or overrides, or if the application
+    is `plain`. Otherwise there are no dependencies to solve, and it answers as plain ASGI.
     """
 
     def __init__(self, owner: Any, handler: Handler, path: str, **options: Any) -> None:
@@ -153,7 +153,7 @@ class Route(APIRoute):
         self.public: bool = options.pop("public", False)
         self.template: str = options.pop("template", path)
         self.needs_model: bool = options.pop("needs_model", True)
-        self.guards = [one for one in owner.router.dependencies if one is not owner.lock]
+        self.guards = [guard for guard in owner.router.dependencies if guard is not owner.lock]
         lock = [owner.lock] if owner.lock and not self.public else []
         endpoint = self._with_model if self.needs_model else self._without_model
         options |= {"dependencies": [*lock, *self.guards], "dependency_overrides_provider": owner}
@@ -164,16 +164,16 @@ class Route(APIRoute):
             self.body_field = _body_field(path, body)
 
     def describe(self, **options: Any) -> None:
-        """Describe the route anew, and guard it by the dependencies that its application has by now."""
+        """Build the route again, with new options and the present dependencies of its application."""
         options = self._options | options
         self.__init__(self.owner, self.handler, options.pop("path", self.path), **options)  # type: ignore[misc]
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match a request; HEAD is answered wherever GET is."""
+        """Match a request; a GET route also answers HEAD."""
         return super().matches(_without_head(scope) if "GET" in self.verbs else scope)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that FastAPI's router gives to this route."""
+        """Answer a request that FastAPI's router dispatched to this route."""
         scope = _without_head(scope) if "GET" in self.verbs else scope
         owner = self.owner
         ordinary = self.guards or owner.plain or owner.dependency_overrides or scope.get("app") is not owner
@@ -203,13 +203,13 @@ class Route(APIRoute):
         await send({"type": "http.response.body", "body": content})
 
     async def respond(self, call: Call, model: Any) -> bytes | Response:
-        """Read the body and ask the handler. Raises HTTPException, or ClientDisconnect."""
+        """Read the body and call the handler. Raises HTTPException, or ClientDisconnect."""
         owner = self.owner
         try:
             if "POST" in self.verbs:
                 await owner.bodies.read(call)
             if owner.metrics.in_flight >= owner.settings.in_flight and not self.public:
-                raise overloaded(f"{owner.settings.in_flight} requests are at work")
+                raise overloaded(f"{owner.settings.in_flight} requests are in flight")
             owner.metrics.in_flight += 1
             try:
                 return await self.handler(model, call)
@@ -239,7 +239,7 @@ def _without_head(scope: Scope) -> Scope:
 
 
 def _body_field(path: str, body: Any) -> Any:
-    """What FastAPI makes of a body's type. The handler reads the body itself; this only describes it."""
+    """FastAPI's description of a body's type, for OpenAPI only: the handler reads the body itself."""
 
     def described() -> None: ...
 

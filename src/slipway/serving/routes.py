@@ -1,4 +1,4 @@
-"""Slipway's paths: how each is described, and what answers it."""
+"""Slipway's routes: path, OpenAPI description and handler of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slipway.serving.route import JSON, Call, Route
 
 PAGE = Path(__file__).parent / "page"
 FILES = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.is_file()}
-# Nothing from elsewhere, nothing inline, nowhere to go but here.
+# The pages load nothing from other origins and run no inline code.
 SECURITY = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -30,16 +30,16 @@ SECURITY = {
 TEXTS = {
     400: "The body cannot be read",
     401: "An API key is needed",
-    403: "The id was not made here",
+    403: "The id is not one of this service",
     404: "There is no such model or version",
-    408: "The body came too slowly",
-    409: "Feedback was given already, or the prediction is another version's",
+    408: "The body did not arrive in time",
+    409: "Duplicate feedback, or another version made the prediction",
     410: "The prediction is too old",
     413: "Too many bytes or rows",
-    415: "The media type is not taken",
-    422: "The contract does not allow it; every error is listed",
+    415: "Unsupported media type",
+    422: "The contract does not allow the rows; every error is listed",
     500: "The model failed",
-    503: "Not ready, or overloaded: try again",
+    503: "Not ready or overloaded; retry",
 }
 BODY = (400, 408, 413, 415, 422, 500, 503)
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -50,11 +50,11 @@ ANYTHING = dict[str, Any]
 def add_routes(app: Any) -> None:
     """Add Slipway's routes to an `Application`.
 
-    Those of the model answer 503 until one is loaded; `describe` then adds its types.
+    Routes that need the model answer 503 until it is loaded; `describe` then adds its types.
     """
     post, get = partial(_add, app, "POST"), partial(_add, app, "GET")
     post("/predict", predict, "predict", "Predict for one row or many", BODY, also={arrow.TYPE: BINARY})
-    post("/feedback", feedback, "feedback", "Tell the truth about a prediction", (*BODY, 403, 409, 410))
+    post("/feedback", feedback, "feedback", "Report the true outcome of a prediction", (*BODY, 403, 409, 410))
     post("/invocations", mlflow.invocations, "invocations", "Predict, as MLflow's scoring server does", BODY,
          also={mlflow.CSV: {"schema": {"type": "string"}}})  # fmt: skip
     text = "Predict, by the Open Inference Protocol"
@@ -74,7 +74,7 @@ def add_routes(app: Any) -> None:
 
 
 def _add_probes(app: Any) -> None:
-    """Add probes and metrics: to the application, or alone to the one at the port for operations."""
+    """Add probes and metrics to the operations application if there is one, else to the application."""
     get = partial(_add, app, "GET", to=app.ops or app, needs_model=False)
 
     async def ready(_: None, __: Call) -> Response:
@@ -90,12 +90,12 @@ def _add_probes(app: Any) -> None:
 
     text = "Whether the model serves, and why not"
     get("/readyz", ready, "ready", text, (503,), public=True, response_model=schemas.Status)
-    text = "Whether the process lives"
-    get("/healthz", _says(b'{"status":"alive"}'), "alive", text, public=True, response_model=schemas.Status)
+    text = "Whether the process is alive"
+    get("/healthz", _constant(b'{"status":"alive"}'), "alive", text, public=True, response_model=schemas.Status)
     get("/metrics", metrics, public=app.ops is not None)
     get("/ping", ready, public=True)
-    get("/version", _says(version("slipway").encode(), "text/plain"), public=True)
-    get("/v2/health/live", _says(b'{"live":true}'), public=True)
+    get("/version", _constant(version("slipway").encode(), "text/plain"), public=True)
+    get("/v2/health/live", _constant(b'{"live":true}'), public=True)
     get("/v2/health/ready", ready, public=True)
 
 
@@ -103,7 +103,7 @@ def _add(
     app: Any, method: str, path: str, handler: Any, name: str = "", summary: str = "",
     statuses: Sequence[int] = (), *, to: Any = None, also: dict[str, Any] | None = None, **options: Any,
 ) -> None:  # fmt: skip
-    """Add a route. Without a name it is not described: what other servers' clients expect beside the described ones."""
+    """Add a route. Routes without a name, for clients of other servers, are left out of the OpenAPI document."""
     locked = (401,) if app.lock and not options.get("public") else ()
     route = Route(
         app, handler, path, methods=[method], template=path, operation_id=name or None, summary=summary or None,
@@ -116,7 +116,7 @@ def _add(
 
 
 def describe(app: Any, model: LoadedModel) -> None:
-    """Describe the routes by the types, paths and examples of a model."""
+    """Describe the routes with the types, paths and examples of a model."""
     example, target = model.contract.example, model.predictor.target
     columns = {name: [value] for name, value in example.items()}
     truth = {"id": "an id that /predict gave", "truth": target.classes[0] if target.classes else 1.0}
@@ -146,15 +146,15 @@ def describe(app: Any, model: LoadedModel) -> None:
 
 
 def problems_described(document: dict[str, Any]) -> dict[str, Any]:
-    """Say of all errors in an OpenAPI document, a project's own among them, that they are problem documents."""
+    """Describe all errors in an OpenAPI document, also a project's own, as problem documents."""
     problem = {"$ref": "#/components/schemas/ProblemDocument"}
     for operations in document["paths"].values():
         for operation in operations.values():
-            for answer in operation["responses"].values():
-                content = answer.get("content", {})
+            for response in operation["responses"].values():
+                content = response.get("content", {})
                 name = content.get(JSON, {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
                 if name in ("ProblemDocument", "HTTPValidationError"):
-                    answer["content"] = {MEDIA_TYPE: {"schema": problem}}
+                    response["content"] = {MEDIA_TYPE: {"schema": problem}}
     return document
 
 
@@ -200,11 +200,11 @@ async def _file(_: None, call: Call) -> Response:
 
 
 def _page(name: str) -> Any:
-    return _says((PAGE / name).read_bytes(), "text/html", SECURITY)
+    return _constant((PAGE / name).read_bytes(), "text/html", SECURITY)
 
 
-def _says(content: bytes, kind: str = JSON, headers: dict[str, str] | None = None) -> Any:
-    """A handler that always answers the same."""
+def _constant(content: bytes, kind: str = JSON, headers: dict[str, str] | None = None) -> Any:
+    """A handler with a constant response."""
 
     async def handler(_: None, __: Call) -> Response:
         return Response(content, media_type=kind, headers=headers)

@@ -1,7 +1,6 @@
-"""From a request's bytes to rows: a typed decoder made from the contract, and Pydantic to explain what it refuses.
+"""Decodes a request's rows: a fast typed decoder made from the contract, and Pydantic for the error messages.
 
-The decoder may refuse what Pydantic allows (Pydantic then decides); it never allows what Pydantic refuses. A test
-holds the two together.
+The decoder may refuse rows that Pydantic allows (Pydantic then decides), but never the reverse; a test compares them.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -19,17 +18,18 @@ from msgspec.structs import astuple
 from pydantic import ValidationError
 
 from slipway.contract import MISSING, Array, Column, Contract, strict_json
-from slipway.serving.problems import MAX_ERRORS, Error, error, invalid, malformed, shape, too_large
+from slipway.problem import SlipwayError
+from slipway.serving.problems import MAX_ERRORS, Error, error, invalid, malformed, shape, too_large, validation_error
 
 WRAPPED = re.compile(rb'\s*\{\s*"(rows|columns)"\s*:\s*[\[{]')
 COLON, COMMA, QUOTE = b':,"'
 SPARE_COLUMNS = 4
-SMALL_BYTES = 32 << 10  # of a body that is decoded on the event loop
-LONG = 4096  # bytes; NumPy counts faster from here on
+SMALL_BYTES = 32 << 10  # bodies up to this size are decoded on the event loop
+LONG_BYTES = 4096  # NumPy counts faster in bodies from this size
 
 
 class Rows:
-    """Reads rows of one contract. A row is a `Struct` whose fields f0, f1, ... are the columns in order."""
+    """Decodes rows of one contract. A row is a `Struct` whose fields f0, f1, ... are the columns in order."""
 
     def __init__(self, contract: Contract, *, limit: int) -> None:
         self.contract = contract
@@ -39,39 +39,38 @@ class Rows:
         options["rename"] = {f"f{n}": column.name for n, column in enumerate(contract.columns)}
         self._matrix = all(column.numeric and not column.optional for column in contract.columns)
         self._known = {column.name: column for column in contract.columns}
-        # What a request may hold in all: the values of its rows, and some that they must not have, to be told of it.
+        # Limit on the values of a request, with room for unknown columns, so that the errors can name those.
         self._values = limit * (len(contract.columns) + SPARE_COLUMNS) + MAX_ERRORS
         self._names = [f"f{n}" for n in range(len(contract.columns))]
         row: Any = msgspec.defstruct("Row", _fields(contract, _type), **options)
-        self._lists: list[Any] = [list[_type(column)] for column in contract.columns]  # type: ignore[misc]
-        lists = _fields(contract, lambda column: list[_type(column)])  # type: ignore[misc]
-        columns: Any = msgspec.defstruct("Columns", lists, **options)
+        self._lists: dict[str, Any] = {column.name: list[_type(column)] for column in contract.columns}  # type: ignore[misc]
+        lists = _fields(contract, lambda column: self._lists[column.name])
         self._row = row
         self._one = msgspec.json.Decoder(row)
         self._many = _decoder("rows", list[row])
-        self._columnar = _decoder("columns", columns)
+        self._columnar = _decoder("columns", msgspec.defstruct("Columns", lists, **options))
 
     def decode(self, body: bytes) -> list[Struct] | dict[str, Array]:
-        """Read a body of `/predict`: the rows, or (of a columnar one) the contract's arrays. Raises ProblemDetails."""
+        """Decode a body of `/predict` to rows, or to arrays if it is columnar. Raises ProblemDetails."""
         if len(body) > SMALL_BYTES:
             self.check_size(body)
         wrapped = WRAPPED.match(body)
         try:
             if wrapped is None:
-                return self._unique([self._one.decode(body)], body, 0)
+                return self._without_repeated_keys([self._one.decode(body)], body, 0)
             if wrapped[1] == b"rows":
-                return self._unique(self._many.decode(body).rows, body, 1)
+                return self._without_repeated_keys(self._many.decode(body).rows, body, 1)
             columns = self._columnar.decode(body).columns
-            if (arrays := self._of_columns(columns, body)) is not None:
+            if (arrays := self._columnar_arrays(columns, body)) is not None:
                 return arrays
         except (ValueError, RecursionError):
             pass
-        return self.understand(json_content(body))  # what exactly is wrong, is found out more slowly
+        return self._diagnose(json_content(body))
 
-    def understand(self, content: Any) -> list[Struct]:
-        """Read rows from parsed JSON in any of the three forms. Raises ProblemDetails listing every error."""
+    def _diagnose(self, content: Any) -> list[Struct]:
+        """Check parsed JSON in any of the three forms, slowly. Raises ProblemDetails listing the errors."""
         if not isinstance(content, dict):
-            raise shape('a row is a JSON object; several are {"rows": [...]} or {"columns": {...}}')
+            raise shape('send one row as a JSON object, or many as {"rows": [...]} or {"columns": {...}}')
         if content.keys() == {"rows"} and isinstance(content["rows"], list):
             return self.validate(content["rows"])
         if content.keys() == {"columns"} and isinstance(content["columns"], dict):
@@ -79,7 +78,7 @@ class Rows:
         return self.validate([content])
 
     def validate(self, rows: Sequence[Any]) -> list[Struct]:
-        """Check rows that were parsed already, as JSON objects. Raises ProblemDetails listing the first errors."""
+        """Check parsed JSON objects as rows. Raises ProblemDetails listing the first errors."""
         self.check_count(len(rows))
         errors: list[Error] = []
         for number, row in enumerate(rows):
@@ -95,48 +94,45 @@ class Rows:
             what = "null" if row is None else f"a {type(row).__name__}"
             return [error(number, "", "row_type", f"a row is a JSON object, not {what}", row)]
         unknown = [name for name in islice(row, len(self._known) + MAX_ERRORS) if name not in self._known]
-        if len(unknown) >= MAX_ERRORS:  # Pydantic would list all of them
-            words = "extra_forbidden", "Extra inputs are not permitted"
-            return [error(number, name, *words, row[name]) for name in unknown]
+        if len(unknown) >= MAX_ERRORS:  # too many for Pydantic, which would list them all
+            rule, message = "extra_forbidden", "Extra inputs are not permitted"
+            return [error(number, name, rule, message, row[name]) for name in unknown]
         try:
             self._model.model_validate(row)
         except ValidationError as refused:
-            found = refused.errors(include_url=False, include_context=False)
-            given = [None if item["type"] == "missing" else item["input"] for item in found]
-            places = [".".join(map(str, item["loc"])) for item in found]
-            parts = zip(places, found, given, strict=True)
-            return [error(number, place, item["type"], item["msg"], value) for place, item, value in parts]
+            return [validation_error(number, item) for item in refused.errors(include_url=False, include_context=False)]
         return []
 
     def check(self, columns: Mapping[str, Any]) -> dict[str, Array]:
-        """Check columns: lists, or NumPy arrays, where NaN is missing. Raises ProblemDetails, as `validate` does."""
-        lengths = {len(values) for values in columns.values()}
-        if len(lengths) == 1:
-            self.check_count(lengths.pop())
+        """Check columns: lists, or NumPy arrays with NaN for missing. Raises ProblemDetails, as `validate` does."""
         try:
-            made = {column.name: self._column(n, column, columns) for n, column in enumerate(self.contract.columns)}
-            if columns.keys() <= made.keys() and len({len(values) for values in made.values()}) == 1:
+            made = {column.name: self._array(column, values) for column, values in self.contract.values_of(columns)}
+            lengths = {len(array) for array in made.values()}
+            if columns.keys() <= made.keys() and len(lengths) == 1:
+                self.check_count(lengths.pop())
                 return made
-        except (ValueError, KeyError):  # what exactly is wrong, is found out more slowly
-            pass
+        except (ValueError, SlipwayError):
+            pass  # validate() lists the errors
         listed = {name: _plain(self._known.get(name), values) for name, values in columns.items()}
         return self.arrays(self.validate(self.transposed(listed)))
 
-    def _column(self, n: int, column: Column, columns: Mapping[str, Any]) -> Array:
-        if column.optional and column.name not in columns:
-            return column.array([None] * len(next(iter(columns.values()), ())))
-        values = columns[column.name]
-        if isinstance(values, np.ndarray) and values.dtype.kind != "O":
-            array, refused = column.checked(values)
-            if refused.any() or (values.dtype.kind == "b") != (column.kind == "boolean"):
-                raise ValueError(column.name)
-            return array
-        return column.array(msgspec.convert(list(values), self._lists[n]))
+    def _array(self, column: Column, values: Any) -> Array:
+        if not isinstance(values, np.ndarray) or values.dtype.kind == "O":
+            array = column.array(msgspec.convert(list(values), self._lists[column.name]))
+            if not column.numeric:
+                return array
+            values = array
+        elif (values.dtype.kind == "b") != (column.kind == "boolean"):
+            raise ValueError(column.name)
+        array, refused = column.checked(values)
+        if refused.any():
+            raise ValueError(column.name)
+        return array
 
     def transposed(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Turn columns (lists of one length) into rows. Raises ProblemDetails."""
         if not columns or not all(isinstance(values, list) for values in columns.values()):
-            raise shape("columns are lists of values, one a row")
+            raise shape("columns are lists with one value for each row")
         if len({len(values) for values in columns.values()}) > 1:
             lengths = ", ".join(f"{name[:100]}: {len(values)}" for name, values in list(columns.items())[:20])
             raise shape(f"the columns are not of one length ({lengths})")
@@ -144,19 +140,19 @@ class Rows:
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
     def check_count(self, rows: int) -> None:
-        """Raise ProblemDetails unless a request may have so many rows."""
+        """Raise ProblemDetails if there are no rows, or more than the limit."""
         if not rows:
             raise shape("there are no rows")
         if rows > self.limit:
-            raise too_large(f"{rows} rows; at most {self.limit} are taken at once")
+            raise too_large(f"{rows} rows; the limit is {self.limit}")
 
     def check_size(self, body: bytes) -> None:
-        """Raise ProblemDetails if a body holds more values than a request may have: what parsing them would cost."""
+        """Raise ProblemDetails, before parsing, if a body holds more values than the limit on rows allows."""
         if body.count(b",") > self._values and _commas(body) > self._values:
-            raise too_large(f"more values than {self.limit} rows have; at most {self.limit} rows are taken at once")
+            raise too_large(f"more values than {self.limit} rows have, which is the limit")
 
     def arrays(self, rows: Sequence[Struct]) -> dict[str, Array]:
-        """Make the contract's arrays of rows."""
+        """Convert rows to the contract's arrays."""
         table = [astuple(row) for row in rows]
         if self._matrix:
             return dict(zip(self.contract.names, np.array(table, dtype=np.float64).T.copy(), strict=True))
@@ -170,30 +166,30 @@ class Rows:
         return made
 
     def split(self, arrays: Mapping[str, Array]) -> list[Struct]:
-        """Make rows of the contract's arrays (of few rows)."""
+        """Convert the contract's arrays to rows (meant for few rows)."""
         columns = [arrays[name].tolist() for name in self.contract.names]
         return [self._make(values) for values in zip(*columns, strict=True)]
 
     def _make(self, values: Iterable[Any]) -> Any:
         return self._row(**dict(zip(self._names, values, strict=True)))
 
-    def _unique(self, rows: list[Struct], body: bytes, around: int) -> list[Struct]:
-        """Let rows pass if no key stands twice in an object, which the decoder does not see.
+    def _without_repeated_keys(self, rows: list[Struct], body: bytes, outer_keys: int) -> list[Struct]:
+        """Return the rows unless an object repeats a key, which msgspec does not detect.
 
-        As many colons as keys were taken prove it. More are either a repeated key or a colon in a string.
+        As many colons as decoded keys exclude it. More are either a repeated key or a colon in a string.
         """
         self.check_count(len(rows))
-        taken = around + len(rows) * len(self.contract.columns)
+        keys = outer_keys + len(rows) * len(self.contract.columns)
         for n, column in enumerate(self.contract.columns):
             if column.optional:
                 name = self._names[n]
-                taken -= [getattr(row, name) for row in rows].count(UNSET)
-        if _colons(body) != taken:
+                keys -= [getattr(row, name) for row in rows].count(UNSET)
+        if _colons(body) != keys:
             json_content(body)
         return rows
 
-    def _of_columns(self, columns: Struct, body: bytes) -> dict[str, Array] | None:
-        values = {c.name: getattr(columns, f"f{n}") for n, c in enumerate(self.contract.columns)}
+    def _columnar_arrays(self, columns: Struct, body: bytes) -> dict[str, Array] | None:
+        values = dict(zip(self.contract.names, astuple(columns), strict=True))
         given = {name: value for name, value in values.items() if value is not UNSET}
         lengths = {len(value) for value in given.values()}
         if len(lengths) != 1:
@@ -205,7 +201,7 @@ class Rows:
 
 
 def json_content(body: bytes, constant: Callable[[str], Any] | None = None) -> Any:
-    """Parse JSON strictly, see `slipway.contract.strict_json`; a byte order mark is left out. Raises ProblemDetails."""
+    """Parse JSON with `slipway.contract.strict_json`; a byte order mark is ignored. Raises ProblemDetails."""
     try:
         return strict_json(body.removeprefix(BOM_UTF8), *([constant] if constant else []))
     except ValueError as refused:
@@ -213,17 +209,14 @@ def json_content(body: bytes, constant: Callable[[str], Any] | None = None) -> A
 
 
 def _type(column: Column) -> Any:
-    if column.kind == "category":
-        kind: Any = Literal[column.categories]
-    else:
-        kind = {"number": float, "integer": int, "boolean": bool, "text": str}[column.kind]
-    limits = column.limits
-    kind = Annotated[kind, Meta(**limits)] if limits else kind
+    kind: Any = column.type
+    if limits := column.limits:
+        kind = Annotated[kind, Meta(**limits)]
     return kind | None if column.optional else kind
 
 
 def _colons(body: bytes) -> int:
-    if len(body) < LONG:
+    if len(body) < LONG_BYTES:
         return body.count(b":")
     return int(np.count_nonzero(np.frombuffer(body, np.uint8) == COLON))
 
@@ -231,7 +224,7 @@ def _colons(body: bytes) -> int:
 def _commas(body: bytes) -> int:
     """Count the commas outside of strings."""
     text = np.frombuffer(body.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)
-    inside = np.cumsum(text == QUOTE, dtype=np.uint8) & 1  # modulo 256, which keeps what is odd
+    inside = np.cumsum(text == QUOTE, dtype=np.uint8) & 1  # overflows modulo 256, which keeps the parity
     return int(np.count_nonzero((text == COMMA) & (inside == 0)))
 
 
@@ -247,7 +240,7 @@ def _decoder(name: str, kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def _plain(column: Column | None, values: Any) -> list[Any]:
-    """Give a column's values as JSON would have them."""
+    """Convert a column's values to those of JSON."""
     listed: list[Any] = values.tolist() if isinstance(values, np.ndarray) else list(values)
     if isinstance(values, np.ndarray) and values.dtype.kind == "f" and column is not None:
         if column.optional:

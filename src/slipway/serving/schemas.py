@@ -1,4 +1,4 @@
-"""The typed models by which FastAPI describes Slipway's routes; those of a model are derived from its contract."""
+"""The Pydantic models of Slipway's routes in the OpenAPI document; those of rows are derived from the contract."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class RowError(BaseModel):
-    """One thing that is wrong with a row."""
+    """One error in a row."""
 
     row: int | None
     field: str
@@ -43,7 +43,7 @@ class ModelName(BaseModel):
 
 
 class Judged(BaseModel):
-    """What the prediction turned out to be."""
+    """How the prediction compares with the truth."""
 
     outcome: Literal["correct", "incorrect", "scored"]
 
@@ -58,7 +58,7 @@ class Status(BaseModel):
 
 
 def request(model: LoadedModel) -> Any:
-    """The body of `/predict`: a row, or many as rows or as columns."""
+    """The body of `/predict`: one row, or many as rows or as columns."""
     row = model.contract.model()
     length = Field(min_length=1, max_length=model.rows.limit)
     fields: dict[str, Any] = {
@@ -72,12 +72,12 @@ def request(model: LoadedModel) -> Any:
 
 
 def answer(model: LoadedModel) -> Any:
-    """The answer of `/predict`."""
+    """The response of `/predict`."""
     fields: dict[str, Any] = {"id": (str, Field(description="Names this prediction in feedback"))}
     if classes := model.predictor.classes:
-        chances: dict[str, Any] = {f"c{n}": (float, Field(alias=name)) for n, name in enumerate(model.classes)}
+        probabilities: dict[str, Any] = {f"c{n}": (float, Field(alias=name)) for n, name in enumerate(model.classes)}
         fields["label"] = (Literal[classes], Field(description="The most probable class"))
-        fields["probabilities"] = (create_model("Probabilities", **chances) | None, None)
+        fields["probabilities"] = (create_model("Probabilities", **probabilities) | None, None)
     else:
         fields["value"] = (float, Field(description="The predicted number"))
     prediction: Any = create_model("Prediction", **fields)

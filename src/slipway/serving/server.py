@@ -23,11 +23,11 @@ from slipway.serving.app import Application
 from slipway.serving.connection import Connection
 from slipway.serving.settings import Settings
 
-COLLECT_AFTER = 20_000  # objects; requests leave hardly any cycles behind
-SWITCH_SECONDS = 0.0005  # how long a thread with a large request may keep the event loop from its turn
+GC_THRESHOLD = 20_000  # objects; requests create hardly any reference cycles
+SWITCH_SECONDS = 0.0005  # how long a thread with a large request may hold the GIL while the event loop waits
 BACKLOG = 2048
-ATTACH_FILTER, TCP_FLAGS, SYN = 26, 13, 2  # of Linux and TCP; the socket module has no names for them
-UNACKED = 24  # where it stands in Linux's tcp_info
+ATTACH_FILTER, TCP_FLAGS, SYN = 26, 13, 2  # constants of Linux and TCP that the socket module lacks
+UNACKED_OFFSET = 24  # of tcpi_unacked in Linux's struct tcp_info
 HANDSHAKE_SECONDS = 0.1
 
 
@@ -35,21 +35,21 @@ class Server(uvicorn.Server):
     """A uvicorn server that leaves signals to `serve`."""
 
     async def startup(self, sockets: Any = None) -> None:
-        """Start the application, then answer."""
+        """Start the application, then accept requests."""
         await super().startup(sockets)
-        # Let the collector look at what requests leave behind, not at the model and the libraries.
+        # Keep the model and the libraries out of garbage collection.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(COLLECT_AFTER, 20, 20)
+        gc.set_threshold(GC_THRESHOLD, 20, 20)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Capture no signals."""
         yield
 
 
 def bind(settings: Settings) -> list[socket.socket]:
-    """Listen at the port, and at the one for operations. Raises SlipwayError if one is taken or not allowed."""
+    """Listen on the port, and on the operations port. Raises SlipwayError if one is in use or not allowed."""
     sockets = []
     for port in (settings.port, settings.ops_port):
         if port is not None:
@@ -57,13 +57,13 @@ def bind(settings: Settings) -> list[socket.socket]:
             try:
                 sockets.append(socket.create_server((settings.host, port), family=family, backlog=BACKLOG))
             except OSError as error:
-                words = str(error.strerror).partition(" (while")[0]
-                raise SlipwayError(f"cannot listen at {settings.host}:{port}: {words}") from None
+                reason = str(error.strerror).partition(" (while")[0]
+                raise SlipwayError(f"cannot listen on {settings.host}:{port}: {reason}") from None
     return sockets
 
 
 def load_application(name: str) -> Application:
-    """Import an application, named as module:attribute. Raises SlipwayError if it is none that `create_app` made."""
+    """Import an application, named as module:attribute. Raises SlipwayError unless `create_app` made it."""
     module, _, attribute = name.partition(":")
     try:
         app = getattr(importlib.import_module(module), attribute)
@@ -74,12 +74,12 @@ def load_application(name: str) -> Application:
     except AttributeError:
         raise SlipwayError(f"SLIPWAY_APP: {name}: {module} has no {attribute!r}") from None
     if not isinstance(app, Application):
-        raise SlipwayError(f"SLIPWAY_APP: {name} is a {type(app).__name__}, not what slipway.serving.create_app makes")
+        raise SlipwayError(f"SLIPWAY_APP: {name} is a {type(app).__name__}; make it with slipway.serving.create_app")
     return app
 
 
 async def serve(app: Application, sockets: list[socket.socket]) -> None:
-    """Serve until SIGTERM or SIGINT; then be not ready, drain, finish what was accepted, and return."""
+    """Serve until SIGTERM or SIGINT; then stop being ready, drain, finish the accepted requests, and return."""
     settings = app.settings
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -90,7 +90,7 @@ async def serve(app: Application, sockets: list[socket.socket]) -> None:
     for listening in sockets:
         host, port = listening.getsockname()[:2]
         app.log.line("listening", host=host, port=port)
-    running = [asyncio.create_task(one.serve([at])) for one, at in zip(servers, sockets, strict=True)]
+    running = [asyncio.create_task(server.serve([sock])) for server, sock in zip(servers, sockets, strict=True)]
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
     app.unready("the server is stopping")
@@ -103,22 +103,22 @@ async def serve(app: Application, sockets: list[socket.socket]) -> None:
 
 
 async def _empty_backlog(sockets: list[socket.socket], seconds: float) -> None:
-    """Accept who has connected, which closing a socket would reset, and let nobody new connect meanwhile (Linux)."""
+    """Refuse new connections and accept those in the backlog, which closing the socket would reset (Linux)."""
     if not sys.platform.startswith("linux"):
         return
     for listening in sockets:
-        _drop_new(listening)
+        _drop_syn(listening)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await asyncio.sleep(HANDSHAKE_SECONDS)
-            while any(_waiting(listening) for listening in sockets):
+            while any(_backlog_size(listening) for listening in sockets):
                 await asyncio.sleep(0.01)
 
 
-def _drop_new(listening: socket.socket) -> None:
-    """Drop packets that begin a connection: the client's system tries again, and then finds the port closed.
+def _drop_syn(listening: socket.socket) -> None:
+    """Drop SYN packets: the client's kernel sends them again, and then finds the port closed.
 
-    The filter loads the byte of TCP's flags, and keeps nothing of a packet that has SYN, all of any other.
+    The BPF filter loads the byte of TCP flags and keeps 0 bytes of a packet with SYN, and all of any other.
     """
     load, jump_if_set, keep = 0x30, 0x45, 0x06
     steps = ((load, 0, 0, TCP_FLAGS), (jump_if_set, 0, 1, SYN), (keep, 0, 0, 0), (keep, 0, 0, 0xFFFFFFFF))
@@ -128,32 +128,32 @@ def _drop_new(listening: socket.socket) -> None:
         listening.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, filtered)
 
 
-def _waiting(listening: socket.socket) -> int:
-    """How many have connected and are not accepted yet: of a listening socket that is `tcpi_unacked`."""
-    info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, UNACKED + 4)
-    return int(struct.unpack_from("I", info, UNACKED)[0])
+def _backlog_size(listening: socket.socket) -> int:
+    """The number of connections that are not accepted yet: `tcpi_unacked` of a listening socket."""
+    info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, UNACKED_OFFSET + 4)
+    return int(struct.unpack_from("I", info, UNACKED_OFFSET)[0])
 
 
 def run(settings: Settings, sockets: list[socket.socket]) -> None:
-    """Serve the application that the settings name in this process, until SIGTERM or SIGINT."""
+    """Serve the application named by the settings in this process, until SIGTERM or SIGINT."""
     import uvloop
 
     app = load_application(settings.app)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # silent connections must not use up what there is
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # idle connections must not use up the file descriptors
     root = logging.getLogger()
     root.handlers, root.level = [app.log], logging.WARNING
-    # The application has logged it already, with the request's id.
+    # The application has already logged the exception, with the request's id.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not record.msg.startswith("Exception in ASGI"))
     sys.setswitchinterval(SWITCH_SECONDS)
     uvloop.run(serve(app, sockets))
 
 
 def make_server(app: Any, settings: Settings) -> Server:
-    """Make a server of an application, or of the one for operations, which has no lifespan of its own."""
+    """Make the server of an application, or of the operations application, which has no lifespan of its own."""
     config = uvicorn.Config(
         app,
-        http=type("Timed", (Connection,), {"seconds": settings.body_seconds}),
+        http=type("Connection", (Connection,), {"receive_timeout": settings.body_seconds}),
         ws="none",
         lifespan="on" if isinstance(app, Application) else "off",
         log_config=None,

@@ -1,4 +1,4 @@
-"""The server's settings: environment variables `SLIPWAY_*`, typed; an unknown name or a wrong value is refused."""
+"""The server's settings: environment variables `SLIPWAY_*`, typed. Unknown names and wrong values are errors."""
 
 from __future__ import annotations
 
@@ -35,39 +35,39 @@ class Settings(BaseModel):
         Path | None, Field(description="refuse any bundle not signed with this key: the public key, a PEM file")
     ] = None
     signer: Annotated[
-        str | None, Field(description="refuse any bundle that this identity has not signed, keylessly")
+        str | None, Field(description="refuse any bundle without a keyless signature of this identity")
     ] = None
-    signer_issuer: Annotated[str | None, Field(description="the URL of that identity's issuer")] = None
+    signer_issuer: Annotated[str | None, Field(description="the URL of the signer's issuer")] = None
     signer_trust: Annotated[
-        Path | None, Field(description="Sigstore's trust root, a file; the network is not asked", validate_default=True)
+        Path | None, Field(description="Sigstore's trust root, a file; verification is offline", validate_default=True)
     ] = None
-    host: Annotated[str, Field(description="address to listen at; 0.0.0.0 for every interface")] = "127.0.0.1"
-    port: Annotated[Port, Field(description="port to listen at; 0 takes a free one")] = 8000
+    host: Annotated[str, Field(description="address to listen on; 0.0.0.0 for every interface")] = "127.0.0.1"
+    port: Annotated[Port, Field(description="port to listen on; 0 takes a free one")] = 8000
     ops_port: Annotated[Port | None, Field(description="serve probes and metrics on this port only")] = None
     threads: Annotated[Count, Field(description="threads inside one inference")] = 1
-    body_bytes: Annotated[Count, Field(description="largest body of a request")] = 8 << 20
-    buffer_bytes: Annotated[Count, Field(description="all bodies held at one time")] = 256 << 20
-    max_rows: Annotated[Count, Field(description="most rows in one request")] = 10_000
-    in_flight: Annotated[Count, Field(description="most requests at work at one time; more are answered 503")] = 512
-    body_seconds: Annotated[Seconds, Field(description="time to send headers, and then a body")] = 10
-    request_seconds: Annotated[Seconds, Field(description="time to answer a request that has been read")] = 30
-    keep_alive_seconds: Annotated[Count, Field(description="how long an idle connection is kept")] = 75
+    body_bytes: Annotated[Count, Field(description="limit on the size of a request's body")] = 8 << 20
+    buffer_bytes: Annotated[Count, Field(description="limit on the size of all bodies in memory")] = 256 << 20
+    max_rows: Annotated[Count, Field(description="limit on the rows of one request")] = 10_000
+    in_flight: Annotated[Count, Field(description="limit on concurrent requests; more are answered 503")] = 512
+    body_seconds: Annotated[Seconds, Field(description="timeout for receiving the headers, and then the body")] = 10
+    request_seconds: Annotated[Seconds, Field(description="timeout for answering a request after it was received")] = 30
+    keep_alive_seconds: Annotated[Count, Field(description="keep-alive timeout of an idle connection")] = 75
     drain_seconds: Annotated[
-        float, Field(ge=0, description="after SIGTERM: how long to be unready, yet serve, before closing the door")
+        float, Field(ge=0, description="after SIGTERM: how long to serve while not ready, before closing the port")
     ] = 0
-    grace_seconds: Annotated[Count, Field(description="after that: how long to finish what was accepted")] = 20
+    grace_seconds: Annotated[Count, Field(description="after that: timeout for the requests in flight")] = 20
     api_keys_file: Annotated[
-        Path | None, Field(description="a file of API keys, one a line; it is read again when it changes")
+        Path | None, Field(description="a file of API keys, one on each line; changes are picked up")
     ] = None
     feedback_key: Annotated[
-        SecretStr | None, Field(min_length=16, description="signs prediction ids; the same for all replicas")
+        SecretStr | None, Field(min_length=16, description="signs prediction ids; must be the same for all replicas")
     ] = None
-    feedback_seconds: Annotated[Count, Field(description="how long after a prediction feedback is taken")] = 604_800
-    feedback_kept: Annotated[Count, Field(description="feedback ids remembered, to refuse duplicates")] = 100_000
+    feedback_seconds: Annotated[Count, Field(description="how long after a prediction feedback is accepted")] = 604_800
+    feedback_kept: Annotated[Count, Field(description="ids of feedback remembered, to refuse duplicates")] = 100_000
     cors_origins: Annotated[
-        tuple[str, ...], Field(description="origins whose pages may call the service, with commas between, or *")
+        tuple[str, ...], Field(description="origins whose pages may call the service, comma-separated, or *")
     ] = ()
-    log_requests: Annotated[bool, Field(description="log one line a request")] = True
+    log_requests: Annotated[bool, Field(description="log one line for each request")] = True
     log_values: Annotated[bool, Field(description="log the bodies of requests, too")] = False
     otlp_endpoint: Annotated[
         str | None, Field(pattern="^https?://", description="OpenTelemetry collector (needs slipway[otel])")
@@ -78,7 +78,7 @@ class Settings(BaseModel):
     def _origins(cls, given: Any) -> Any:
         origins = [one.strip() for one in given.split(",") if one.strip()] if isinstance(given, str) else given
         if strange := [one for one in origins if one != "*" and not re.fullmatch(r"https?://[^/\s]+", one)]:
-            raise ValueError(f"{strange[0]} is no origin; https://app.example is one")
+            raise ValueError(f"{strange[0]} is not an origin such as https://app.example")
         return tuple(origins)
 
     @field_validator("signer_trust")
@@ -86,14 +86,14 @@ class Settings(BaseModel):
     def _all_or_none(cls, trust: Path | None, info: ValidationInfo) -> Path | None:
         keyless = [info.data.get("signer"), info.data.get("signer_issuer"), trust]
         if any(keyless) and not all(keyless):
-            raise ValueError("SLIPWAY_SIGNER, SLIPWAY_SIGNER_ISSUER and SLIPWAY_SIGNER_TRUST are set together")
+            raise ValueError("SLIPWAY_SIGNER, SLIPWAY_SIGNER_ISSUER and SLIPWAY_SIGNER_TRUST must be set together")
         if any(keyless) and info.data.get("signature_key"):
             raise ValueError("set SLIPWAY_SIGNATURE_KEY or SLIPWAY_SIGNER, not both")
         return trust
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
-        """Read the settings; `given` ones that are not None win. Raises SlipwayError naming each error."""
+        """Read the settings; those `given` and not None take precedence. Raises SlipwayError naming each error."""
         values: dict[str, Any] = {
             name.removeprefix(PREFIX).lower(): value for name, value in environment.items() if name.startswith(PREFIX)
         }

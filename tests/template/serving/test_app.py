@@ -255,7 +255,7 @@ def test_another_object_than_an_application_is_refused_by_name() -> None:
     for name, message in (
         ("project.nothing:app", "no module project.nothing"),
         ("project.app:nothing", "has no 'nothing'"),
-        ("fastapi:FastAPI", "not what slipway.serving.create_app makes"),
+        ("fastapi:FastAPI", "make it with slipway.serving.create_app"),
     ):
         with pytest.raises(SlipwayError, match=message):
             load_application(name)

@@ -238,7 +238,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(bundle: Path) -> None:
             assert done.returncode == 1
             assert done.stdout == ""
             assert done.stderr.count("\n") == 1
-            assert f"cannot listen at 127.0.0.1:{port}: Address already in use" in done.stderr
+            assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
 
 
 def test_fresh_connections_are_answered_as_the_server_stops(bundle: Path, row: dict[str, Any]) -> None:

@@ -52,10 +52,10 @@ def test_keys_are_asked_for_and_can_be_rotated(bundle: Path, tmp_path: Path, row
             401,
         ]
         keys.write_text("third-key\n")
-        app.keys._looked -= 10  # the file is due to be looked at
+        app.keys._checked -= 10  # the file is due to be read again
         assert [status(authorization="Bearer first-key"), status(authorization="Bearer third-key")] == [401, 200]
         keys.write_text("")
-        app.keys._looked -= 10
+        app.keys._checked -= 10
         assert [status(authorization="Bearer third-key"), status()] == [200, 401]  # never open by accident
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from serving.bundles import Flower, flowers
 from serving.running import Direct, quiet
@@ -105,10 +105,17 @@ def test_the_fast_decoder_never_allows_what_pydantic_refuses(row: dict[str, Any]
         fast = rows._one.decode(body)
     except ValueError:
         return
-    explained = rows.understand(strict_json(body))
+    explained = rows.validate([strict_json(body)])
     arrays, expected = rows.arrays([fast]), rows.arrays(explained)
     for name in arrays:
         np.testing.assert_array_equal(arrays[name], expected[name])
+
+
+def test_a_list_of_numbers_may_not_hold_infinity() -> None:
+    level: Any = (float, ...)
+    rows = Rows(Contract.from_model(create_model("Reading", level=level)), limit=10)
+    with pytest.raises(ProblemDetails, match="level: Input should be a finite number"):
+        rows.check({"level": [0.5, strict_json(b"1e400")]})
 
 
 def test_every_error_is_listed_with_row_field_rule_and_value(direct: Direct, row: dict[str, Any]) -> None:

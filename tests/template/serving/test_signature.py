@@ -114,8 +114,8 @@ def remove_the_bundle(signed: Path, folder: Path) -> None:
     shutil.rmtree(signed)
 
 
-NOT_WHAT_IS_SIGNED = "it does not sign what is in"
-NOT_ACCEPTED = "bundle.sig: not a signature that is accepted: "
+NOT_WHAT_IS_SIGNED = "it does not sign the files in"
+NOT_ACCEPTED = "bundle.sig: the signature is not accepted: "
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Other servers' protocols over the same model: Open Inference Protocol, MLflow's scoring server, Arrow streams."""
+"""Protocols of other servers, for the same model: Open Inference Protocol, MLflow's scoring server, Arrow streams."""

@@ -1,4 +1,4 @@
-"""Arrow IPC streams, in and out, for large batches: columns travel as they lie in memory."""
+"""Arrow IPC streams as request and response: for large batches, columns need no decoding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TYPE = "application/vnd.apache.arrow.stream"
 
 
 def answer(model: LoadedModel, body: bytes) -> tuple[bytes, int]:
-    """Predict for a stream's rows; gives a stream of `label` and `probability_<class>`, or `value`, and `id`.
+    """Predict for the rows of a stream; returns a stream of `label` and `probability_<class>`, or `value`, and `id`.
 
     Raises ProblemDetails.
     """
@@ -26,7 +26,7 @@ def answer(model: LoadedModel, body: bytes) -> tuple[bytes, int]:
     reader, optional = model.rows, {column.name for column in model.contract.columns if column.optional}
     try:
         if any(_compressed(message) for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(body))):
-            raise ProblemDetails(415, "wrong-type", "compressed Arrow streams are not taken")
+            raise ProblemDetails(415, "wrong-type", "compressed Arrow streams are not accepted")
         with pa.ipc.open_stream(pa.BufferReader(body)) as stream:
             table = stream.read_all()
         table.validate(full=True)
@@ -37,28 +37,28 @@ def answer(model: LoadedModel, body: bytes) -> tuple[bytes, int]:
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
         raise malformed(f"not an Arrow stream: {error}"[:300]) from None
     if len(columns) != table.num_columns:
-        raise malformed("a column stands twice in the stream")
+        raise malformed("the stream has two columns of the same name")
     outputs = model.columns(reader.check(columns))
-    made: dict[str, Any] = {}
+    result_columns: dict[str, Any] = {}
     for name, values in outputs.items():
         if name == "probabilities":
-            made |= {f"probability_{c}": values[:, n] for n, c in enumerate(model.classes)}
+            result_columns |= {f"probability_{c}": values[:, n] for n, c in enumerate(model.classes)}
         else:
-            made[name] = pa.array(values)
-    result = pa.table(made)
+            result_columns[name] = pa.array(values)
+    result = pa.table(result_columns)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, result.schema) as writer:
         writer.write_table(result)
     return sink.getvalue().to_pybytes(), table.num_rows
 
 
-def _values(pa: Any, column: Any, optional: bool, most: int) -> Array:
+def _values(pa: Any, column: Any, optional: bool, limit: int) -> Array:
     if pa.types.is_dictionary(column.type):
         column = column.combine_chunks()
         known = np.array([*column.dictionary.to_pylist(), None], dtype=object)  # shared, not copied for each row
         values: Array = known[column.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
-        if sum(len(value) for value in values if isinstance(value, str)) > most:
-            raise too_large("the texts of the stream's dictionary are larger, row by row, than the stream")
+        if sum(len(value) for value in values if isinstance(value, str)) > limit:
+            raise too_large("the texts of the stream's dictionary, repeated for each row, are larger than the stream")
         return values
     kind = column.type
     if pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -72,7 +72,7 @@ def _values(pa: Any, column: Any, optional: bool, most: int) -> Array:
 
 
 def _compressed(message: Any) -> bool:
-    """Whether a message's body is compressed, and so of any size: pyarrow tells it only once it has unpacked it.
+    """Whether a message's body is compressed: pyarrow only says so after unpacking it, which could fill the memory.
 
     The metadata is a FlatBuffer: of Message (version, header_type, header), RecordBatch (length, nodes, buffers,
     compression) and DictionaryBatch (id, data: RecordBatch).

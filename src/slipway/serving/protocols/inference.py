@@ -29,11 +29,11 @@ DTYPES: dict[str, str] = {
     **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
 }
 DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "category": "BYTES", "text": "BYTES"}
-LENGTH = 4  # bytes before each element of a BYTES tensor
+LENGTH = 4  # bytes of the length prefix of each element of a BYTES tensor
 
 
 class Tensor(Struct):
-    """An input."""
+    """An input tensor."""
 
     name: str
     datatype: str
@@ -42,19 +42,19 @@ class Tensor(Struct):
     parameters: dict[str, Any] = {}
 
 
-class Wanted(Struct):
-    """An output that is asked for."""
+class RequestedOutput(Struct):
+    """A requested output."""
 
     name: str
     parameters: dict[str, Any] = {}
 
 
 class Infer(Struct):
-    """A request."""
+    """An inference request."""
 
     inputs: list[Tensor]
     id: str | None = None
-    outputs: list[Wanted] = []
+    outputs: list[RequestedOutput] = []
     parameters: dict[str, Any] = {}
 
 
@@ -70,23 +70,23 @@ async def infer(model: LoadedModel, call: Call) -> bytes | Response:
 
 def _read(model: LoadedModel, call: Call) -> tuple[Infer, dict[str, Array]]:
     request, rest = _request(model, call)
-    names: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for tensor in request.inputs:
-        if tensor.name in names:
+        if tensor.name in values:
             raise malformed(f"the input {tensor.name[:100]!r} is given twice")
         model.rows.check_count(_size(tensor))
         size = tensor.parameters.get("binary_data_size")
         if size is None:
-            names[tensor.name] = _listed(tensor)
+            values[tensor.name] = _json_values(tensor)
             continue
         if not isinstance(size, int) or not 0 <= size <= len(rest):
-            raise malformed(f"{tensor.name[:100]}: binary_data_size is not what was sent")
-        names[tensor.name], rest = _binary(tensor, rest[:size]), rest[size:]
+            raise malformed(f"{tensor.name[:100]}: binary_data_size does not match the data")
+        values[tensor.name], rest = _binary_values(tensor, rest[:size]), rest[size:]
     if rest:
-        raise malformed("more binary data than the inputs tell of")
-    if len({want.name for want in request.outputs}) < len(request.outputs):
-        raise malformed("an output is asked for twice")
-    return request, model.rows.check(names)
+        raise malformed("more binary data than the inputs declare")
+    if len({output.name for output in request.outputs}) < len(request.outputs):
+        raise malformed("an output is requested twice")
+    return request, model.rows.check(values)
 
 
 def metadata(model: LoadedModel) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def metadata(model: LoadedModel) -> dict[str, Any]:
 
 
 def example(model: LoadedModel) -> list[dict[str, Any]]:
-    """The inputs of a request for the contract's example."""
+    """The inputs of a request with the contract's example row."""
     values = model.contract.example
     return [
         {"name": tensor["name"], "datatype": tensor["datatype"], "shape": [1], "data": [values[tensor["name"]]]}
@@ -121,7 +121,7 @@ def example(model: LoadedModel) -> list[dict[str, Any]]:
 
 
 def _described(column: Column) -> dict[str, Any]:
-    # A tensor of integers cannot say "missing"; one of numbers can (NaN).
+    # An integer tensor has no missing value; a floating-point tensor has NaN.
     datatype = "FP64" if column.kind == "integer" and column.optional else DATATYPES[column.kind]
     return {"name": column.name, "datatype": datatype, "shape": [-1], "parameters": {"optional": column.optional}}
 
@@ -132,7 +132,7 @@ def _request(model: LoadedModel, call: Call) -> tuple[Infer, memoryview]:
     if HEAD in call.raw:
         text = call.raw[HEAD]
         if not text.isdigit() or int(text) > len(body):
-            raise malformed("Inference-Header-Content-Length is not a length within the body")
+            raise malformed("Inference-Header-Content-Length is not a length up to that of the body")
         head = int(text)
     model.rows.check_size(body[:head])
     try:
@@ -145,11 +145,11 @@ def _size(tensor: Tensor) -> int:
     if not tensor.shape or any(side < 0 for side in tensor.shape) or any(side != 1 for side in tensor.shape[1:]):
         raise shape(f"{tensor.name[:100]}: the shape is [rows] or [rows, 1]")
     if tensor.datatype not in DTYPES and tensor.datatype != "BYTES":
-        raise shape(f"{tensor.name[:100]}: the datatype {tensor.datatype[:100]!r} is not known")
+        raise shape(f"{tensor.name[:100]}: the datatype {tensor.datatype[:100]!r} is unknown")
     return tensor.shape[0]
 
 
-def _listed(tensor: Tensor) -> list[Any]:
+def _json_values(tensor: Tensor) -> list[Any]:
     values = tensor.data if tensor.data is not None else []
     if any(isinstance(value, list) for value in values):
         values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
@@ -158,17 +158,17 @@ def _listed(tensor: Tensor) -> list[Any]:
     return values
 
 
-def _binary(tensor: Tensor, data: memoryview) -> Array:
+def _binary_values(tensor: Tensor, data: memoryview) -> Array:
     rows = _size(tensor)
     if tensor.datatype == "BYTES":
-        return _texts(tensor.name, data, rows)
+        return _text_values(tensor.name, data, rows)
     dtype = np.dtype(DTYPES[tensor.datatype])
     if len(data) != rows * dtype.itemsize:
         raise malformed(f"{tensor.name[:100]}: the data do not fill the shape {tensor.shape}")
     return np.frombuffer(data, dtype)
 
 
-def _texts(name: str, data: memoryview, rows: int) -> Array:
+def _text_values(name: str, data: memoryview, rows: int) -> Array:
     texts: list[str | None] = []
     at = 0
     while at + LENGTH <= len(data):
@@ -186,28 +186,28 @@ def _texts(name: str, data: memoryview, rows: int) -> Array:
 
 
 def _response(model: LoadedModel, request: Infer, outputs: Mapping[str, Any]) -> bytes | Response:
-    wanted = request.outputs or [Wanted(name) for name in outputs]
-    every = request.parameters.get("binary_data_output") is True
-    described, parts = [], []
-    for want in wanted:
-        if want.name not in outputs:
-            raise malformed(f"there is no output {want.name[:100]!r}; there are {', '.join(outputs)}")
-        values = outputs[want.name]
-        number = isinstance(values, np.ndarray)
-        one: dict[str, Any] = {
-            "name": want.name,
-            "datatype": "FP64" if number else "BYTES",
-            "shape": list(values.shape) if number else [len(values)],
+    requested = request.outputs or [RequestedOutput(name) for name in outputs]
+    all_binary = request.parameters.get("binary_data_output") is True
+    tensors, parts = [], []
+    for output in requested:
+        if output.name not in outputs:
+            raise malformed(f"unknown output {output.name[:100]!r}; the outputs are {', '.join(outputs)}")
+        values = outputs[output.name]
+        numeric = isinstance(values, np.ndarray)
+        described: dict[str, Any] = {
+            "name": output.name,
+            "datatype": "FP64" if numeric else "BYTES",
+            "shape": list(values.shape) if numeric else [len(values)],
         }
-        if want.parameters.get("binary_data", every) is True:
-            part = np.ascontiguousarray(values, dtype="<f8").tobytes() if number else _packed(values)
-            one["parameters"] = {"binary_data_size": len(part)}
+        if output.parameters.get("binary_data", all_binary) is True:
+            part = np.ascontiguousarray(values, dtype="<f8").tobytes() if numeric else _packed(values)
+            described["parameters"] = {"binary_data_size": len(part)}
             parts.append(part)
         else:
-            one["data"] = values.reshape(-1).tolist() if number else values
-        described.append(one)
-    answer = {"model_name": model.name, "model_version": model.version, "outputs": described}
-    head = encode(answer | ({"id": request.id} if request.id is not None else {}))
+            described["data"] = values.reshape(-1).tolist() if numeric else values
+        tensors.append(described)
+    response = {"model_name": model.name, "model_version": model.version, "outputs": tensors}
+    head = encode(response | ({"id": request.id} if request.id is not None else {}))
     if not parts:
         return head
     return Response(b"".join([head, *parts]), media_type=OCTETS, headers={HEAD.decode(): str(len(head))})
