@@ -1,8 +1,8 @@
-"""The released model on disk: write it, verify it, read it.
+"""The released model on disk: write, verify and read it.
 
-Nothing in a bundle is parsed before all of it was verified: the list of files, that each is a plain file, and the
-size and digest of each against `manifest.json`, whose own digest is the bundle's identity. The bytes that were verified
-are the bytes that are used.
+All of a bundle is verified before anything in it is parsed: the list of files, that each is a regular file, and the
+size and digest of each against `manifest.json`, whose own digest is the bundle's identity. Only the verified bytes are
+used.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ EXAMPLES = "examples.json"
 MODELS = {"onnx": "model.onnx", "skops": "model.skops"}
 VERSION_DIGITS = 12
 FORMAT = 2
-LARGEST_MANIFEST = 1 << 20  # bytes
-LARGEST_BUNDLE = 2 << 30  # bytes; no ONNX file may be larger either
+MAX_MANIFEST = 1 << 20  # bytes
+MAX_BUNDLE = 2 << 30  # bytes, which is also the limit of ONNX files
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class BundleError(SlipwayError):
-    """The bundle is not the released one; names the file and its fault."""
+    """The bundle is invalid or was changed; the message names the file."""
 
 
 class _Strict(BaseModel):
@@ -46,7 +46,7 @@ class _Strict(BaseModel):
 class File(_Strict):
     """The size in bytes and the SHA-256 of a file."""
 
-    size: Annotated[int, Field(ge=0, le=LARGEST_BUNDLE)]
+    size: Annotated[int, Field(ge=0, le=MAX_BUNDLE)]
     sha256: Digest
 
 
@@ -103,14 +103,14 @@ class Bundle:
 
     @cached_property
     def examples(self) -> dict[str, Any]:
-        """Golden rows and the predictions that they must give, see `slipway.model.predictor`."""
+        """Golden rows and their stored predictions, see `slipway.model.predictor`."""
         return dict(strict_json(self.files[EXAMPLES]))
 
 
 def write_bundle(folder: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
-    """Write a bundle to `folder`, replacing what is there only once the new one is complete.
+    """Write a bundle to `folder`; an old one is only replaced after the new one is complete.
 
-    manifest: the manifest's content without `format` and `files`, which are added here.
+    manifest: the manifest's content, to which this adds `format` and `files`.
     files: name and content of every other file of the bundle.
     """
     listed = {
@@ -136,14 +136,14 @@ def write_bundle(folder: Path, manifest: Mapping[str, Any], files: Mapping[str, 
 def read_bundle(folder: Path, *, expected: str | None = None) -> Bundle:
     """Read and verify the bundle in `folder`.
 
-    expected: the bundle's digest or version (a prefix of the digest), if the caller knows which it must be.
-    Raises BundleError, naming the file, if one is missing, added, changed, too large, a link or not a plain file, or
-    holds something else than a bundle's file of this name does.
+    expected: the digest or version (a prefix of the digest) that the bundle must have.
+    Raises BundleError, naming the file, if one is missing, added, changed, too large, a link, not a regular file, or
+    has invalid content.
     """
     names = _plain_files(folder)
     if MANIFEST not in names:
         raise BundleError(f"{folder}: no bundle is here: {MANIFEST} is missing")
-    content = _read(folder / MANIFEST, LARGEST_MANIFEST)
+    content = _read(folder / MANIFEST, MAX_MANIFEST)
     digest = hashlib.sha256(content).hexdigest()
     if expected is not None and not digest.startswith(expected):
         raise BundleError(
@@ -176,9 +176,9 @@ def _plain_files(folder: Path) -> set[str]:
 
 
 def _read(path: Path, size: int, *, exact: bool = False) -> bytes:
-    """Read a file of at most `size` bytes, or of exactly so many; a larger one is refused before it is read."""
+    """Read a file of at most (exact: of exactly) `size` bytes; a larger one is refused before it is read."""
     try:
-        # Never follow a link that took the file's place after the folder was listed.
+        # Never follow a link that replaced the file after the folder was listed.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(descriptor).st_size
@@ -207,18 +207,18 @@ def _manifest(content: bytes, folder: Path = Path()) -> Manifest:
     if set(manifest.files) != needed:
         strange = sorted(set(manifest.files) ^ needed)
         raise BundleError(f"{path}: a bundle of this kind lists {', '.join(sorted(needed))}; differing: {strange[0]}")
-    if (size := sum(file.size for file in manifest.files.values())) > LARGEST_BUNDLE:
-        raise BundleError(f"{path}: the files have {size:,} bytes in all; at most {LARGEST_BUNDLE:,} are read")
+    if (size := sum(file.size for file in manifest.files.values())) > MAX_BUNDLE:
+        raise BundleError(f"{path}: the files have {size:,} bytes in all; at most {MAX_BUNDLE:,} are read")
     return manifest
 
 
 def _parsed(bundle: Bundle, folder: Path) -> Bundle:
-    """Parse everything but the model. Raises BundleError for content that is not of a bundle, or no golden row."""
+    """Parse everything but the model. Raises BundleError for invalid content, or if there is no golden row."""
     name = MANIFEST
     try:
         _ = bundle.contract
         if list(bundle.target.classes) != bundle.manifest.classes:
-            raise ValueError("classes are not those of the target")
+            raise ValueError("the classes differ from the target's")
         name = REFERENCE
         _ = bundle.reference
         name = EXAMPLES

@@ -1,4 +1,4 @@
-"""Limits on time and memory of a call into a library that has none of its own."""
+"""Time and memory limits for a call into a library that has none."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from threading import Thread
 from typing import TypeVar
 
 T = TypeVar("T")
-GRACE = 1.0  # seconds that a stopped function has to end
+GRACE = 1.0  # seconds to end after `stop`
 
 
 def limited(function: Callable[[], T], *, seconds: float, memory: int, stop: Callable[[], object] = int) -> T:
-    """Call a function in a thread and give its result or raise its error.
+    """Call a function in a thread; return its result or raise its error.
 
-    seconds: of wall clock. stop: called when they are over, to end the function; a thread that goes on all the same is
-    left behind. memory: bytes that the process may take beyond those that it has (Linux only).
+    seconds: the timeout (wall clock). stop: called at the timeout to end the function; a thread that does not end is
+    abandoned. memory: bytes that the process may allocate meanwhile (Linux only).
     Raises TimeoutError or MemoryError, naming the limit.
     """
     results: list[T] = []
@@ -25,7 +25,7 @@ def limited(function: Callable[[], T], *, seconds: float, memory: int, stop: Cal
     def call() -> None:
         try:
             results.append(function())
-        except BaseException as error:  # noqa: BLE001  (raised again by the caller's thread)
+        except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
             errors.append(error)
 
     thread = Thread(target=call, daemon=True)
@@ -36,7 +36,7 @@ def limited(function: Callable[[], T], *, seconds: float, memory: int, stop: Cal
         stop()
         thread.join(GRACE)
         raise TimeoutError(f"longer than the limit of {seconds:g} seconds")
-    if errors and (isinstance(errors[0], MemoryError) or "alloc" in str(errors[0])):  # "alloc": of C++ libraries
+    if errors and (isinstance(errors[0], MemoryError) or "alloc" in str(errors[0])):  # "alloc": C++'s bad_alloc
         raise MemoryError(f"more than the limit of {memory / 1e6:,.0f} MB of memory") from errors[0]
     if errors:
         raise errors[0]
@@ -45,7 +45,7 @@ def limited(function: Callable[[], T], *, seconds: float, memory: int, stop: Cal
 
 @contextmanager
 def _memory_limit(memory: int) -> Iterator[None]:
-    """Lower the soft limit of the process's data while inside; does nothing where the system does not tell its size."""
+    """Lower the soft limit on the process's data in this context; without /proc/self/statm do nothing."""
     try:
         import resource
 

@@ -1,4 +1,4 @@
-"""Rows in, predictions out: the one way a bundle is ever run, by evaluation, gate, image and server alike."""
+"""Runs a bundle: rows in, predictions out. Evaluation, gate, image and server all use this predictor."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from slipway.model.limits import limited
 from slipway.model.runtimes import load_runtime
 from slipway.problem import SlipwayError
 
-# Another processor may sum in another order. A wrong model is off by far more than this.
+# Processors may sum in different orders. A wrong model differs by far more.
 GOLDEN_TOLERANCE = 1e-6
-# What loading may take. A model is not code, but it may hold loops and huge tensors all the same.
+# Limits on loading: an ONNX model may hold loops and huge tensors.
 SECONDS = 60.0
 MEMORY = 1 << 30  # bytes, and MEMORY_PER_BYTE for each byte of the model file
 MEMORY_PER_BYTE = 8
@@ -25,10 +25,10 @@ MEMORY_PER_BYTE = 8
 
 @dataclass(frozen=True)
 class Predictions:
-    """Answers for n rows of k classes.
+    """Predictions for n rows of k classes.
 
     values: class indices, int64, shape (n,); in a regression the values, float64, shape (n,).
-    probabilities: float64, shape (n, k), in the order of `classes`; None where the model gives none.
+    probabilities: float64, shape (n, k), in the order of `classes`; None if the model has none.
     classes: the labels; empty in a regression.
     """
 
@@ -46,7 +46,7 @@ class Predictions:
         return [self.classes[value] for value in values] if self.classes else values
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Give one object a row: `label` and `probabilities` by class, or `value`."""
+        """Give one object for each row: `label` and `probabilities` by class, or `value`."""
         if not self.classes:
             return [{"value": value} for value in self.values.tolist()]
         if self.probabilities is None:
@@ -59,7 +59,7 @@ class Predictions:
 
 
 class Predictor:
-    """A verified bundle, ready to answer."""
+    """A verified and loaded bundle."""
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         self.bundle = bundle
@@ -83,8 +83,8 @@ class Predictor:
     ) -> Predictor:
         """Verify the bundle in `folder`, load it, and reproduce its golden rows.
 
-        seconds, memory: the limits of loading; memory in bytes, besides what a model of its size needs.
-        Raises BundleError if something of this fails or a limit is passed.
+        seconds, memory: limits on loading; memory in bytes, in addition to MEMORY_PER_BYTE.
+        Raises BundleError if any of this fails or exceeds a limit.
         """
         bundle = read_bundle(folder, expected=expected)
         model = folder / MODELS[bundle.manifest.runtime]
@@ -113,7 +113,7 @@ class Predictor:
     def predict(self, table: Any) -> Predictions:
         """Predict for a table, a mapping of columns or a sequence of rows (see `Contract.checked`).
 
-        Raises SlipwayError for what the service would refuse, naming rows and fields.
+        Raises SlipwayError, naming rows and fields, for values that the service would refuse.
         """
         return self.predict_arrays(self.contract.checked(table))
 
@@ -126,7 +126,7 @@ class Predictor:
         return Predictions(output.values, output.probabilities, self.classes)
 
     def score(self, table: Any, target: Any = None) -> float:
-        """Accuracy, or R2 in a regression, as scikit-learn's `score`.
+        """Give the accuracy, or R2 in a regression, as scikit-learn's `score` does.
 
         target: the true labels or values; by default the table's own column.
         """
@@ -137,7 +137,7 @@ class Predictor:
         return float(1 - ((truth - predicted) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
 
     def check(self) -> None:
-        """Reproduce the golden rows. Raises BundleError naming the first row that comes out differently."""
+        """Reproduce the golden rows. Raises BundleError naming the first row with another prediction."""
         examples = self.bundle.examples
         for number, (row, expected) in enumerate(zip(examples["rows"], examples["predictions"], strict=True)):
             try:
@@ -149,12 +149,12 @@ class Predictor:
 
 
 def label_name(label: str | bool) -> str:
-    """The name of a class where JSON wants a string."""
+    """The name of a class as a JSON key."""
     return label if isinstance(label, str) else str(label).lower()
 
 
 def alike(got: Any, expected: Any) -> bool:
-    """Whether an answer (see `Predictions.as_json`) is the expected one, its numbers within the golden tolerance."""
+    """Whether an answer (see `Predictions.as_json`) equals the expected one within the golden tolerance."""
     if isinstance(expected, Mapping):
         return got.keys() == expected.keys() and all(alike(got[key], expected[key]) for key in expected)
     if isinstance(expected, float):

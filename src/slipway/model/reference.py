@@ -1,6 +1,6 @@
-"""Bins for each feature, made from the training rows; the shares in them are the reference for live traffic.
+"""Bins for each feature, made from the training rows; the share of rows in each is the reference for live traffic.
 
-The population stability index over the same fixed bins is computed where the counts are summed: in Prometheus.
+Prometheus, which sums the counts of all replicas, computes the population stability index over these bins.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Bins:
     def of(cls, column: Column, values: Array) -> Bins:
         """Make a column's bins: quantiles of the training values, or the declared categories.
 
-        Free text is binned by whether it is there at all.
+        Free text has the bins present and missing.
         """
         if column.kind in ("number", "integer"):
             present = values[~np.isnan(values)]
@@ -64,7 +64,7 @@ class Bins:
         return cls(name, (f"below {ends[0]}", *inner, f"{ends[-1]} and above", ABSENT), edges=edges)
 
     def count(self, values: Array) -> Array:
-        """Count values (float64 or strings, shape (rows,)) into the bins; int64, one a label."""
+        """Count values (float64 or strings, shape (rows,)) into the bins; int64, one for each label."""
         size = len(self.labels)
         if values.dtype == object:
             if not self.categories:
@@ -87,7 +87,7 @@ def describe(contract: Contract, arrays: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def described(bins: Bins, values: Array) -> dict[str, Any]:
-    """Give the bins and the shares of values in them, as JSON has them."""
+    """Give the bins and the shares of values in them, as JSON."""
     return {
         "labels": list(bins.labels),
         "edges": list(bins.edges),
@@ -103,17 +103,17 @@ def shares(counts: Array) -> list[float]:
 
 
 def bins_of(reference: Mapping[str, Any]) -> dict[str, Bins]:
-    """Read the bins of each feature back from a bundle's reference."""
+    """Read the bins of each feature from a bundle's reference."""
     return {name: read_bins(name, item) for name, item in reference["features"].items()}
 
 
 def read_bins(name: str, item: Mapping[str, Any]) -> Bins:
-    """Read bins back from what `described` gave."""
+    """Make bins from the output of `described`."""
     return Bins(name, tuple(item["labels"]), tuple(item["edges"]), tuple(item["categories"]))
 
 
 def population_stability_index(expected: ArrayLike, actual: ArrayLike, *, least: float = 1e-4) -> float:
-    """Compute the PSI of two vectors of shares over the same bins; shares under `least` count as `least`.
+    """Compute the PSI of two vectors of shares over the same bins; shares are at least `least`.
 
     Sum of (actual - expected) * ln(actual / expected): Lewis, "An Introduction to Credit Scoring", 1992.
     """

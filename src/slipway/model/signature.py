@@ -1,6 +1,6 @@
-"""The signature beside a bundle, `bundle.sig`: OpenSSF's model-signing makes and verifies it.
+"""The signature beside a bundle, `bundle.sig`, which OpenSSF's model-signing makes and verifies.
 
-It signs a list of files with their digests. Slipway takes the manifest's digest from it, the bundle's identity.
+It signs the files' digests. That of the manifest is the bundle's identity.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class SignatureError(SlipwayError):
-    """The bundle is not signed as it must be: what is wrong, by file."""
+    """The bundle's signature is missing or invalid; the message names the file."""
 
 
 @dataclass(frozen=True)
 class Signer:
-    """Whose signature counts: that of a key, or without one that of an identity.
+    """The accepted signer: a key, or (keyless) an identity.
 
-    key: the public key, a PEM file. Or identity: who signed, as the certificate says; issuer: the identity provider's
-    URL; trust: Sigstore's roots, a client trust configuration.
+    key: the public key, a PEM file. Or identity: the signer's, as in the certificate; issuer: the URL of its identity
+    provider; trust: Sigstore's trust root, a client trust configuration.
     """
 
     key: Path | None = None
@@ -36,21 +36,21 @@ class Signer:
 
 
 def signature_of(bundle: Path) -> Path:
-    """Where the signature of the bundle in a folder lies."""
+    """The path of the signature of the bundle in a folder."""
     return bundle.with_name(f"{bundle.name}.sig")
 
 
 def verify(bundle: Path, signer: Signer) -> dict[str, str]:
-    """Verify the signature of the bundle in a folder, of which nothing is parsed.
+    """Verify the signature of the bundle in a folder, without parsing the bundle.
 
-    Gives the SHA-256 of each file, as signed: only what has them is verified, whatever lies in the folder by then.
-    Raises SignatureError unless this signer signed just the files that are there.
+    Returns the signed SHA-256 of each file; the caller must check the bytes that it reads against them.
+    Raises SignatureError unless this signer signed exactly the files in the folder.
     """
     try:
         from model_signing import hashing
     except ImportError:
         raise SignatureError(
-            "a signature is required, and what verifies it is not installed: pip install 'slipway[signing]', "
+            "a signature is required, but model-signing is not installed: pip install 'slipway[signing]', "
             "or for an image make image SIGNING=1"
         ) from None
     path = signature_of(bundle)
@@ -68,16 +68,15 @@ def verify(bundle: Path, signer: Signer) -> dict[str, str]:
     config = _config(signer).set_hashing_config(Found())
     try:
         config.verify(bundle, path)
-    except Exception as error:  # noqa: BLE001  (the file may hold anything, and each part of it has its own errors)
+    except Exception as error:  # noqa: BLE001  (the file may hold anything, and model-signing raises many types)
         raise SignatureError(f"{path}: {_reason(error, bundle)}") from None
     return {str(item.identifier): item.digest.digest_hex for item in found.resource_descriptors()}
 
 
 def read_signature(bundle: Path, digest: str) -> bytes | None:
-    """Read the signature of the bundle of this digest, if it has one.
+    """Read the signature of the bundle with this digest, if there is one, without verifying it.
 
-    Raises SignatureError if it says that it signs another one. Whether it is good is not verified: that needs to know
-    whose it must be.
+    Raises SignatureError if it is the signature of another bundle.
     """
     path = signature_of(bundle)
     if not path.exists():
@@ -104,13 +103,13 @@ def _config(signer: Signer) -> Config:
         return Config().use_sigstore_verifier(
             identity=str(signer.identity), oidc_issuer=str(signer.issuer), trust_config=signer.trust
         )
-    except Exception as error:  # noqa: BLE001  (so, too, these files)
+    except Exception as error:  # noqa: BLE001  (as above)
         what = "Sigstore's roots" if signer.key is None else "a public key on the curve P-256, P-384 or P-521, in PEM"
         raise SignatureError(f"{signer.key or signer.trust}: not {what}: {error}") from None
 
 
 def _reason(error: Exception, bundle: Path) -> str:
-    said = str(error).strip()
-    if said.startswith("Signature mismatch"):
-        return f"it does not sign what is in {bundle}: that is another bundle, or one that was changed"
-    return f"not a signature that is accepted: {said or type(error).__name__}"
+    message = str(error).strip()
+    if message.startswith("Signature mismatch"):
+        return f"it does not sign the files in {bundle}: another bundle, or a changed one"
+    return f"the signature is not accepted: {message or type(error).__name__}"

@@ -128,10 +128,10 @@ DEEP = b"[" * 900_000
         pytest.param(_manifest(runtime="pickle"), "runtime", id="another runtime"),
         pytest.param(_manifest(format=1), "format", id="another format"),
         pytest.param(_manifest(format=True), "format: Input should be a valid integer", id="a format of another type"),
-        pytest.param(_manifest(classes=["a"]), "classes are not those of the target", id="other classes"),
+        pytest.param(_manifest(classes=["a"]), "the classes differ from the target's", id="other classes"),
         pytest.param(_manifest(row={}), "manifest.json: KeyError: 'properties'", id="no fields"),
         pytest.param(_manifest(row={"properties": {"x": 3}}), "manifest.json: TypeError", id="a field that is none"),
-        pytest.param(_text(lambda t: b'{"name": "a",' + t[1:]), "'name' stands twice", id="a key twice"),
+        pytest.param(_text(lambda t: b'{"name": "a",' + t[1:]), "'name' is given twice", id="a key twice"),
         pytest.param(_text(lambda t: t.decode().encode("utf-16")), "not JSON: .*utf-8", id="another encoding"),
         pytest.param(_manifest(name="\ud800"), "not JSON: .*surrogates", id="half of a surrogate pair"),
         pytest.param(_text(lambda _: DEEP), "not JSON: nested too deeply", id="deeply nested"),
@@ -141,7 +141,7 @@ DEEP = b"[" * 900_000
             _sparse_and_listed, "model.onnx.size: .* less than or equal to 2147483648", id="a huge file listed"
         ),
         pytest.param(_sealed("reference.json", DEEP), "reference.json: .*nested too deeply", id="a nested reference"),
-        pytest.param(_sealed("examples.json", b'{"a": 1, "a": 1}'), "'a' stands twice", id="a key twice in a file"),
+        pytest.param(_sealed("examples.json", b'{"a": 1, "a": 1}'), "'a' is given twice", id="a key twice in a file"),
         pytest.param(_sealed("examples.json", b"{}"), "examples.json: KeyError: 'rows'", id="no golden rows"),
         pytest.param(
             _sealed("examples.json", b'{"rows": [], "predictions": []}'), "golden rows are needed", id="0 golden rows"

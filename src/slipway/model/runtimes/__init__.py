@@ -1,4 +1,4 @@
-"""What runs a bundle's model file. Each is imported only when a bundle names it, so a server installs just one."""
+"""Runtimes for model files. Only the one that a bundle names is imported, so a server installs just that one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Output(NamedTuple):
-    """What a model answers for n rows of k classes.
+    """A model's output for n rows of k classes.
 
     values: class indices, int64, shape (n,); in a regression the values, float64, shape (n,).
     probabilities: float64, shape (n, k); None in a regression and for a classifier that has none.
@@ -33,10 +33,10 @@ class Runtime(Protocol):
         """Predict from the contract's arrays, all of one length n > 0."""
 
     def stop(self) -> None:
-        """End a run of another thread with an error, where the library can."""
+        """End a run in another thread with an error, if the library can."""
 
 
-# ONNX Runtime reports its use to its maker unless this is set before it is imported. A server has no business to.
+# ONNX Runtime sends telemetry unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 MODULES = {"onnx": "slipway.model.runtimes.onnx", "skops": "slipway.model.runtimes.skops"}

@@ -18,7 +18,7 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what fails is raised
+        options.log_severity_level = 4  # errors are raised
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._inputs = [item.name for item in self._session.get_inputs()]
         self._run_options = onnxruntime.RunOptions()
@@ -35,7 +35,7 @@ class OnnxRuntime:
         return Output(values, np.asarray(outputs[1], dtype=np.float64) if len(outputs) > 1 else None)
 
     def stop(self) -> None:
-        """End a run of another thread with an error; this session runs no more after that."""
+        """End a run in another thread with an error; the session cannot run again."""
         self._run_options.terminate = True
 
 

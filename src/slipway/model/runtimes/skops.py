@@ -21,11 +21,10 @@ from slipway.problem import SlipwayError
 
 SCHEMA = "schema.json"
 
-# What scikit-learn's usual estimators hold, beyond what skops trusts by itself. The list is owned by this code, never
-# read from a model's file. All of it is data with its arithmetic, or functions that are pure: nothing here runs what a
-# file says. Of Tree, TreePredictor, KDTree and BallTree, made-up contents could crash a server (scikit-learn does not
-# check their indices), and so could those of a Booster, whose state is its library's own format; that a file is the one
-# that was released is what the bundle's digests are for.
+# Types in scikit-learn's usual estimators that skops does not trust by default. The list is fixed here, never read from
+# a model file. All are data types or pure functions, so none runs code from a file. A forged Tree, TreePredictor,
+# KDTree or BallTree could crash a server, as scikit-learn does not check its indices, and so could a forged Booster, whose
+# state is in its library's own format; the bundle's digests prevent it.
 TRUSTED = [
     f"{module}.{name}"
     for module, names in {
@@ -67,7 +66,7 @@ TRUSTED = [
 
 
 class SkopsRuntime:
-    """A fitted estimator that is given the contract's columns as a table."""
+    """A fitted estimator, called with the contract's columns as a table."""
 
     def __init__(self, estimator: Any, *, classes: int, threads: int) -> None:
         self._estimator = estimator
@@ -88,7 +87,7 @@ def frame(arrays: Mapping[str, Array]) -> pd.DataFrame:
 
 
 def predict(estimator: Any, arrays: Mapping[str, Array], *, classes: int, threads: int) -> Output:
-    """Predict with a fitted estimator, in the form that every runtime answers."""
+    """Predict with a fitted estimator, with the output of a runtime."""
     table = frame(arrays)
     with threadpool_limits(limits=threads):
         if classes and hasattr(estimator, "predict_proba"):
@@ -99,10 +98,10 @@ def predict(estimator: Any, arrays: Mapping[str, Array], *, classes: int, thread
 
 
 def store(estimator: Any) -> bytes:
-    """Store a fitted estimator as a skops file: the same bytes for the same estimator, whatever ran before.
+    """Serialize a fitted estimator to a skops file, reproducibly: the same bytes for the same estimator.
 
-    skops names things by their address in memory, and dates them. Here they are named by their content, not dated,
-    and sets are sorted. Raises whatever skops raises for what it cannot store.
+    skops names members by memory address and adds times. Here they are named by their digest and have no times, and
+    sets are sorted. Raises skops' own errors for an estimator that it cannot serialize.
     """
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator))) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -123,7 +122,7 @@ def _canonical(state: Any, names: Mapping[str, str]) -> Any:
     if not isinstance(state, dict):
         return state
     state = {key: _canonical(value, names) for key, value in state.items()}
-    if isinstance(state.get("__loader__"), str):  # an object, and no dict of the estimator's with such a key
+    if isinstance(state.get("__loader__"), str):  # a node of skops, not a dict of the estimator's
         state.pop("__id__", None)
         if "file" in state:
             state["file"] = names[state["file"]]
@@ -139,7 +138,7 @@ def load(model: bytes, contract: Contract, *, classes: int, threads: int) -> Sko
     if unknown:
         raise SlipwayError(
             f"model.skops holds types that are not trusted: {', '.join(sorted(unknown))}. If you know them, add them "
-            "to TRUSTED in slipway/model/runtimes/skops.py"
+            "to TRUSTED in src/slipway/model/runtimes/skops.py"
         )
     try:
         estimator = skops.io.loads(model, trusted=TRUSTED)
