@@ -1,5 +1,5 @@
-"""What must hold of the data: derived from the contract, checked and shown by Great Expectations."""
+"""Expectations on the data, derived from the contract; Great Expectations checks and renders them."""
 
-# Columns of the table that lays training and test rows side by side.
+# Columns of the table that compares training and test rows.
 BOTH = "group in both parts"
 ALIKE = "group under several spellings"

@@ -1,8 +1,8 @@
-"""Great Expectations' Data Docs as one page that needs no network and is the same bytes for the same results.
+"""Great Expectations' Data Docs as one reproducible page that needs no network.
 
-The site that Great Expectations builds fetches scripts and styles from elsewhere (without them its index and the marks
-of what failed are blank), carries times and random ids, and leaves cells of the data unescaped. So its own renderers
-make the content, and the page is ours.
+The site that Great Expectations builds loads scripts and styles from other hosts (without them the index and the
+failure marks are blank), contains times and random ids, and does not escape the data. So its renderers make the
+content, and the page is our own.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from slipway.expectations.outcome import Outcome
 Results = Sequence[ExpectationValidationResult]
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-# What only serves scripts, each of which draws a picture with a library from elsewhere; some of the ids are random.
+# Scripts, which draw charts with external libraries, and the ids that only they use, some of which are random.
 SCRIPTED = re.compile(r"<script\b.*?</script>| (?:id|href|aria-controls)=\"?#?content-block[^\s\">]*\"?", re.DOTALL)
 
 
 def write(folder: Path, name: str, results: Results) -> None:
-    """Write `index.html` into the folder, and nothing else: a section for the table, and one for each column."""
+    """Write `index.html`, and nothing else, into the folder: a section for the table, and one for each column."""
     groups: dict[str | None, list[ExpectationValidationResult]] = {}
     for result in results:
         groups.setdefault(Outcome.of(result).column, []).append(result)
-    logging.getLogger("great_expectations.render").setLevel(logging.CRITICAL)  # it asks errors for their share of rows
+    logging.getLogger("great_expectations.render").setLevel(logging.CRITICAL)  # it logs expectations that raised
     view: Any = DefaultJinjaSectionView()
     template = Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE.read_text("utf-8"))
     page = template.render(
@@ -64,7 +64,7 @@ def _section(view: Any, number: int, column: str | None, results: Results) -> di
 
 
 def _shown(result: ExpectationValidationResult) -> ExpectationValidationResult:
-    """Copy a result with its values escaped, their rows named, and errors without a traceback (its paths vary)."""
+    """Copy a result with escaped values, their row numbers, and errors without a traceback (its paths vary)."""
     outcome, details = Outcome.of(result), _escaped(result.result)
     config: Any = copy(result.expectation_config)
     config.description = config.description and html.escape(config.description)
@@ -91,4 +91,4 @@ def _escaped(value: Any) -> Any:
         return [_escaped(item) for item in value]
     if isinstance(value, str):
         return html.escape(value)
-    return value.item() if hasattr(value, "item") else value  # the renderers take no NumPy numbers
+    return value.item() if hasattr(value, "item") else value  # the renderers do not accept NumPy numbers

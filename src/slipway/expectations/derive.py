@@ -1,6 +1,6 @@
-"""Great Expectations' expectations, derived from the contract: what must hold of the records, without being said twice.
+"""Derives Great Expectations' expectations from the contract, so that nothing is declared twice.
 
-Every expectation has a `description` in plain words, which reports and Data Docs show.
+Every expectation has a `description`, which reports and Data Docs show.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from slipway.problem.params import Validate
 if TYPE_CHECKING:
     import pandas as pd
 
-UNCLEAN = r"^\s+\S|\S\s+$|[\x00-\x1f\x7f]"  # blanks at the ends, control characters
+UNCLEAN = r"^\s+\S|\S\s+$|[\x00-\x1f\x7f]"  # outer blanks, control characters
 
 # For each numeric kind: the pandas dtypes that hold it, and the pattern of its text.
 NUMERIC: dict[str, tuple[list[str], str]] = {
@@ -30,7 +30,7 @@ NUMERIC: dict[str, tuple[list[str], str]] = {
 
 
 def legible(contract: Contract, table: pd.DataFrame) -> pd.DataFrame:
-    """Give numeric columns that hold values of another kind (a fraction, an infinity) as text, so that they show."""
+    """Convert numeric columns with values of another kind (a fraction, infinity) to text, to report these."""
     shown = {column.name: _legible(column, table[column.name]) for column in contract.columns if column.name in table}
     return table.assign(**shown)
 
@@ -50,9 +50,9 @@ def _legible(column: Column, values: pd.Series) -> pd.Series:
 def of_records(
     contract: Contract, table: pd.DataFrame, params: Validate, groups: Iterable[str] = ()
 ) -> list[Expectation]:
-    """Derive what must hold of the records, of which `table` is a legible table; its index names the rows.
+    """Derive the expectations on the records. table: the records after `legible`; its index names the rows.
 
-    A column that the table lacks has no expectations of its own: that it is lacking is reported once.
+    A missing column is reported once, and has no expectations of its own.
     """
     derived: list[Expectation] = [
         gxe.ExpectTableColumnsToMatchSet(
@@ -75,7 +75,7 @@ def of_records(
 
 
 def of_column(column: Column, values: pd.Series, params: Validate) -> list[Expectation]:
-    """Derive what must hold of one column; `values` decide only how its type can be checked."""
+    """Derive the expectations on one column; `values` only decide how its type can be checked."""
     derived = [_presence(column, params.max_missing)]
     if column.numeric:
         kind, sound = _kind(column, values)
@@ -108,7 +108,7 @@ def _presence(column: Column, max_missing: float) -> Expectation:
 
 
 def _kind(column: Column, values: pd.Series) -> tuple[Expectation, bool]:
-    """Expect the numeric column's kind; and whether the values have it, so that they can be compared with bounds."""
+    """Give the expectation on a numeric column's kind, and whether the values can be compared with bounds."""
     dtypes, pattern = NUMERIC[column.kind]
     description = f"{column.name} is {WORDS[column.kind]}"
     if values.dtype.kind in "fiub" or values.dropna().astype("str").str.contains(pattern).all():
@@ -119,7 +119,7 @@ def _kind(column: Column, values: pd.Series) -> tuple[Expectation, bool]:
 
 
 def _bounds(column: Column) -> list[Expectation]:
-    """Expect the declared bounds."""
+    """Give the expectations on the declared bounds."""
     low, high = column.low, column.high
     if not column.bounds:
         return []
@@ -142,10 +142,10 @@ DISJOINT = {
 
 
 def of_split(target: Target, table: pd.DataFrame) -> list[Expectation]:
-    """Derive what must hold between the parts.
+    """Derive the expectations on the split.
 
-    table: the columns BOTH and ALIKE (the group's name where that holds, else missing), and for each part a column with
-    the target of its records (missing in the records of the other part).
+    table: the columns BOTH and ALIKE (the group's name if that is the case, else missing), and for each part a column
+    with the target of its records (missing in the records of the other part).
     """
     derived: list[Expectation] = []
     for name in table.columns:
@@ -163,7 +163,7 @@ def of_split(target: Target, table: pd.DataFrame) -> list[Expectation]:
 
 
 def of_training(features: Contract, table: pd.DataFrame) -> list[Expectation]:
-    """Derive what must hold of the training rows' features. table: their distinct values, a missing one as a text."""
+    """Derive the expectations on the training features. table: their distinct values, a missing one as text."""
     return [
         gxe.ExpectColumnUniqueValueCountToBeBetween(
             column=name, min_value=2, description=f"{name} has more than one value among the training rows"
@@ -176,7 +176,7 @@ def of_training(features: Contract, table: pd.DataFrame) -> list[Expectation]:
 def of_measures(
     sizes: Iterable[str], scores: Mapping[str, float], repeated: Mapping[str, float], target: str, params: Validate
 ) -> list[Expectation]:
-    """Derive what must hold of a table with one row: the parts' sizes, each feature's score, the share of repeats.
+    """Derive the expectations on a table with one row: the parts' sizes, each feature's score, the share of repeats.
 
     scores: of predicting the target from that feature alone. repeated: the column's name, and the share by chance.
     """

@@ -1,6 +1,6 @@
-"""How well each feature alone predicts the target, on rows that it was not fitted on.
+"""Target leakage: how well each feature alone predicts the target, on rows that were not used for fitting.
 
-A feature that alone is (nearly) never wrong was most likely recorded after the target was known.
+A feature that alone predicts (nearly) perfectly was most likely recorded after the target was known.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from slipway.problem import SlipwayError
 if TYPE_CHECKING:
     import pandas as pd
 
-LEAST = 5  # rows that a leaf needs, and a category: fewer that agree may be chance
+MIN_ROWS = 5  # in a leaf and in a category: fewer may agree by chance
 LARGEST = 1e30
-MOST = 20_000  # rows of each part that are used: more do not change the score
+MAX_ROWS = 20_000  # sampled of each part: more do not change the score
 
 
 def scores(features: Contract, target: Target, train: pd.DataFrame, test: pd.DataFrame) -> dict[str, float]:
-    """Score each feature by a decision tree, 0 to 1; features and targets that are not of their kind are left out.
+    """Score each feature by a decision tree, 0 to 1; features with values of another kind are left out.
 
-    Each part is predicted by the tree of the other, so that every row is judged. Classification: balanced accuracy, so
-    that a rare class counts like any other. Regression: R2 of ranks, so that a few huge values do not decide alone.
+    The tree fitted on one part predicts the other (two-fold cross-validation). Classification: balanced accuracy, so
+    that a rare class counts like any other. Regression: R2 of ranks, so that a few huge values do not dominate.
     """
     import pandas as pd
     from sklearn.metrics import balanced_accuracy_score, r2_score
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-    parts = [part.sample(min(len(part), MOST), random_state=0) for part in (train, test)]
+    parts = [part.sample(min(len(part), MAX_ROWS), random_state=0) for part in (train, test)]
     table, fold = pd.concat(parts), np.repeat([0, 1], [len(part) for part in parts])
     truth = _truth(target, table)
     known = ~np.isnan(truth)
     table, fold, truth = table[known], fold[known], truth[known]
     if any(len(np.unique(truth[fold == part])) < 2 for part in (0, 1)):
-        return {}  # nothing to tell apart
+        return {}  # a single class or value
     if not target.classes:
         truth = np.unique(truth, return_inverse=True)[1].astype(float)
     result = {}
@@ -44,8 +44,8 @@ def scores(features: Contract, target: Target, train: pd.DataFrame, test: pd.Dat
         try:
             values = column.array(table[column.name])
         except (KeyError, SlipwayError):
-            continue  # missing, or not of its kind: another expectation says so
-        if column.numeric:  # a tree reads float32, in which large numbers are alike or infinite
+            continue  # missing, or of another kind: another expectation reports it
+        if column.numeric:  # trees use float32, in which large numbers are equal or infinite
             finite = values[np.isfinite(values)]
             values = np.clip(values - (np.median(finite) if len(finite) else 0), -LARGEST, LARGEST)
         split = PredefinedSplit(fold)
@@ -56,7 +56,7 @@ def scores(features: Contract, target: Target, train: pd.DataFrame, test: pd.Dat
 
 
 def _truth(target: Target, table: pd.DataFrame) -> Array:
-    """Give the target as float64, classes as their index; NaN where it is neither."""
+    """Give the target as float64, classes as their index; NaN if the value is invalid."""
     try:
         values = target.column.array(table[target.column.name])
     except (KeyError, SlipwayError):
@@ -71,9 +71,9 @@ def _tree(column: Column, classes: bool) -> object:
     from sklearn.preprocessing import OrdinalEncoder
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-    options = {"min_samples_leaf": LEAST, "random_state": 0}
+    options = {"min_samples_leaf": MIN_ROWS, "random_state": 0}
     tree = DecisionTreeClassifier(class_weight="balanced", **options) if classes else DecisionTreeRegressor(**options)
     if column.numeric:
         return tree
-    rare = {"handle_unknown": "use_encoded_value", "unknown_value": -1, "min_frequency": LEAST}
+    rare = {"handle_unknown": "use_encoded_value", "unknown_value": -1, "min_frequency": MIN_ROWS}
     return make_pipeline(OrdinalEncoder(**rare), tree)

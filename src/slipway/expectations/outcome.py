@@ -1,4 +1,4 @@
-"""The outcome of an expectation: Great Expectations' many forms of a result as one, in plain words."""
+"""The outcome of an expectation: one form for the many forms of Great Expectations' results."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
 
-WIDEST = 40  # characters of an offending value that are shown
-MOST = 5  # mismatches that are shown
+MAX_CHARACTERS = 40  # shown of an offending value
+MAX_MISMATCHES = 5  # shown
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of one expectation.
 
-    expectation: in words. column: the one that it is about, if it is about one. count, share: of the records that are
-    not as expected; None if it is about the table or column as a whole. values: the first of them (None: missing);
-    rows: their row numbers in the source. found: the observed value of the whole, or the error that was raised.
+    expectation: its description. column: None if it concerns the table. count, share: of the unexpected records; None
+    if it concerns the table or column as a whole. values: the first unexpected ones (None: missing); rows: their row
+    numbers in the source. found: the observed value of the table or column, or the error.
     """
 
     expectation: str
@@ -36,7 +36,7 @@ class Outcome:
 
     @classmethod
     def of(cls, result: ExpectationValidationResult) -> Outcome:
-        """Read a result of Great Expectations."""
+        """Convert a result of Great Expectations."""
         config: Any = result.expectation_config
         details = result.result
         percent = details.get("unexpected_percent_total", details.get("unexpected_percent"))
@@ -55,7 +55,7 @@ class Outcome:
     def cells(self) -> list[str]:
         """The first offending values, as short texts."""
         texts = ["(missing)" if value is None else str(value) for value in self.values]
-        return [text if len(text) <= WIDEST else text[: WIDEST - 1] + "…" for text in texts]
+        return [text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…" for text in texts]
 
 
 def _in_words(kind: str, arguments: Mapping[str, Any]) -> str:
@@ -65,7 +65,7 @@ def _in_words(kind: str, arguments: Mapping[str, Any]) -> str:
 
 
 def _error(info: Mapping[str, Any]) -> str | None:
-    """Find the message of an error that an expectation raised: it is there once, or once for each metric."""
+    """Find the message of an error that an expectation raised: at the top, or once for each metric."""
     for item in (info, *info.values()):
         if isinstance(item, Mapping) and item.get("raised_exception"):
             return "error: " + re.sub("^Error: ", "", str(item["exception_message"]))
@@ -73,30 +73,30 @@ def _error(info: Mapping[str, Any]) -> str | None:
 
 
 def _found(details: Mapping[str, Any]) -> str | None:
-    """Say what was observed, if the expectation is about the table or column as a whole."""
+    """Describe the observed value, if the expectation concerns the table or column as a whole."""
     if "unexpected_count" in details:
         return None
     more = details.get("details") or {}
     mismatched = more.get("mismatched") or {}
     if isinstance(mismatched, list):
-        return "; ".join(f"{one['Found']} in place of {one['Expected']}" for one in mismatched[:MOST])
+        return "; ".join(f"{item['Found']} in place of {item['Expected']}" for item in mismatched[:MAX_MISMATCHES])
     lacking = mismatched.get("missing") or details.get("partial_missing_list")
     unknown = mismatched.get("unexpected")
     # Great Expectations gives these as sets, whose order varies.
-    words = [f"lacks {_plain(sorted(lacking, key=str))}"] if lacking else []
-    words += [f"unknown: {_plain(sorted(unknown, key=str))}"] if unknown else []
+    parts = [f"lacks {_plain(sorted(lacking, key=str))}"] if lacking else []
+    parts += [f"unknown: {_plain(sorted(unknown, key=str))}"] if unknown else []
     observed = _plain(details.get("observed_value"))
     if partition := more.get("observed_partition"):
         names = partition.get("values") or [f"{low:g} to {high:g}" for low, high in pairwise(partition["bins"])]
         shares = ", ".join(f"{name} {share:.3g}" for name, share in zip(names, partition["weights"], strict=True))
         return f"{'infinite' if observed is None else format(observed, '.6g')}: {shares}"
-    if words or observed is None:
-        return "; ".join(words) or None
+    if parts or observed is None:
+        return "; ".join(parts) or None
     return f"{observed:.6g}" if isinstance(observed, float) else str(observed)
 
 
 def _plain(value: Any) -> Any:
-    """Give a value as JSON has it: what is no number, truth or text becomes text, and what is missing None."""
+    """Convert a value to a JSON scalar: missing to None, and other types than numbers, booleans and text to text."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={_plain(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):

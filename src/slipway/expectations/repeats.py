@@ -1,4 +1,4 @@
-"""Do test rows repeat training rows? Copies under another group's name make every score too good."""
+"""Test rows that repeat training rows: copies under another group's name make every score too good."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ if TYPE_CHECKING:
 
 SHUFFLES = 5
 DEVIATIONS = 3
-LARGE = 50_000  # rows: from here on one shuffle is enough
+LARGE = 50_000  # rows, for which one shuffle is enough
 
 
 def repeats(train: pd.DataFrame, test: pd.DataFrame) -> tuple[float, float]:
     """Give the share of test rows that equal a training row in every column, and the share that chance explains.
 
-    Chance: the same share after each column of many values was shuffled among the rows that agree in all columns of
-    few values, and three standard deviations of such a share. So rows that agree because there is little to differ in
-    are not refused.
+    Chance: the same share after each column with many values was shuffled among the rows that agree in all columns with
+    few values, plus three standard deviations. So rows that are equal because the columns have few values are allowed.
     """
     import pandas as pd
 
@@ -40,7 +39,7 @@ def repeats(train: pd.DataFrame, test: pd.DataFrame) -> tuple[float, float]:
 
 
 def _combined(codes: list[Array]) -> Array:
-    """Number the rows so that two have the same number if they agree in every code."""
+    """Number the rows so that two have the same number exactly if they agree in every code."""
     import pandas as pd
 
     found = codes[0]
