@@ -1,9 +1,9 @@
-"""Scores with their intervals: of one model, of two models on the same rows, of slices.
+"""Scores with intervals: of one model, of two models on the same rows, of slices.
 
-Rows are first summed into additive statistics for each group (a patient with all rows of the patient), from which every
-score can be computed. A bootstrap (Efron 1979) then resamples whole groups, since rows of one group are not
-independent, and costs the same for a thousand rows as for a million. Two models are compared on the same
-resamplings, which makes the interval of their difference a paired one.
+The rows of each group (all rows of one patient) are first summed into additive statistics, from which every score can
+be computed. A bootstrap (Efron 1979) then resamples whole groups, since rows of one group are not independent; its cost
+does not grow with the rows. Two models are compared on the same resamples, so the interval of their difference is
+paired.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from slipway.contract import Array, Target
 from slipway.model.predictor import Predictions, label_name
 
 CALIBRATION_BINS = 10
-MOST_GROUPS = 4000  # more are merged at random: the interval is as good, and memory stays bounded
-LEAST_PROBABILITY = 1e-15
-RANKS = 512  # values of a probability that roc_auc tells apart: exact up to as many rows, within 0.002 beyond
+MAX_GROUPS = 4000  # more are merged at random: the interval is as good, and memory is bounded
+MIN_PROBABILITY = 1e-15
+RANKS = 512  # distinct probabilities for roc_auc: exact up to as many rows, within 0.002 beyond
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mae", "rmse", "mape"})
 
 
@@ -38,19 +38,19 @@ class Score:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made: the number of resamplings, the confidence, the seed."""
+    """The parameters of intervals: number of resamples, confidence, seed."""
 
     samples: int
     confidence: float
     seed: int = 0
 
     def weights(self, groups: int) -> Array:
-        """Draw how often each group occurs in each resampling; shape (samples, groups)."""
+        """Draw the number of occurrences of each group in each resample; shape (samples, groups)."""
         rng = np.random.default_rng(self.seed)
         return rng.multinomial(groups, np.full(groups, 1 / groups), size=self.samples).astype(np.float64)
 
     def interval(self, values: Array) -> tuple[float, float]:
-        """Give the percentile interval of a score's resampled values, shape (samples,)."""
+        """Give the percentile interval of a score's values over the resamples, shape (samples,)."""
         tail = (1 - self.confidence) / 2
         low, high = np.nanquantile(values, [tail, 1 - tail])
         return float(low), float(high)
@@ -72,14 +72,14 @@ def names(target: Target) -> tuple[str, ...]:
 
 
 def statistics(target: Target, truth: Array, predictions: Predictions, groups: Array) -> Array:
-    """Sum each group's rows into the statistics that scores are computed from; float64, shape (groups, statistics).
+    """Sum each group's rows into statistics for `scores`; float64, shape (groups, statistics).
 
     truth: class indices or values, shape (rows,). groups: the number of each row's group, from 0, shape (rows,).
     """
     size = int(groups.max(initial=-1)) + 1
-    if size > MOST_GROUPS:
-        groups = np.random.default_rng(0).integers(0, MOST_GROUPS, size)[groups]
-        size = MOST_GROUPS
+    if size > MAX_GROUPS:
+        groups = np.random.default_rng(0).integers(0, MAX_GROUPS, size)[groups]
+        size = MAX_GROUPS
 
     def summed(values: Array, part: Array | int = 0, parts: int = 1) -> Array:
         return np.bincount(groups * parts + part, values, minlength=size * parts).reshape(size, parts)
@@ -96,7 +96,7 @@ def statistics(target: Target, truth: Array, predictions: Predictions, groups: A
         for label in range(k):
             probability = predictions.probabilities[:, label]
             columns.append(summed(probability - (truth == label), _bins(probability), CALIBRATION_BINS))
-        likelihood = np.clip(predictions.probabilities[np.arange(len(truth)), truth], LEAST_PROBABILITY, 1)
+        likelihood = np.clip(predictions.probabilities[np.arange(len(truth)), truth], MIN_PROBABILITY, 1)
         columns.append(summed(-np.log(likelihood)))
         columns.append(summed(((predictions.probabilities - np.eye(k)[truth]) ** 2).sum(axis=1)))
         if k == 2:
@@ -122,7 +122,7 @@ def _ranks(probability: Array) -> Array:
 def scores(target: Target, totals: Array) -> dict[str, Array]:
     """Compute every score from summed statistics; shape (..., statistics) gives scores of shape (...).
 
-    A score that is not defined (the recall of a class that does not occur) is NaN.
+    An undefined score (the recall of a class that does not occur) is NaN.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         if target.classes:
@@ -186,7 +186,7 @@ def evaluate(target: Target, table: Array, bootstrap: Bootstrap) -> dict[str, Sc
 
 
 def compare(target: Target, candidate: Array, champion: Array, bootstrap: Bootstrap) -> dict[str, Score]:
-    """Give candidate minus champion for every score that both have, with paired intervals.
+    """Give candidate minus champion, with paired intervals, for every score defined for both.
 
     Both arguments are `statistics` over the same rows and groups.
     """
@@ -201,7 +201,7 @@ def compare(target: Target, candidate: Array, champion: Array, bootstrap: Bootst
 
 
 def constant(target: Target, truth: Array) -> Predictions:
-    """Make the best prediction that is the same for every row: the shares of the classes, or the mean.
+    """Make the best constant prediction: the shares of the classes, or the mean.
 
     truth: class indices or values, shape (rows,).
     """
@@ -213,9 +213,9 @@ def constant(target: Target, truth: Array) -> Predictions:
 
 
 def calibration(target: Target, truth: Array, probabilities: Array) -> list[dict[str, Any]]:
-    """Give, for each class and each bin of its probability that holds rows: mean probability, share of the class, rows.
+    """Give mean probability, share of the class and rows, for each class and each non-empty bin of its probability.
 
-    Of two classes only the second, which is taken for the positive one: the first mirrors it.
+    With two classes only for the second, the positive one, as the first mirrors it.
     probabilities: float64, shape (rows, classes).
     """
     found = []

@@ -1,4 +1,4 @@
-"""Plots of a model, as SVG files that are the same bytes for the same numbers."""
+"""Plots of a model, as SVG files: the same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, GREY, RED = "#1f6feb", "#8b949e", "#cf222e"
-MOST_POINTS = 2000
-MOST_NAMED = 10  # classes in a legend
+MAX_POINTS = 2000
+MAX_NAMED = 10  # classes in a legend
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def confusion(path: Path, counts: Array, labels: list[str]) -> None:
 
 
 def calibration(path: Path, curve: list[dict[str, Any]]) -> None:
-    """Draw how often a class occurs where it is given a probability. curve: see `metrics.calibration`."""
+    """Draw observed frequency over predicted probability. curve: see `metrics.calibration`."""
     classes = list(dict.fromkeys(item["class"] for item in curve))
     largest = max((item["rows"] for item in curve), default=1)
     with _axes(path) as axes:
@@ -58,7 +58,7 @@ def calibration(path: Path, curve: list[dict[str, Any]]) -> None:
             colour = BLUE if len(classes) == 1 else f"C{number}"
             axes.plot(predicted, observed, color=colour, linewidth=1)
             sizes = [20 + 100 * item["rows"] / largest for item in points]
-            label = f"{name} (area: rows)" if number < MOST_NAMED else None
+            label = f"{name} (area: rows)" if number < MAX_NAMED else None
             axes.scatter(predicted, observed, s=sizes, color=colour, label=label)
         axes.set(xlabel="predicted probability", ylabel="share of rows", title="Calibration")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.05, 1.05))
@@ -92,7 +92,7 @@ def slices(path: Path, found: list[dict[str, Any]], score: str, overall: float) 
 def predicted(path: Path, truth: Array, values: Array, column: Column) -> None:
     """Draw predicted over true values of a regression."""
     with _axes(path) as axes:
-        axes.scatter(truth[:MOST_POINTS], values[:MOST_POINTS], s=8, color=BLUE, alpha=0.5)
+        axes.scatter(truth[:MAX_POINTS], values[:MAX_POINTS], s=8, color=BLUE, alpha=0.5)
         ends = [float(truth.min(initial=0)), float(truth.max(initial=1))]
         axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--")
         unit = f" ({column.unit})" if column.unit else ""

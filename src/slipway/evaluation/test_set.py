@@ -1,4 +1,4 @@
-"""The test set: its rows, their true target, their groups, and the slices that they fall into."""
+"""The test set: its rows with their truth, groups and slices."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from slipway.problem import Problem, SlipwayError
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_SLICES = 50  # of one column: more is an identifier, not a slice
+MAX_SLICES = 50  # of one column; one with more values is an identifier
 
 
 class TestSet:
-    """The table in `path`, the encoded truth, and the number of each row's group."""
+    """The table in `path`, the encoded truth, and the number of each row's group. Raises SlipwayError."""
 
     def __init__(self, problem: Problem, path: Path) -> None:
         import pandas as pd
 
         if not path.exists():
-            raise SlipwayError(f"{path}: missing; the stages before this one make it: slipway run")
+            raise SlipwayError(f"{path}: missing; an earlier stage writes it: slipway run")
         self.table: pd.DataFrame = pd.read_parquet(path)
         self.target: Target = target(problem)
         self.truth: Array = self.target.encode(self.table[problem.target])
         self.groups: Array = self.table.groupby(list(problem.groups), sort=False, dropna=False).ngroup().to_numpy()
 
     def statistics(self, predictions: Predictions, where: Array | None = None) -> Array:
-        """Sum predictions into statistics by group (see `slipway.evaluation.metrics`), of all rows or of some."""
+        """Sum predictions of all or the chosen rows into statistics by group, see `slipway.evaluation.metrics`."""
         if where is None:
             return metrics.statistics(self.target, self.truth, predictions, self.groups)
         chosen = Predictions(
@@ -50,15 +50,15 @@ class TestSet:
         return {label_name(name): int((self.truth == n).sum()) for n, name in enumerate(self.target.classes)}
 
     def slices(self, names: Iterable[str]) -> dict[str, Array]:
-        """Give the slices that columns make, by name, each with the rows that are in it; shape (rows,), boolean."""
+        """Give the rows of each slice of the named columns: boolean, shape (rows,). Raises SlipwayError."""
         found: dict[str, Array] = {}
         for name in names:
             values = self.table[name]
             distinct = sorted(values.dropna().unique().tolist())
-            if len(distinct) > MOST_SLICES:
+            if len(distinct) > MAX_SLICES:
                 raise SlipwayError(
                     f"params.yaml: evaluate.slices: {name} has {len(distinct)} values in the test set; "
-                    f"a slice needs a column with at most {MOST_SLICES}"
+                    f"a slice needs a column with at most {MAX_SLICES}"
                 )
             found |= {f"{name}={value}": (values == value).fillna(False).to_numpy(dtype=bool) for value in distinct}
             if values.isna().any():
@@ -68,7 +68,7 @@ class TestSet:
     def score_slices(
         self, predictions: Predictions, names: Iterable[str], bootstrap: Bootstrap
     ) -> list[dict[str, Any]]:
-        """Score every slice: its name, its rows, and the headline scores with their intervals."""
+        """Give the name, the number of rows and the headline scores with intervals of every slice."""
         found = []
         for name, where in self.slices(names).items():
             scores = metrics.evaluate(self.target, self.statistics(predictions, where), bootstrap)

@@ -1,4 +1,4 @@
-"""The gate: may the candidate serve? PROMOTE, HOLD or REJECT, with every reason and its numbers."""
+"""The gate: decides whether the candidate may serve (PROMOTE, HOLD or REJECT), with every reason and its numbers."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Verdict:
 def judge(workspace: Workspace) -> Verdict:
     """Judge the candidate and write the verdict to `build/verdict.json`.
 
-    A check that fails makes the verdict REJECT, one that is in doubt HOLD; else it is PROMOTE.
-    Raises SlipwayError if there is no candidate, or the champion is not what `champion.dvc` says.
+    REJECT if a check fails, else HOLD if a check is in doubt, else PROMOTE.
+    Raises SlipwayError if there is no candidate, or the champion is not the one in `champion.dvc`.
     """
     params = workspace.params
-    workspace.verdict.unlink(missing_ok=True)  # whatever happens below, no older verdict is taken for this one
+    workspace.verdict.unlink(missing_ok=True)  # if judging fails, no stale verdict stays
     candidate = Predictor.load(workspace.bundle)
     champion, decision = load_champion(workspace)
     test_set = TestSet(workspace.problem, workspace.table / TEST)
@@ -68,8 +68,7 @@ def judge(workspace: Workspace) -> Verdict:
     reasons.append(reason)
     if champion and comparison:
         reasons += check_changes(workspace, test_set, champion, bootstrap)
-    if decision and candidate.version in decision.rolled_back:
-        reasons.append(Reason("history", "hold", f"{candidate.version} was released before, and rolled back"))
+    reasons += _check_history(candidate.version, decision)
     verdict = Verdict(
         conclude(reasons),
         candidate.bundle.digest,
@@ -84,15 +83,22 @@ def judge(workspace: Workspace) -> Verdict:
 
 
 def load_champion(workspace: Workspace) -> tuple[Predictor | None, Decision | None]:
-    """Load what serves now and the decision that released it; None and None if nothing was released yet."""
+    """Load the champion and the decision that released it; both are None before the first release."""
     decision = fetch_champion(workspace.root)
     if decision is None:
         return None, None
     return Predictor.load(workspace.champion / BUNDLE, expected=decision.digest), decision
 
 
+def _check_history(version: str, decision: Decision | None) -> list[Reason]:
+    """Hold if the candidate was released before and then rolled back."""
+    if decision is None or version not in decision.rolled_back:
+        return []
+    return [Reason("history", "hold", f"{version} was released before, and rolled back")]
+
+
 def conclude(reasons: list[Reason]) -> Answer:
-    """Draw the verdict from the reasons."""
+    """Derive the verdict from the reasons."""
     outcomes = {reason.outcome for reason in reasons}
     return "REJECT" if "fail" in outcomes else "HOLD" if "hold" in outcomes else "PROMOTE"
 
@@ -105,12 +111,12 @@ def challenge(
     champion: Predictor | None,
     bootstrap: Bootstrap,
 ) -> tuple[Reason, dict[str, Score]]:
-    """Compare the candidate with the champion on the same test set, if there is one whose schema allows the rows.
+    """Compare the candidate with the champion on the same test set, if there is a champion that accepts its rows.
 
-    statistics: the candidate's, over the test set. Gives the reason, and candidate minus champion by score.
+    statistics: the candidate's, over the test set. Returns the reason, and candidate minus champion by score.
     """
     if champion is None:
-        return Reason("champion", "pass", "there is none yet: the checks above decide alone"), {}
+        return Reason("champion", "pass", "there is no champion yet: the other checks decide alone"), {}
     if champion.bundle.digest == candidate.bundle.digest:
         return Reason("champion", "hold", f"the candidate is the champion ({champion.version}): nothing new"), {}
     if champion.classes != candidate.classes:
@@ -123,12 +129,12 @@ def challenge(
         return Reason("champion", "hold", detail), {}
     comparison = metrics.compare(test_set.target, statistics, other, bootstrap)
     if len(statistics) == 1:
-        return Reason("champion", "hold", "all rows are of one group, so that no interval can be computed"), comparison
+        return Reason("champion", "hold", "all rows are of one group, so no interval can be computed"), comparison
     return against_champion(gate, comparison, champion.version, bootstrap.confidence), comparison
 
 
 def against_champion(gate: Gate, comparison: dict[str, Score], version: str, confidence: float) -> Reason:
-    """Compare candidate and champion by the paired interval of their difference."""
+    """Compare candidate and champion by the paired interval of their difference in `gate.champion.metric`."""
     metric, margin = gate.champion.metric, gate.champion.margin
     if metric not in comparison:
         return Reason("champion", "hold", f"{metric} cannot be computed for both models on these rows")

@@ -1,6 +1,6 @@
-"""The gate's checks of what changed since the champion was released and spoils candidate and champion alike.
+"""The gate's checks for changes since the champion's release that affect candidate and champion alike.
 
-Each of them holds: a person looks, and `slipway promote --force --reason TEXT` records why it was right.
+The outcome is never worse than HOLD: a person decides, and `slipway promote --force --reason TEXT` records why.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def check_changes(
     workspace: Workspace, test_set: TestSet, champion: Predictor, bootstrap: Bootstrap
 ) -> Iterator[Reason]:
-    """Compare the champion's scores, the distributions and the coverage with those of the champion's release."""
+    """Compare the champion's score, the distributions and the coverage with those at the champion's release."""
     import pandas as pd
 
     gate, folder = workspace.params.gate, workspace.champion / EVALUATION
@@ -54,7 +54,7 @@ def check_changes(
 def check_record(metric: str, recorded: Score, now: Score, version: str) -> Reason:
     """Compare the champion's score on the present test set with the one recorded at its release.
 
-    The two test sets are taken for independent samples: the halves of the intervals that face each other are added in
+    The two test sets are treated as independent samples: the halves of the intervals that face each other are added in
     quadrature.
     """
     if metric in LOWER_IS_BETTER:
@@ -79,22 +79,20 @@ def drifts(problem: Problem, champion: Bundle, train: pd.DataFrame) -> list[Drif
 
 
 def check_drift(found: list[Drift], version: str) -> Reason:
-    """Hold if a feature or the target moved by more than the sample size explains."""
-    moved = [one for one in found if one.psi > one.limit]
+    """Hold if a feature or the target drifted by more than sampling error explains."""
+    moved = [column for column in found if column.psi > column.limit]
     if not moved:
-        largest = max(found, key=lambda one: one.psi / one.limit)
-        detail = (
-            f"{largest.name} moved most since {version}: PSI {largest.psi:.3f}, up to {largest.limit:.3f} is allowed"
-        )
+        largest = max(found, key=lambda column: column.psi / column.limit)
+        detail = f"{largest.name} drifted most since {version}: PSI {largest.psi:.3f}, the limit is {largest.limit:.3f}"
         return Reason("drift", "pass", detail)
-    listed = ", ".join(f"{one.name} (PSI {one.psi:.3f}, at most {one.limit:.3f})" for one in moved)
+    listed = ", ".join(f"{column.name} (PSI {column.psi:.3f}, limit {column.limit:.3f})" for column in moved)
     return Reason(
-        "drift", "hold", f"the training rows moved since {version} by more than their number explains: {listed}"
+        "drift", "hold", f"the training rows drifted since {version} by more than sampling error explains: {listed}"
     )
 
 
 def check_coverage(before: Mapping[str, int], now: Mapping[str, int], minimum: int, version: str) -> Reason:
-    """Hold if a slice or class of the champion's test set is gone or has fewer rows than `minimum`.
+    """Hold if a slice or class of the champion's test set is missing or now has fewer rows than `minimum`.
 
     before, now: rows by slice and class.
     """

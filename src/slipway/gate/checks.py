@@ -21,7 +21,7 @@ from slipway.problem.params import Gate, SliceThresholds
 
 @dataclass(frozen=True)
 class Reason:
-    """One check: its name, how it came out, and the numbers. `fail` refuses; `hold` leaves it to a person."""
+    """The result of one check: its name, outcome and numbers. `fail` rejects the candidate; `hold` asks a person."""
 
     check: str
     outcome: Literal["pass", "hold", "fail"]
@@ -74,7 +74,7 @@ def check_constant(test_set: TestSet, statistics: Array, scores: Mapping[str, Sc
     value = scores[metric].value
     detail = f"{metric} {value:.4g}, {value - gain.value:.4g} of the best constant prediction"
     if len(statistics) == 1:
-        return Reason("constant", "hold", f"{detail}; all rows are of one group, so that it may be chance")
+        return Reason("constant", "hold", f"{detail}; all rows are of one group, so it may be chance")
     if low > 0:
         return Reason("constant", "pass", f"{detail}: better")
     if high < 0:
@@ -83,7 +83,7 @@ def check_constant(test_set: TestSet, statistics: Array, scores: Mapping[str, Sc
 
 
 def size(gate: Gate, candidate: Predictor) -> Reason:
-    """Check how large the bundle is."""
+    """Check the size of the bundle."""
     megabytes = sum(len(content) for content in candidate.bundle.files.values()) / 1e6
     limit = gate.max_bundle_megabytes
     detail = f"{megabytes:.3g} MB, at most {limit:g} MB"
@@ -96,7 +96,7 @@ def behaviour(root: Path) -> list[Reason]:
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch) / "results.xml"
         command = [sys.executable, "-m", "pytest", "tests/model", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        run = subprocess.run(  # noqa: S603  (our own command)
+        run = subprocess.run(  # noqa: S603  (a fixed command)
             [*command, "-o", "addopts=", f"--junitxml={results}"], cwd=root, capture_output=True, text=True, check=False
         )
         if not results.exists():
@@ -104,19 +104,19 @@ def behaviour(root: Path) -> list[Reason]:
             return [Reason("behaviour", "fail", f"the tests in {folder} could not be run: {last[0]}")]
         cases = list(ElementTree.parse(results).iter("testcase"))  # noqa: S314  (just written by pytest)
     failed = [
-        (case, fault) for case in cases for fault in (case.find("failure"), case.find("error")) if fault is not None
+        (case, error) for case in cases for error in (case.find("failure"), case.find("error")) if error is not None
     ]
     passed = len(cases) - len(failed) - sum(case.find("skipped") is not None for case in cases)
     if failed:
-        return [Reason(f"behaviour {case.get('name')}", "fail", _said(fault)) for case, fault in failed]
+        return [Reason(f"behaviour {case.get('name')}", "fail", _message(error)) for case, error in failed]
     if not passed:
-        return [Reason("behaviour", "fail", f"no test in {folder} ran; gate.behaviour: false says that none is meant")]
-    return [Reason("behaviour", "pass", f"{passed} tests of how the model behaves")]
+        return [Reason("behaviour", "fail", f"no test in {folder} ran; gate.behaviour: false allows that")]
+    return [Reason("behaviour", "pass", f"{passed} tests of the model's behaviour passed")]
 
 
-def _said(fault: ElementTree.Element) -> str:
-    """Give a failed test's message; of a test that could not start, the last line of the error."""
-    if fault.tag == "failure":
-        return (fault.get("message") or "no message").strip().splitlines()[0]
-    raised = [line for line in (fault.text or "").splitlines() if line.startswith("E ")]
-    return (raised or [fault.get("message") or "no message"])[-1].removeprefix("E").strip()
+def _message(error: ElementTree.Element) -> str:
+    """Give a failed test's message; of a test with an error in its setup, the last line of the error."""
+    if error.tag == "failure":
+        return (error.get("message") or "no message").strip().splitlines()[0]
+    raised = [line for line in (error.text or "").splitlines() if line.startswith("E ")]
+    return (raised or [error.get("message") or "no message"])[-1].removeprefix("E").strip()

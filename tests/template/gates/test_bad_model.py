@@ -185,7 +185,7 @@ def test_behaviour_tests_that_cannot_be_run_refuse(released):
 def test_no_behaviour_tests_at_all_refuse_unless_that_is_said(released):
     for path in (released.root / "tests" / "model").glob("test_*.py"):
         path.unlink()
-    assert "gate.behaviour: false says that none is meant" in failed(judge(released))["behaviour"]
+    assert "gate.behaviour: false allows that" in failed(judge(released))["behaviour"]
     assert "behaviour" not in failed(judge(with_params(released, "behaviour: true", "behaviour: false")))
 
 

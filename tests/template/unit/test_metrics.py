@@ -161,10 +161,10 @@ def test_rows_of_one_individual_count_as_one_in_the_interval():
 
 
 def test_very_many_groups_are_merged_and_the_interval_stays():
-    rows = metrics.MOST_GROUPS * 5
+    rows = metrics.MAX_GROUPS * 5
     truth, predictions = classified(rows)
     table = metrics.statistics(COLOUR, truth, predictions, alone(truth))
-    assert len(table) == metrics.MOST_GROUPS
+    assert len(table) == metrics.MAX_GROUPS
     score = metrics.evaluate(COLOUR, table, BOOTSTRAP)["accuracy"]
     half = 1.96 * np.sqrt(score.value * (1 - score.value) / rows)
     assert score.high - score.low == pytest.approx(2 * half, rel=0.25)

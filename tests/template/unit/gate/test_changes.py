@@ -33,7 +33,7 @@ def test_a_column_that_moved_by_more_than_its_limit_holds_with_its_numbers():
     found = [Drift("height", 0.31, 0.12), Drift("colour", 0.02, 0.1)]
     reason = check_drift(found, "abc")
     assert reason.outcome == "hold"
-    assert "height (PSI 0.310, at most 0.120)" in reason.detail
+    assert "height (PSI 0.310, limit 0.120)" in reason.detail
     assert "colour" not in reason.detail
 
 
