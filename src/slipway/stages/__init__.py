@@ -1,1 +1,1 @@
-"""One module for each stage of `dvc.yaml`: functions of files to files, which never talk to a server."""
+"""One module for each stage of `dvc.yaml`: functions from files to files, without network access."""

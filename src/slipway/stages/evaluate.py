@@ -1,4 +1,4 @@
-"""Stage 4: score the candidate on the test set, through the predictor, and draw plots of it."""
+"""Stage 4: score the candidate on the test set, through the predictor, and draw plots."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from slipway.problem import Problem
 from slipway.problem.files import CLASSES, METRICS, SLICES, TEST
 from slipway.problem.params import Evaluate
 
-MOST_PLOTTED = 10_000
-MOST_SHUFFLED = 20_000
+MAX_PLOTTED = 10_000  # rows
+MAX_SHUFFLED = 20_000  # rows
 
 
 def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out: Path) -> dict[str, Score]:
-    """Score the bundle on the test set; write metrics, slices, plots and their data to `out`; give the scores."""
+    """Score the bundle on the test set; write metrics, slices, plots and their data to `out`; return the scores."""
     predictor = Predictor.load(bundle)
     test_set = TestSet(problem, table / TEST)
     bootstrap = Bootstrap(params.bootstrap, params.confidence)
@@ -50,9 +50,9 @@ def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out:
 
 
 def permutation_importance(predictor: Predictor, test_set: TestSet, repeats: int) -> list[dict[str, Any]]:
-    """Measure how much the headline score falls when one feature is shuffled (Breiman 2001), most important first."""
+    """Measure the drop of the headline score when one feature is shuffled (Breiman 2001), largest first."""
     rng = np.random.default_rng(0)
-    rows = rng.permutation(len(test_set.truth))[:MOST_SHUFFLED]
+    rows = rng.permutation(len(test_set.truth))[:MAX_SHUFFLED]
     arrays = {name: values[rows] for name, values in predictor.contract.arrays(test_set.table).items()}
     truth = test_set.truth[rows]
 
@@ -64,8 +64,8 @@ def permutation_importance(predictor: Predictor, test_set: TestSet, repeats: int
     base = score(arrays)
     found = []
     for name, values in arrays.items():
-        falls = [base - score({**arrays, name: rng.permutation(values)}) for _ in range(repeats)]
-        found.append({"feature": name, "importance": float(np.mean(falls)), "deviation": float(np.std(falls))})
+        drops = [base - score({**arrays, name: rng.permutation(values)}) for _ in range(repeats)]
+        found.append({"feature": name, "importance": float(np.mean(drops)), "deviation": float(np.std(drops))})
     return sorted(found, key=lambda item: -item["importance"])
 
 
@@ -83,9 +83,9 @@ def _draw_classification(out: Path, test_set: TestSet, predictions: Predictions)
 
 
 def _sample(actual: Array, predicted: Array) -> list[dict[str, Any]]:
-    """Pair truth and prediction, of at most MOST_PLOTTED rows: DVC's plots read every row of their file."""
-    pairs = zip(actual[:MOST_PLOTTED], predicted[:MOST_PLOTTED], strict=True)
-    return [{"actual": one, "predicted": other} for one, other in pairs]
+    """Pair truth and prediction of at most MAX_PLOTTED rows, as DVC's plots read every row of their file."""
+    pairs = zip(actual[:MAX_PLOTTED], predicted[:MAX_PLOTTED], strict=True)
+    return [{"actual": truth, "predicted": prediction} for truth, prediction in pairs]
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Stage 1: from the raw data to a table of the contract's shape, divided into training and test rows."""
+"""Stage 1: load the data, convert it to the contract's columns, split it into training rows and test set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0
 
 @dataclass(frozen=True)
 class Prepared:
-    """How many rows went where, and the digest of the data they came from."""
+    """The numbers of training rows and test rows, and the digest of the data."""
 
     train: int
     test: int
@@ -30,19 +30,19 @@ class Prepared:
 
 
 def prepare(problem: Problem, params: Prepare, data: Path, out: Path) -> Prepared:
-    """Load the data, shape it to the contract, divide it, and write the tables to `out`.
+    """Load the data, convert it to the contract's columns, split it, and write the tables to `out`.
 
-    A cell that is not of its column's kind leaves the whole column as recorded (text), a lacking column lacks and
-    an unknown one stays: validation shows them. Raises SlipwayError if there is no table of rows to show at all.
+    Left for validation to report: a column with a cell of another kind (it stays text), a missing column, an unknown
+    one. Raises SlipwayError if load() fails, gives no rows, or gives no group to split by.
     """
     digest = data_digest(data)
     table = shape(record(problem), _load(problem, data))
-    lacking = [name for name in problem.groups if name not in table]
-    if lacking:
+    missing = [name for name in problem.groups if name not in table]
+    if missing:
         have = ", ".join(map(str, table.columns.drop(ROW)))
         raise SlipwayError(
-            f"{data}: there is no column {', '.join(lacking)}, by which rows are divided into training and test; "
-            f"load() gave {have}"
+            f"{data}: the split into training rows and test set needs the column(s) {', '.join(missing)}; "
+            f"load() returned {have}"
         )
     test = in_test(table, problem.groups, params.test_share)
     out.mkdir(parents=True, exist_ok=True)
@@ -57,21 +57,21 @@ def _load(problem: Problem, data: Path) -> pd.DataFrame:
 
     try:
         table = problem.load(data)
-    except Exception as error:  # whatever the project's own code raises, the data is the likely cause
+    except Exception as error:  # the project's own code may raise anything
         kind = type(error).__name__
-        raise SlipwayError(f"{data}: the project's load() could not read it: {kind}: {error}") from error
+        raise SlipwayError(f"{data}: the project's load() failed: {kind}: {error}") from error
     if not isinstance(table, pd.DataFrame):
-        raise SlipwayError(f"the project's load() gave a {type(table).__name__}, not a pandas DataFrame")
+        raise SlipwayError(f"the project's load() returned a {type(table).__name__}, not a pandas DataFrame")
     if table.empty:
-        raise SlipwayError(f"{data}: load() gave no rows")
+        raise SlipwayError(f"{data}: load() returned no rows")
     if not table.columns.is_unique:
-        twice = ", ".join(map(str, table.columns[table.columns.duplicated()]))
-        raise SlipwayError(f"{data}: load() gave columns of the same name: {twice}")
+        repeated = ", ".join(map(str, table.columns[table.columns.duplicated()]))
+        raise SlipwayError(f"{data}: load() returned several columns of the same name: {repeated}")
     return table
 
 
 def shape(contract: Contract, table: pd.DataFrame) -> pd.DataFrame:
-    """Give the table the contract's columns, order and dtypes, as far as its values allow, and the column `_row`."""
+    """Convert the table to the contract's columns and dtypes where the values allow it; add the column `_row`."""
     import pandas as pd
 
     known = [name for name in contract.names if name in table]
@@ -83,16 +83,16 @@ def shape(contract: Contract, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _require_text(table: pd.DataFrame, names: list[str]) -> None:
-    """Refuse a text or category that load() gave as something else: what was written is lost by then."""
+    """Refuse texts and categories that load() did not return as strings: the original text is lost."""
     import pandas as pd
 
     kinds = {name: pd.api.types.infer_dtype(table[name].dropna().astype(object)) for name in names}
     if wrong := [f"{name} ({kind})" for name, kind in kinds.items() if kind not in TEXT]:
         raise SlipwayError(
-            f"load() gave {', '.join(wrong)}, declared as text or categories: pandas takes the code 01067 for "
-            "the number 1067, and NA for a missing value. Read text as it is written, in src/project/data.py:\n"
+            f"load() returned {', '.join(wrong)}, declared as text or categories: by default pandas reads the code "
+            "01067 as the number 1067, and NA as missing. Read text unchanged, in src/project/data.py:\n"
             '  pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])\n'
-            "What the schema declares as a number or a boolean is converted afterwards"
+            "Columns declared as numbers or booleans are converted afterwards"
         )
 
 
@@ -117,7 +117,7 @@ def _coerce(column: Column, values: pd.Series) -> pd.Series:
 
 
 def in_test(table: pd.DataFrame, group: tuple[str, ...], share: float) -> pd.Series:
-    """Say of each row whether it is a test row: a stable hash of its group, so that it never changes sides."""
+    """Choose the test rows by a stable hash of the group, so that a row never changes parts; boolean, by row."""
     import pandas as pd
 
     keys = table[group[0]].astype("str").fillna("")
@@ -126,19 +126,19 @@ def in_test(table: pd.DataFrame, group: tuple[str, ...], share: float) -> pd.Ser
     codes, groups = pd.factorize(keys)
     limit = int(share * 2**64)
     chosen = [
-        int.from_bytes(hashlib.blake2b(str(one).encode(), digest_size=8).digest(), "big") < limit for one in groups
+        int.from_bytes(hashlib.blake2b(str(key).encode(), digest_size=8).digest(), "big") < limit for key in groups
     ]
     return pd.Series(pd.array(chosen, dtype="bool").take(codes), index=table.index, dtype="bool")
 
 
 def data_digest(folder: Path) -> str:
-    """Compute the digest that DVC gives the folder in `data.dvc`: MD5 over the list of its files and their MD5.
+    """Compute DVC's digest of the folder, as in `data.dvc`: MD5 over the list of its files with their MD5.
 
-    Raises SlipwayError if there is no such folder or nothing is in it.
+    Raises SlipwayError if the folder is missing or empty.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     if not files:
-        raise SlipwayError(f"{folder}: no data is here; `dvc pull {folder.name}.dvc` fetches it")
+        raise SlipwayError(f"{folder}: no data; `dvc pull {folder.name}.dvc` fetches it")
     listing = []
     for path in files:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Stage 3: fit the project's estimator, compile it, and write the bundle: the candidate."""
+"""Stage 3: fit the project's estimator, compile it, and write the candidate's bundle."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slipway.compile import BOOSTERS, compile_estimator
+from slipway.compile import BOOSTERS, Compiled, compile_estimator
 from slipway.contract import Array, Contract, Target, canonical_json, features, target
 from slipway.model import reference
 from slipway.model.bundle import EXAMPLES, MODELS, REFERENCE, Bundle, write_bundle
@@ -20,6 +20,9 @@ from slipway.model.runtimes import load_runtime
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.files import PASSED, SOURCE, TRAIN
 from slipway.problem.params import Params, check_arguments
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GOLDEN_ROWS = 16
 GOLDEN_DIGITS = 9
@@ -51,43 +54,53 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
     runtime = load_runtime(compiled.runtime, compiled.model, contract, classes=len(goal.classes), threads=1)
     golden = golden_rows(contract, arrays, params.train.seed)
     answers = Predictions(*runtime.run(contract.arrays(golden)), goal.classes).as_json()
-    answer = Contract("Target", (goal.column,))
-    training = {
+    predictions = Predictions(*runtime.run(arrays), goal.classes)
+    data = json.loads((table / SOURCE).read_bytes())["data"]
+    files = {
+        MODELS[compiled.runtime]: compiled.model,
+        REFERENCE: canonical_json(_reference(problem, rows, arrays, predictions)),
+        EXAMPLES: canonical_json({"rows": golden, "predictions": rounded(answers)}),
+    }
+    bundle = write_bundle(out, _manifest(problem, params, estimator, compiled, data), files)
+    Predictor.load(out)  # raises unless the bundle reproduces its golden rows
+    return bundle
+
+
+def _reference(problem: Problem, rows: pd.DataFrame, arrays: Mapping[str, Array], predictions: Predictions) -> Any:
+    """Describe the training rows: their number, and the distributions of features, target and predictions."""
+    goal = target(problem)
+    column = Contract("Target", (goal.column,))
+    return {
         "rows": len(rows),
         "groups": rows.groupby(list(problem.groups), dropna=False).ngroups,
-        "features": reference.describe(contract, arrays),
-        "target": reference.describe(answer, answer.arrays(rows))[problem.target],
-        "predictions": predicted_shares(goal, Predictions(*runtime.run(arrays), goal.classes)),
+        "features": reference.describe(features(problem), arrays),
+        "target": reference.describe(column, column.arrays(rows))[problem.target],
+        "predictions": predicted_shares(goal, predictions),
     }
+
+
+def _manifest(problem: Problem, params: Params, estimator: Any, compiled: Compiled, data: str) -> dict[str, Any]:
+    """The manifest's content. data: the digest of the data."""
+    goal = target(problem)
     arguments = {"model": dict(sorted(params.model.items())), "train": params.train.model_dump()}
-    manifest = {
+    libraries = ("numpy", "scikit-learn", *LIBRARIES[compiled.runtime], *_distributions(estimator))
+    return {
         "name": problem.name,
         "kind": "classification" if goal.classes else "regression",
-        "row": contract.schema(),
-        "target": answer.schema(),
+        "row": features(problem).schema(),
+        "target": Contract("Target", (goal.column,)).schema(),
         "classes": list(goal.classes),
         "runtime": compiled.runtime,
         "runtime_reason": compiled.reason,
         "estimator": describe(estimator),
-        "versions": {
-            name: version(name)
-            for name in ("numpy", "scikit-learn", *LIBRARIES[compiled.runtime], *_distributions(estimator))
-        },
-        "data": json.loads((table / SOURCE).read_bytes())["data"],
+        "versions": {name: version(name) for name in libraries},
+        "data": data,
         "params": hashlib.sha256(canonical_json(arguments)).hexdigest(),
     }
-    files = {
-        MODELS[compiled.runtime]: compiled.model,
-        REFERENCE: canonical_json(training),
-        EXAMPLES: canonical_json({"rows": golden, "predictions": rounded(answers)}),
-    }
-    bundle = write_bundle(out, manifest, files)
-    Predictor.load(out)  # a bundle that cannot reproduce its golden rows is no candidate
-    return bundle
 
 
 def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Array) -> Any:
-    """Build and fit the estimator, the same each time: seeded, and with a stated number of threads."""
+    """Build and fit the estimator, reproducibly: seeded, and with a fixed number of threads."""
     from threadpoolctl import threadpool_limits
 
     from slipway.model.runtimes.skops import frame
@@ -95,7 +108,7 @@ def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Ar
     check_arguments(problem.build, params.model)
     estimator = problem.build(**params.model)
     if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
-        raise SlipwayError(f"build() gave a {type(estimator).__name__}, which has no fit() and predict()")
+        raise SlipwayError(f"build() returned a {type(estimator).__name__}, which has no fit() and predict()")
     np.random.seed(params.train.seed)
     if hasattr(estimator, "get_params"):
         unset = [name for name, value in estimator.get_params().items() if _is_seed(name) and value is None]
@@ -109,7 +122,7 @@ def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Ar
     except Exception as error:
         if not isinstance(error, (ValueError, TypeError)) and not _library(error):
             raise
-        raise SlipwayError(f"the estimator that build() made could not be fitted: {error}") from error
+        raise SlipwayError(f"the estimator of build() could not be fitted: {error}") from error
     return estimator
 
 
@@ -138,7 +151,7 @@ def _is_seed(name: str) -> bool:
 def _require_validated(train_table: Path, passed: Path) -> None:
     for path in (train_table, passed):
         if not path.exists():
-            raise SlipwayError(f"{path}: missing; the stages before this one make it: slipway run")
+            raise SlipwayError(f"{path}: missing; an earlier stage writes it: slipway run")
     if json.loads(passed.read_bytes())["train"] != hashlib.sha256(train_table.read_bytes()).hexdigest():
         raise SlipwayError(f"{train_table} is not the table that passed validation; run `slipway validate` again")
 
@@ -152,7 +165,7 @@ def describe(estimator: Any) -> str:
 def golden_rows(contract: Contract, arrays: Mapping[str, Array], seed: int) -> list[dict[str, Any]]:
     """Make the golden rows: the contract's example, and rows recombined from the training columns.
 
-    Each column is drawn by itself, so that no training row is published with the bundle.
+    Each column is drawn independently, so that the bundle publishes no training row.
     """
     rng = np.random.default_rng(seed)
     drawn = {name: rng.choice(values, GOLDEN_ROWS - 1) for name, values in arrays.items()}
@@ -160,7 +173,7 @@ def golden_rows(contract: Contract, arrays: Mapping[str, Array], seed: int) -> l
 
 
 def rounded(answers: Any) -> Any:
-    """Round the numbers in answers to digits that are the same on every processor; golden rows allow for that."""
+    """Round the numbers in answers to digits that are equal on every processor, within the golden rows' tolerance."""
     if isinstance(answers, list):
         return [rounded(answer) for answer in answers]
     if isinstance(answers, dict):
@@ -169,7 +182,7 @@ def rounded(answers: Any) -> Any:
 
 
 def predicted_shares(goal: Target, predicted: Predictions) -> dict[str, Any]:
-    """Describe the predictions of the training rows: the share of each class and of confidence, or of the values."""
+    """Describe the predictions of the training rows: shares of the classes and of confidence, or of the values."""
     if not goal.classes:
         bins = reference.Bins.of(goal.column, predicted.values)
         return {"value": reference.described(bins, predicted.values)}

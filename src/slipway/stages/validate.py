@@ -1,4 +1,4 @@
-"""Stage 2: is the table what the contract and the project expect? Nothing is trained on data that failed."""
+"""Stage 2: check the tables against the contract's and the project's expectations; training requires a pass."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
     from rich.table import Table
 
-FIRST = 5  # as many offending values are shown
-MOST_DISTINCT = 100  # values of a feature that show whether it has more than one
+SHOWN = 5  # offending values in a report
+MAX_DISTINCT = 100  # values of a feature, enough to see whether it has more than one
 REPEATED = "test rows that repeat a training row"
 PARTS = {"train": TRAIN, "test": TEST}
 
@@ -47,17 +47,17 @@ class ValidationReport:
 
     @property
     def failures(self) -> list[Outcome]:
-        """The expectations that do not hold."""
+        """The expectations that failed."""
         return [outcome for outcome in self.outcomes if not outcome.passed]
 
 
 def validate(problem: Problem, params: Validate, table: Path, out: Path) -> ValidationReport:
-    """Run all expectations on the tables in the folder `table`; write the report, Data Docs and the pass to `out`.
+    """Run all expectations on the tables in the folder `table`; write the report, Data Docs and `passed.json` to `out`.
 
-    The pass holds the digests of the tables, and there is none unless everything holds: training asks for it.
+    `passed.json` holds the digests of the tables, is written only if all expectations hold, and training requires it.
     Raises SlipwayError if the tables cannot be read.
     """
-    os.environ.setdefault("HOME", tempfile.gettempdir())  # Great Expectations asks who is at home, and writes nothing
+    os.environ.setdefault("HOME", tempfile.gettempdir())  # Great Expectations needs one
     from slipway.expectations import data_docs  # imports Great Expectations, which takes seconds
 
     out.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def validate(problem: Problem, params: Validate, table: Path, out: Path) -> Vali
     outcomes = tuple(Outcome.of(result) for result in results)
     report = ValidationReport({part: len(rows) for part, rows in parts.items()}, outcomes)
     data_docs.write(out / DATA_DOCS, problem.name, results)
-    content = {"passed": report.passed, "rows": report.rows, "expectations": [asdict(one) for one in outcomes]}
+    content = {"passed": report.passed, "rows": report.rows, "expectations": [asdict(outcome) for outcome in outcomes]}
     (out / REPORT).write_bytes(canonical_json(content))
     if report.passed:
         digests = {part: hashlib.sha256((table / name).read_bytes()).hexdigest() for part, name in PARTS.items()}
@@ -76,7 +76,7 @@ def validate(problem: Problem, params: Validate, table: Path, out: Path) -> Vali
 
 
 def failures_table(report: ValidationReport) -> Table:
-    """Make the table that a terminal shows of the expectations that do not hold."""
+    """Make the terminal's table of the failed expectations."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -100,9 +100,9 @@ def _read(path: Path) -> pd.DataFrame:
         table = pd.read_parquet(path)
     except FileNotFoundError:
         raise SlipwayError(f"{path}: no such file; `slipway prepare` writes it") from None
-    except (OSError, ValueError) as error:  # what PyArrow raises for a file that is not Parquet
+    except (OSError, ValueError) as error:  # PyArrow's errors for a file that is not Parquet
         raise SlipwayError(f"{path}: cannot be read as Parquet: {error}") from None
-    # Great Expectations reports the index of an offending record; much more slowly if the index has a name.
+    # Great Expectations reports the index of an offending record, but much more slowly if the index has a name.
     return table.set_index(ROW).rename_axis(None) if ROW in table else table
 
 
@@ -112,7 +112,7 @@ class _Batch(NamedTuple):
 
 
 def _batches(problem: Problem, params: Validate, parts: Mapping[str, pd.DataFrame]) -> list[_Batch]:
-    """Make the tables to look at, each with its expectations: the records, the parts, and measures of the whole."""
+    """Make the tables to validate, each with its expectations: records, split, distinct values, measures."""
     import pandas as pd
 
     from slipway.expectations import derive
@@ -137,11 +137,11 @@ def _batches(problem: Problem, params: Validate, parts: Mapping[str, pd.DataFram
 
 def _distinct(values: pd.Series) -> pd.Series:
     """Give the first distinct values, as text."""
-    return values.drop_duplicates()[:MOST_DISTINCT].astype("str").fillna("(missing)").reset_index(drop=True)
+    return values.drop_duplicates()[:MAX_DISTINCT].astype("str").fillna("(missing)").reset_index(drop=True)
 
 
 def _split(problem: Problem, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Lay the parts side by side: the targets of each, the groups in both, the groups under several spellings."""
+    """Compare the parts: the targets of each, the groups in both, the groups with several spellings."""
     import pandas as pd
 
     rows = pd.concat(parts.values())
@@ -153,9 +153,9 @@ def _split(problem: Problem, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     if set(problem.groups) <= set(rows.columns):
         group = rows[list(problem.groups)].astype("str")
         names = group[problem.groups[0]].str.cat(group.iloc[:, 1:], sep=" / ")
-        codes, distinct = pd.factorize(names)  # -1: missing, which another expectation refuses
-        seen, asked = (np.bincount(codes[part] + 1, minlength=len(distinct) + 1) for part in (training, ~training))
-        both = (seen > 0) & (asked > 0)
+        codes, distinct = pd.factorize(names)  # -1: missing, which fails another expectation
+        counts = [np.bincount(codes[part] + 1, minlength=len(distinct) + 1) for part in (training, ~training)]
+        both = np.logical_and(*counts)
         split[BOTH] = names.where(both[codes + 1]).array
         folded = pd.Series([_folded(str(name)) for name in distinct], dtype="str")
         alike = np.concatenate([[False], folded.duplicated(keep=False)])
@@ -164,12 +164,12 @@ def _split(problem: Problem, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _folded(name: str) -> str:
-    """Give a name without what a person does not see or hear: case, blanks, the Unicode form of a letter."""
+    """Normalize a name: without case, blanks and Unicode variants."""
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _run(batches: list[_Batch]) -> Iterator[ExpectationValidationResult]:
-    """Run the expectations with Great Expectations; results come in the order of the expectations."""
+    """Run the expectations with Great Expectations; yields the results in their order."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import (
         DataContextConfig,
@@ -184,7 +184,7 @@ def _run(batches: list[_Batch]) -> Iterator[ExpectationValidationResult]:
     )
     source = gx.get_context(mode="ephemeral", project_config=config).data_sources.add_pandas("table")
     definition = source.add_dataframe_asset("records").add_batch_definition_whole_dataframe("whole")
-    form = {"result_format": "SUMMARY", "partial_unexpected_count": FIRST}  # COMPLETE is many times slower
+    form = {"result_format": "SUMMARY", "partial_unexpected_count": SHOWN}  # COMPLETE is many times slower
     for batch in batches:
         suite = gx.ExpectationSuite(name="slipway", expectations=batch.expectations)
         for number, expectation in enumerate(suite.expectations):

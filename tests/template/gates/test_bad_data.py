@@ -109,11 +109,11 @@ def _page(path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (_empty, "could not read it: EmptyDataError"),
-        (_only_a_header, "gave no rows"),
-        (_picture, "could not read it: UnicodeDecodeError"),
-        (_page, "no column individual"),
-        (Path.unlink, "no data is here; `dvc pull data.dvc` fetches it"),
+        (_empty, "failed: EmptyDataError"),
+        (_only_a_header, "returned no rows"),
+        (_picture, "failed: UnicodeDecodeError"),
+        (_page, r"needs the column\(s\) individual"),
+        (Path.unlink, "no data; `dvc pull data.dvc` fetches it"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused_when_it_is_read(released, fault, words):

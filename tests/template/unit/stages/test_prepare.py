@@ -107,11 +107,11 @@ def _load(result):
 @pytest.mark.parametrize(
     ("result", "words"),
     [
-        (flowers(5).drop(columns="plant"), "no column plant, by which rows are divided"),
-        (flowers(0), "gave no rows"),
-        ([1, 2], "gave a list, not a pandas DataFrame"),
+        (flowers(5).drop(columns="plant"), r"needs the column\(s\) plant"),
+        (flowers(0), r"load\(\) returned no rows"),
+        ([1, 2], "returned a list, not a pandas DataFrame"),
         (pd.concat([flowers(3), flowers(3)[["bed"]]], axis=1), "columns of the same name: bed"),
-        (pd.errors.ParserError("line 3"), "could not read it: ParserError: line 3"),
+        (pd.errors.ParserError("line 3"), r"load\(\) failed: ParserError: line 3"),
     ],
 )
 def test_data_that_is_no_table_is_refused(data, tmp_path, result, words):
@@ -136,7 +136,7 @@ def test_codes_that_pandas_took_for_numbers_are_refused_with_the_way_out():
     with pytest.raises(SlipwayError) as caught:
         shape(Contract.from_model(Home), pd.read_csv(io.StringIO(HOMES)))
     said = str(caught.value)
-    assert "load() gave postcode (integer), agent (floating), declared as text or categories" in said
+    assert "load() returned postcode (integer), agent (floating), declared as text or categories" in said
     assert 'src/project/data.py:\n  pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])' in said
 
 

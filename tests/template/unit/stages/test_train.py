@@ -118,7 +118,7 @@ def test_the_manifest_tells_the_version_of_the_library_that_fitted(passed):
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: "a model", "build\\(\\) gave a str, which has no fit\\(\\) and predict\\(\\)"),
+        (lambda: "a model", "build\\(\\) returned a str, which has no fit\\(\\) and predict\\(\\)"),
         (lambda: LogisticRegression(), "could not be fitted: .*could not convert string to float"),
         (
             lambda: make_pipeline(build_flowers()[0], LGBMClassifier(monotone_constraints=[1], verbose=-1)),
