@@ -1,24 +1,23 @@
-# Everything one does work is a target here, the same on a laptop and in CI. `make help` lists them all, also those of the
-# image (stack/image.mk) and of a cluster (k8s/k8s.mk).
+# All commands, the same on a laptop and in CI. `make help` lists them, with those of the image (stack/image.mk) and of the
+# cluster (k8s/k8s.mk).
 PYTHON ?= python3.11
 PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# macOS has make 3.81, which looks for commands along that PATH only through a shell that is not its default.
+# macOS' make 3.81 uses that PATH only if the shell is not its default.
 SHELL := /bin/bash
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
 -include stack/image.mk k8s/k8s.mk
-# A target is a file only if its name looks like one.
 .PHONY: help setup run data pipeline reproduce report serve test test-all lint lint-workflows actionlint bench \
 	bench-serving current ui lock release rollback retrain clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.done ## Make .venv, exactly as locked (the other targets do it when needed)
+setup: $(VENV)/.done ## Create .venv from the lock file (other targets do it when needed)
 
 $(VENV)/.done: requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -30,32 +29,32 @@ $(VENV)/.done: requirements-dev.txt pyproject.toml
 
 run: pipeline serve ## From a clone to a served model: data, pipeline, verdict, champion at port 8000
 
-data: setup ## Fetch the data, and see that it is what the schema and the expectations say
+data: setup ## Fetch the data and validate it
 	dvc pull --quiet data.dvc
 	dvc repro --quiet validate
 
-pipeline: setup ## Fetch the data, run what changed, judge the candidate, record the run (RUN=--pull)
+pipeline: setup ## Fetch the data, run the changed stages and the gate, track the run (RUN=--pull)
 	slipway run $(RUN)
 
-reproduce: setup ## Make everything again from the data: each byte must be what dvc.lock says
+reproduce: setup ## Rebuild everything from the data, and compare the bytes with dvc.lock
 	@cp dvc.lock build/dvc.lock
 	dvc repro --quiet --force
 	@diff build/dvc.lock dvc.lock || { echo "Not reproduced: the same code, data and parameters gave other bytes (<, >)." >&2; exit 1; }
 	@echo "Reproduced, byte for byte."
 
-report: setup ## Show the run: build/report.html for a browser, build/report.md for a pull request
+report: setup ## Write the report: build/report.html for a browser, build/report.md for a pull request
 	slipway report
 
 serve: setup ## Serve the champion at port 8000 (PORT=...)
 	slipway serve --port $(PORT)
 
-# The template's own tests run where something of the template changed since a commit (by default the last one that the
-# remote's branch has), or where that is not known. Else the project's, and a check that the machinery is whole.
+# The template's own tests run only if files of the template changed since a commit (by default the last one on the remote
+# branch), or if that is unknown. Otherwise only the project's tests run, and one file of the template's.
 SINCE ?= $(shell git merge-base HEAD '@{upstream}' 2>/dev/null)
 MACHINERY = src/slipway tests/template tests/conftest.py .ci .github .gitlab-ci.yml Dockerfile docker-compose.yml Makefile stack k8s \
 	monitoring dvc.yaml pyproject.toml $(wildcard requirements*.txt)
 OWN = $(wildcard tests/data tests/model tests/project) tests/template/unit/test_one_declaration.py
-test: setup ## Run the tests of this project; and the template's (tests/template), where it was changed (SINCE=commit)
+test: setup ## Run the project's tests, and the template's (tests/template) if the template changed (SINCE=commit)
 	slipway run --no-track
 	pytest -n logical --dist loadgroup $$(git diff --quiet "$(SINCE)" -- $(MACHINERY) 2>/dev/null && echo $(OWN) || echo tests)
 
@@ -63,30 +62,30 @@ test-all: setup ## Run every test
 	slipway run --no-track
 	pytest -n logical --dist loadgroup
 
-lint: setup lint-workflows ## Check style, types, the design's rules of import, scripts and workflows
+lint: setup lint-workflows ## Check style, types, import rules, scripts and workflows
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
 
-# --- What a release changes in Git, and on its remote (docs/pipeline.md) ---
-release: setup ## Release what was judged: champion, image, tag, in one push (PIN_IMAGE=name@sha256:... BRANCH=main)
+# --- Releases: commits, tags and pushes (docs/pipeline.md) ---
+release: setup ## Release the judged candidate: champion, image, tag, in one push (PIN_IMAGE=name@sha256:... BRANCH=main)
 	slipway release
 
-rollback: setup ## Make an earlier champion serve again, and push that (VERSION=... REASON="...")
+rollback: setup ## Restore an earlier champion, and push (VERSION=... REASON="...")
 	slipway rollback --push
 
-retrain: setup ## Train on the data as it is now, and propose the candidate (PROMETHEUS_URL=...: if that is due)
+retrain: setup ## Train on the present data, and propose the candidate (PROMETHEUS_URL=...: only if due)
 	.ci/retrain
 
-# --- Now and then ---
-ui: setup ## Open MLflow's page over the recorded runs, at port 5000
+# --- Maintenance ---
+ui: setup ## Open MLflow's UI with the recorded runs, at port 5000
 	mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --port 5000
 
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 schema = $(if $(2),check-jsonschema --builtin-schema vendor.$(1) $(2))
-lint-workflows: setup ## Check what runs in CI, and its scripts
-	shellcheck --exclude=SC2016 $$(grep -l '^#!.*sh$$' .ci/*) # backticks within single quotes are Markdown's here
+lint-workflows: setup ## Check the CI's workflows and scripts
+	shellcheck --exclude=SC2016 $$(grep -l '^#!.*sh$$' .ci/*) # backticks in single quotes are Markdown
 	$(if $(WORKFLOWS),zizmor --quiet --offline --pedantic .github)
 	$(call schema,github-workflows,$(WORKFLOWS))
 	$(call schema,github-actions,$(wildcard .github/actions/*/action.yml))
@@ -94,14 +93,14 @@ lint-workflows: setup ## Check what runs in CI, and its scripts
 	$(call schema,gitlab-ci --data-transform gitlab-ci,$(wildcard .gitlab-ci.yml))
 
 ACTIONLINT ?= v1.7.12
-actionlint: setup ## Check the workflows and the scripts in them with actionlint, which is built from source (needs Go)
+actionlint: setup ## Check the workflows with actionlint, built from source (needs Go)
 	$(if $(WORKFLOWS),SHELLCHECK_OPTS=--exclude=SC2016 go run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT))
 
-bench: setup ## Measure the pipeline against a plain script, and as the rows grow (docs/performance.md)
+bench: setup ## Benchmark the pipeline: against a plain script, and by number of rows (docs/performance.md)
 	python benchmarks/pipeline.py
 	python benchmarks/push.py
 
-bench-serving: setup build/table ## Measure serving beside other servers, in environments of their own (needs wrk)
+bench-serving: setup build/table ## Benchmark serving against other servers, in separate environments (needs wrk)
 	@while IFS=: read -r name packages; do test -d build/bench/$$name || { uv venv -q --python $(PYTHON) build/bench/$$name \
 		&& uv pip install -q --python build/bench/$$name/bin/python $$packages \
 		"scikit-learn==$$(python -c 'import sklearn; print(sklearn.__version__)')"; }; done < benchmarks/peers/environments.txt
@@ -110,13 +109,13 @@ bench-serving: setup build/table ## Measure serving beside other servers, in env
 build/table:
 	slipway run --no-track
 
-# Into a folder of its own: a lock file that is written anew, even as it was, has the environment made anew.
+# In a separate folder: rewriting a lock file, even unchanged, would make `setup` rebuild the environment.
 LOCKS = $(wildcard requirements*.txt stack/mlflow/requirements.txt stack/cyclonedx.txt k8s/checkov.txt)
-current: setup ## See that requirements*.txt are what pyproject.toml asks for
+current: setup ## Check that requirements*.txt match pyproject.toml
 	@rm -rf build/locks && mkdir -p build/locks/stack/mlflow build/locks/k8s
 	@for lock in $(LOCKS); do cp $$lock build/locks/$$lock; done
 	$(MAKE) --no-print-directory lock INTO=build/locks/
-	@for lock in $(LOCKS); do diff $$lock build/locks/$$lock || { echo "$$lock is not what was asked for: make lock" >&2; exit 1; }; done
+	@for lock in $(LOCKS); do diff $$lock build/locks/$$lock || { echo "$$lock is out of date: make lock" >&2; exit 1; }; done
 
 INTO ?=
 lock = $(BIN)/uv pip compile $(1) --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) --no-header \
@@ -130,7 +129,7 @@ lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest
 	$(call lock,stack/cyclonedx.in,stack/cyclonedx.txt)
 	$(call lock,k8s/checkov.in,k8s/checkov.txt)
 
-# A tool in an environment of its own: its dependencies would exclude ours, or make our commands slower to start.
+# Tools in separate environments: their dependencies conflict with ours, or make our commands start more slowly.
 $(VENV)/checkov/.done: k8s/checkov.txt
 $(VENV)/cyclonedx/.done: stack/cyclonedx.txt
 $(VENV)/%/.done: $(VENV)/.done
@@ -138,5 +137,5 @@ $(VENV)/%/.done: $(VENV)/.done
 	uv pip sync --quiet --python $(@D)/bin/python --require-hashes $(filter %.txt,$^)
 	@touch $@
 
-clean: ## Remove what was built (not the data, not the environment)
+clean: ## Remove build outputs (not the data, not the environment)
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-# Kubernetes (docs/kubernetes.md): whatever cluster kubectl's current context names. PIN_IMAGE is name@sha256:..., as the registry knows it.
+# Kubernetes (docs/kubernetes.md): the cluster of kubectl's current context. PIN_IMAGE is name@sha256:..., as in the registry.
 OVERLAY ?= local
 OVERLAYS := $(notdir $(wildcard k8s/overlays/*))
 RULES := $(sort $(wildcard monitoring/prometheus/rules/*.yml))
@@ -12,7 +12,7 @@ k8s-render: k8s-rules ## Render each overlay to build/k8s/
 	@for overlay in $(OVERLAYS); do \
 		kubectl kustomize k8s/overlays/$$overlay >build/k8s/$$overlay.yaml && echo build/k8s/$$overlay.yaml || exit 1; done
 
-k8s-rules: $(OPERATOR_RULES) ## Write the rules of monitoring/ as the Prometheus Operator wants them
+k8s-rules: $(OPERATOR_RULES) ## Convert the rules of monitoring/ for the Prometheus Operator
 
 $(OPERATOR_RULES): $(RULES) k8s/rules.py
 	@$(PYTHON) k8s/rules.py >$@
@@ -29,28 +29,28 @@ k8s-diff: k8s-rules k8s-pinned ## Show what a deploy would change in the cluster
 		print(*[one["metadata"]["name"] for one in yaml.safe_load_all(sys.stdin) if one["kind"] == "Namespace"])'); \
 	if kubectl get namespace $$namespace >/dev/null; then \
 		kubectl diff --server-side -k k8s/overlays/$(OVERLAY) || test $$? -eq 1; \
-	else echo "All of it is new: there is no namespace $$namespace."; fi
+	else echo "All resources are new: there is no namespace $$namespace."; fi
 
 k8s-pinned:
 	@! grep -q 'sha256:0000000000' k8s/overlays/$(OVERLAY)/kustomization.yaml || \
 		{ echo "k8s/overlays/$(OVERLAY) names no image yet: a release does, or make k8s-pin" >&2; exit 1; }
 
-k8s-deploy: k8s-rules k8s-pinned release-here ## Apply an overlay, wait, ask for the golden rows; roll back if it fails (OVERLAY=...)
+k8s-deploy: k8s-rules k8s-pinned release-here ## Apply an overlay, wait, check the golden rows; roll back on failure (OVERLAY=...)
 	@.ci/deploy $(OVERLAY)
 
-k8s-pin: setup ## Say what an overlay deploys (OVERLAY=... PIN_IMAGE=...@sha256:... MODEL_VERSION=... COMMIT=...)
+k8s-pin: setup ## Set the image and version of an overlay (OVERLAY=... PIN_IMAGE=...@sha256:... MODEL_VERSION=... COMMIT=...)
 	@slipway pin $(OVERLAY) "$(PIN_IMAGE)" "$(MODEL_VERSION)" "$(COMMIT)"
 
-k8s-test: release-here ## See the cluster roll out, replace, hold back, roll back and scale (IMAGE=..., as the cluster pulls it)
+k8s-test: release-here ## Test rollout, replacement, rollback and scaling in the cluster (IMAGE=..., as the cluster pulls it)
 	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/template/cluster/rollout.py
 
-k8s-show: ## Show what is in the cluster, for a log: pods, events, descriptions, and what the pods wrote
+k8s-show: ## Print the cluster's state, for a log: pods, events, descriptions, logs
 	-kubectl get all --all-namespaces --output wide
 	-kubectl get events --all-namespaces --sort-by .lastTimestamp
 	-kubectl describe pods --all-namespaces --selector app.kubernetes.io/name=slipway
 	-kubectl logs --all-containers --prefix --tail 200 --selector app.kubernetes.io/name=slipway --namespace slipway-test
 
-kind: ## Make a cluster in Docker, with kind, and put the image into it
+kind: ## Create a kind cluster in Docker, and load the image into it
 	kind get clusters | grep -qx slipway || kind create cluster --name slipway --wait 2m
 	kind load docker-image --name slipway $(IMAGE)
 

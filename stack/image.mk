@@ -1,6 +1,6 @@
-# The image, its signature, and the stack on one machine (docs/image.md, docs/signing.md).
-# RELEASE=build packs the candidate. BASE names another base image, best one pinned by digest. SIGNING=1 adds what verifies
-# a signature.
+# The image, its signature, and the local stack (docs/image.md, docs/signing.md).
+# RELEASE=build packs the candidate. BASE is the base image, best pinned by digest. SIGNING=1 adds model-signing, which verifies
+# signatures.
 .PHONY: image release-here image-test image-archive sbom scan signing sign verify-signature sigstore-roots up down demo
 IMAGE ?= slipway:local
 RELEASE ?= champion
@@ -10,7 +10,7 @@ export DOCKER_BUILDKIT := 1
 export COMPOSE_DOCKER_CLI_BUILD := 1
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 PROFILES ?=
-# What pip needs to reach the index; a secret, so that it stays out of the layers and of their history.
+# pip's configuration; a build secret, so that it is in no layer and not in the history.
 pip-config = $(if $(PIP_CONFIG_FILE),--secret id=pip$(comma)src=$(PIP_CONFIG_FILE))
 comma := ,
 
@@ -21,7 +21,7 @@ image: release-here ## Pack the champion into an image (IMAGE=..., BASE=..., REL
 release-here: setup
 	@test $(RELEASE) != champion || dvc pull --quiet champion.dvc
 
-image-test: image ## Run the image as a cluster does, and ask it for its golden rows
+image-test: image ## Run the image as a cluster does, and check its golden rows
 	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/template/ops/image.py
 
 image-archive: ## Save the image to build/image.tar.gz
@@ -36,59 +36,59 @@ sbom: setup $(VENV)/cyclonedx/.done ## List the Python packages in the image: bu
 	$(VENV)/cyclonedx/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json build/sbom
 	$(PYTHON) stack/sbom.py build/sbom.cdx.json
 
-# A finding that has a fix fails from SEVERITY on, if it is in what is put on top of the base image. What is in the base
-# (BASE_PATHS) is listed, too, but only another base mends it; with BASE_PATHS= it fails as well. The scanner is built from
-# source, which Go's checksum database vouches for.
+# Findings of at least SEVERITY with a fix fail, if they are in the layers on top of the base image. Those in the base
+# (BASE_PATHS) are only listed, as they need another base; with BASE_PATHS= they fail, too. The scanner is built from source,
+# verified by Go's checksum database.
 SEVERITY ?= critical
 BASE_PATHS ?= /usr/** /var/**
 GRYPE ?= v0.121.2
-scan: $(BIN)/grype-$(GRYPE) ## Look for known vulnerabilities in the image; from a severity on they fail (SEVERITY=high)
+scan: $(BIN)/grype-$(GRYPE) ## Scan the image for known vulnerabilities; fail from a severity (SEVERITY=high)
 	@$(PYTHON) stack/accepted.py
 	$< $(IMAGE) --only-fixed
-	@echo "Of these, on top of the base image (from $(SEVERITY) on they fail):"
+	@echo "Of these, on top of the base image (at least $(SEVERITY) fails):"
 	$< $(IMAGE) --only-fixed --fail-on $(SEVERITY) $(BASE_PATHS:%=--exclude '%')
 
 $(BIN)/grype-$(GRYPE): | setup
 	GOBIN=$(CURDIR)/$(BIN) go install github.com/anchore/grype/cmd/grype@$(GRYPE)
 	@mv $(BIN)/grype $@
 
-# A signature is for those who want one: what makes and verifies it is installed when it is asked for.
-signing: $(VENV)/.signing ## Install what signs a bundle and verifies it
+# Signing is optional, so model-signing is only installed on demand.
+signing: $(VENV)/.signing ## Install model-signing, which signs bundles and verifies signatures
 
 $(VENV)/.signing: $(VENV)/.done requirements-signing.txt
 	uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-signing.txt
 	@touch $@
 
-# Which key (a file, or its text in $KEY), or which identity and who vouches for it: the names of the server's settings.
+# SIGNING_KEY: a file, or $KEY: its text. SIGNER and SIGNER_ISSUER: as in the server's settings.
 sign: RELEASE = build
-sign: signing ## Sign the candidate's bundle, with a key (SIGNING_KEY=private.pem) or as the CI's identity, without one
+sign: signing ## Sign the candidate's bundle, with a key (SIGNING_KEY=private.pem) or keyless in CI
 	model_signing sign $(if $(SIGNING_KEY)$(KEY),key --private_key $(or $(SIGNING_KEY),<(echo "$$KEY")), \
 		sigstore --use_ambient_credentials) --signature $(RELEASE)/bundle.sig $(RELEASE)/bundle
 
-verify-signature: release-here signing ## See who signed the champion (SIGNATURE_KEY=public.pem, or SIGNER=... SIGNER_ISSUER=...)
+verify-signature: release-here signing ## Verify the champion's signature (SIGNATURE_KEY=public.pem, or SIGNER=... SIGNER_ISSUER=...)
 	$(if $(SIGNATURE_KEY)$(SIGNER),,$(error Whose signature? SIGNATURE_KEY=public.pem, or SIGNER=... SIGNER_ISSUER=...))
 	@model_signing verify $(if $(SIGNATURE_KEY),key --public_key $(SIGNATURE_KEY),sigstore --identity '$(SIGNER)' \
 		--identity_provider '$(SIGNER_ISSUER)' $(if $(SIGNER_TRUST),--trust_config $(SIGNER_TRUST))) \
 		--signature $(RELEASE)/bundle.sig $(RELEASE)/bundle
 
-sigstore-roots: signing ## Fetch what verifies keyless signatures without a network: build/sigstore.json
+sigstore-roots: signing ## Fetch Sigstore's trust root for offline verification: build/sigstore.json
 	@mkdir -p build
 	python -c 'import sigstore.models as s; roots = s.ClientTrustConfig.production()._inner.to_json(); \
 		open("build/sigstore.json", "w").write(roots)'
 
-up: image .env ## Start the service and what watches it (PROFILES="mlflow s3" for more)
+up: image .env ## Start the service with its monitoring (PROFILES="mlflow s3" for more)
 	$(if $(filter mlflow,$(PROFILES)),$(COMPOSE) --profile mlflow build mlflow)
 	$(COMPOSE) $(PROFILES:%=--profile %) up --detach
 	slipway smoke http://127.0.0.1:$(PORT)
 	@echo "Service :$(PORT)   Grafana :3000   Prometheus :9090   Alertmanager :9093   (mlflow :5000   s3 :7070)"
 
-down: ## Stop it all; what was stored stays (docker volumes)
+down: ## Stop the stack; its data stays in Docker volumes
 	$(COMPOSE) --profile mlflow --profile s3 down
 
-demo: setup ## Send the service everyday traffic, then drifted traffic, for the dashboards to move
+demo: setup ## Send the service everyday traffic, then drifted traffic, for the dashboards
 	python monitoring/traffic.py --port $(PORT)
 
-# Made once, for this machine only.
+# Generated once, for this machine only.
 .env:
 	@umask 077 && for name in POSTGRES_PASSWORD S3_SECRET_KEY SLIPWAY_FEEDBACK_KEY; do \
 		echo "$$name=$$(python3 -c 'import secrets; print(secrets.token_hex(24))')"; done >$@

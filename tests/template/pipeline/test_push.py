@@ -50,7 +50,7 @@ def test_a_link_that_leads_nowhere_is_refused(remote, tmp_path):
     push(remote, tmp_path / "ada", replaced("README.md", "# Slipway", "# [Slipway](docs/gone.md)"), data=False)
     workflow = Workflow("pipeline.yml", remote, tmp_path / "run")
     assert workflow.jobs("documents").result == "failure"
-    assert "README.md: docs/gone.md leads nowhere" in workflow.done["documents"].log
+    assert "README.md: docs/gone.md is a broken link" in workflow.done["documents"].log
     for name in ("check", "model", "image", "cluster", "publish", "release"):
         workflow.jobs(name)
     assert workflow.jobs("green").result == "failure"
