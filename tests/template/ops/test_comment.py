@@ -187,7 +187,7 @@ def test_a_report_and_the_names_of_jobs_are_text_and_no_more(github):
     github.state["jobs"] = [job]
     github.comment()
     github.comment()
-    heading, _, report = github.body.partition("says of itself.")
+    heading, _, report = github.body.partition("written by that commit's code.")
     assert "${{ secrets.X }} $(touch pwned) `touch pwned`" in report
     assert "@grace" not in github.body
     assert "#1" not in github.body

@@ -80,7 +80,7 @@ def checkout(tmp_path):
 
 
 def test_what_gives_its_golden_rows_is_deployed(checkout):
-    said = "Deployed to staging: `what serves image@sha256:1`. The live service gives its golden rows.\n"
+    said = "Deployed to staging: `what serves image@sha256:1`. The live service reproduces its golden rows.\n"
     assert checkout.deploy() == (0, said, ["apply"])
 
 

@@ -119,7 +119,7 @@ def test_a_tool_that_is_not_what_it_was_is_not_installed(tmp_path):
         (tmp_path / name).symlink_to(run(tmp_path, "which", name).strip())
     refused = script("tools kubectl", tmp_path, PATH=str(tmp_path), TO=str(tmp_path))
     assert refused.returncode == 1
-    assert "is not what it was" in refused.stderr
+    assert "does not have the expected SHA-256" in refused.stderr
     assert not (tmp_path / "kubectl").exists()
 
 
