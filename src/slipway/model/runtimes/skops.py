@@ -23,8 +23,8 @@ SCHEMA = "schema.json"
 
 # Types in scikit-learn's usual estimators that skops does not trust by default. The list is fixed here, never read from
 # a model file. All are data types or pure functions, so none runs code from a file. A forged Tree, TreePredictor,
-# KDTree or BallTree could crash a server, as scikit-learn does not check its indices, and so could a forged Booster, whose
-# state is in its library's own format; the bundle's digests prevent it.
+# KDTree or BallTree could crash a server, as scikit-learn does not check its indices, and so could a forged Booster,
+# whose state is in its library's own format; the bundle's digests prevent it.
 TRUSTED = [
     f"{module}.{name}"
     for module, names in {
