@@ -18,6 +18,8 @@ from slipway.versioning import dvc_repository, git, remote_folder
 from slipway.workspace import Workspace
 
 PACKAGES = ("slipway", "scikit-learn", "onnxruntime", "great-expectations", "dvc", "mlflow", "fastapi")
+PIPELINE = ".github/workflows/pipeline.yml"
+BRANCHES = ("main", "master")  # whose pushes start the pipeline
 TIMEOUT = 5  # seconds that a tool has to answer
 Finding = tuple[str, str, str]  # pass, hold or fail; what; what was found
 
@@ -54,7 +56,20 @@ def _project(workspace: Workspace) -> str:
 def _git(workspace: Workspace) -> str:
     git(workspace.root, "rev-parse", "--git-dir")
     remotes = git(workspace.root, "remote").split()
-    return "remote " + ", ".join(remotes) if remotes else "a repository without a remote: nothing is pushed"
+    if not remotes:
+        return "a repository without a remote: nothing is pushed"
+    found = f"remote {', '.join(remotes)}"
+    try:
+        default = (
+            git(workspace.root, "symbolic-ref", "--short", f"refs/remotes/{remotes[0]}/HEAD").strip().partition("/")[2]
+        )
+    except SlipwayError:  # only a clone knows it
+        return f"{found}; its default branch is not known here: git remote set-head {remotes[0]} --auto"
+    if default not in BRANCHES:
+        raise SlipwayError(
+            f"{found}: the default branch is {default}; let {PIPELINE} start for it, too (on: push: branches)"
+        )
+    return f"{found}, default branch {default}"
 
 
 def _dvc(workspace: Workspace) -> str:

@@ -2,8 +2,10 @@ import http.server
 import threading
 
 import pytest
+import yaml
 
-from slipway.cli.doctor import examine
+from checkouts import ROOT, run
+from slipway.cli.doctor import BRANCHES, PIPELINE, examine
 
 
 def found(workspace) -> dict[str, tuple[str, str]]:
@@ -15,6 +17,22 @@ def test_a_sound_checkout_has_nothing_that_fails(released, monkeypatch):
     assert [item for item in examine(released) if item[0] == "fail"] == []
     assert found(released)["DVC remote"] == ("pass", "store (.dvc/store)")
     assert "predicts sex from species" in found(released)["problem and params"][1]
+
+
+@pytest.mark.parametrize(("branch", "outcome"), [("main", "pass"), ("master", "pass"), ("trunk", "fail")])
+def test_the_remotes_default_branch_is_named_and_must_start_the_pipeline(released, tmp_path, branch, outcome):
+    there, root = tmp_path / "there.git", released.root
+    run(tmp_path, "git", "clone", "--quiet", "--bare", str(root), str(there))
+    run(there, "git", "branch", "--move", branch)
+    run(root, "git", "remote", "add", "origin", str(there))
+    run(root, "git", "fetch", "--quiet")
+    run(root, "git", "remote", "set-head", "origin", "--auto")
+    assert found(released)["Git"][0] == outcome
+    assert f"default branch {'is ' if outcome == 'fail' else ''}{branch}" in found(released)["Git"][1]
+
+
+def test_the_branches_that_start_the_pipeline_are_those_that_doctor_knows():
+    assert yaml.safe_load((ROOT / PIPELINE).read_text())[True]["push"]["branches"] == [*BRANCHES]
 
 
 def remote(workspace, url: str) -> None:
