@@ -14,23 +14,17 @@ from slipway.workspace import Workspace
 
 PARAMS = "params.yaml"
 SECTIONS = ("prepare", "model", "train")  # of params.yaml: they decide the bundle's content
-FACTS = (  # in the order in which they are printed
-    *("version", "name", "state", "bundle", "fetch bundle", "built from", "released", "replaced", "data", "fetch data"),
-    *("parameters", "scores", "verdict", "MLflow run", "images", "pinned in", "tag", "notes"),
-)
 
 
 def lineage(root: Path, what: str) -> dict[str, Any]:
-    """Find all that made a model. Only Git is asked: nothing needs to be pulled, and no server is needed.
+    """Find all that made a model, as facts by name; unknown ones are None or empty. Only Git is asked.
 
     what: a version, the digest of a bundle or the start of one (at least 6 digits), the digest of an image that an
     overlay pins or pinned, or a tag `model/<version>`.
-    Gives the facts by name, as `slipway lineage` prints them; unknown ones are None or empty.
     Raises SlipwayError if `what` names no known model or several, or if `root` is no Git checkout.
     """
-    notes: list[str] = []
-    if git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
-        notes.append("this clone is shallow, earlier commits are missing: git fetch --unshallow --tags")
+    shallow = git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+    notes = ["this clone is shallow, earlier commits are missing: git fetch --unshallow --tags"] if shallow else []
     releases = history(root, revisions=("--all",), unreadable=notes)
     candidate = _candidate(Workspace(root), notes)
     now, images = _pins(root, notes)
@@ -41,37 +35,26 @@ def lineage(root: Path, what: str) -> dict[str, Any]:
     mine = list({(r.decision.action, r.decision.when): r for r in releases if r.decision.version == version}.values())
     made = mine[-1].decision if mine else candidate if candidate and candidate.version == version else None
     commit = mine[-1].commit if mine else "HEAD"  # the first release: it holds data and parameters as they were
-    tag = f"model/{version}"
-    facts = dict.fromkeys(FACTS) | (_origin(root, made, commit, notes) if made else {"parameters": {}, "scores": {}})
-    return facts | {
+    told = made.model_dump() if made else {}
+    return {
         "version": version,
+        "name": told.get("name"),
         "state": _state(root, version, bool(mine), made, notes),
+        "bundle": told.get("digest"),
         "fetch bundle": f"git checkout {commit[:12]} -- {POINTER} && dvc pull {POINTER}" if mine else None,
+        "built from": _commit(root, made.commit, candidate=not mine, notes=notes) if made else None,
         "released": [_step(release) for release in mine],
         "replaced": [_step(release) for release in releases if release.decision.previous == version],
+        "data": told.get("data"),
+        "fetch data": _fetch_data(root, made.data or "", commit) if made else None,
+        "parameters": _parameters(root, made, commit) if made else {},
+        "scores": told.get("scores", {}),
+        "verdict": told.get("verdict"),
+        "MLflow run": told.get("run"),
         "images": list(dict.fromkeys(pin.image for pin in images if pin.version == version)),
         "pinned in": {overlay: pin.image for overlay, pin in now.items() if pin.version == version},
-        "tag": tag if find_commit(root, f"refs/tags/{tag}") else None,
+        "tag": f"model/{version}" if find_commit(root, f"refs/tags/model/{version}") else None,
         "notes": notes,
-    }
-
-
-def _origin(root: Path, made: Decision, commit: str, notes: list[str]) -> dict[str, Any]:
-    """Give the facts that the decision records. commit: of the first release, or HEAD of a candidate."""
-    if commit == "HEAD" and made.commit and (changed := changed_files(root)):
-        notes.append(f"built from files that differ from the commit: {', '.join(changed)}")
-    if made.commit and not find_commit(root, made.commit):
-        notes.append(f"{made.commit[:VERSION_DIGITS]} is not here: the parameters are those of the release")
-    return {
-        "name": made.name,
-        "bundle": made.digest,
-        "built from": _commit(root, made.commit),
-        "data": made.data,
-        "fetch data": _fetch_data(root, made.data or "", commit),
-        "parameters": _parameters(root, made, commit),
-        "scores": made.scores,
-        "verdict": made.verdict,
-        "MLflow run": made.run,
     }
 
 
@@ -153,9 +136,14 @@ def _step(release: Release) -> str:
     return f"{release.commit[:12]} {when} {change}: {' '.join(decision.reason.split())} ({decision.who})"
 
 
-def _commit(root: Path, name: str | None) -> str | None:
+def _commit(root: Path, name: str | None, *, candidate: bool, notes: list[str]) -> str | None:
+    """Describe the commit that a model was built from; with a note if files differ from it, or it is not here."""
     if not name or not find_commit(root, name):
+        if name:
+            notes.append(f"{name[:VERSION_DIGITS]} is not here: the parameters are those of the release")
         return name and f"{name}, not in this clone"
+    if candidate and (changed := changed_files(root)):
+        notes.append(f"built from files that differ from the commit: {', '.join(changed)}")
     return git(
         root, "show", "--no-patch", "--date=format:%Y-%m-%d %H:%M", "--format=%h %cd %s", "--abbrev=12", name
     ).strip()
