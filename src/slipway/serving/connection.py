@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -15,17 +16,23 @@ HEAD_BYTES = 64 << 10  # limit on the request line and headers, and on the trail
 HEADER_OVERHEAD = 64  # bytes of memory that a header takes beyond its text
 HEAD_SLICE, BODY_SLICE = 4 << 10, 64 << 10  # bytes parsed at once, so that pipelined requests stay unparsed
 IDLE_GRACE, NEW_GRACE = 0.2, 2.0  # seconds at shutdown: after a keep-alive response; before a first request
+LINGER_SECONDS = 2.0  # how long what a client still sends is dropped, after a response that ends the connection
 FRAMING = (b"content-length", b"transfer-encoding")
+NOT_HTTP = ProblemDetails(400, "malformed", "this is not an HTTP request")
 TOO_LARGE = ProblemDetails(431, "too-large", f"the headers are larger than {HEAD_BYTES} bytes")
 
 
 class BufferedTransport:
-    """A transport that sends a response's head together with its body: one system call instead of two."""
+    """A transport that sends a response's head together with its body: one system call instead of two.
 
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._head = b""
-        self.close, self.is_closing = self._close, transport.is_closing
+    To close while the client still sends would reset the connection, and the response could be lost: so the output is
+    ended, and input is dropped for a while (RFC 9112, 9.6).
+    """
+
+    def __init__(self, transport: Any, sending: Callable[[], bool]) -> None:
+        """sending: whether the client has begun a request and not ended it."""
+        self._transport, self._sending = transport, sending
+        self._head, self._closing = b"", False
         self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
         self.get_extra_info = transport.get_extra_info
 
@@ -39,9 +46,20 @@ class BufferedTransport:
         else:
             self._transport.write(data)
 
-    def _close(self) -> None:
+    def is_closing(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._closing or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Send what is held and close, with a delay if the client still sends."""
         self.flush()
-        self._transport.close()
+        if not self.is_closing() and self._sending():
+            self._transport.write_eof()
+            self._transport.resume_reading()
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
+        else:
+            self._transport.close()
+        self._closing = True
 
     def flush(self) -> None:
         """Send a head that is still held (the response has no body)."""
@@ -68,11 +86,13 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Start the timeout for the first request's head."""
-        super().connection_made(BufferedTransport(transport))  # type: ignore[arg-type]
+        super().connection_made(BufferedTransport(transport, self._is_sending))  # type: ignore[arg-type]
         self._timer = self.loop.call_later(self.receive_timeout, self._on_timeout)
 
     def data_received(self, data: bytes) -> None:
         """Parse the data; start the timeout if a head or a body is still incomplete."""
+        if self.transport.is_closing():
+            return
         data = self._pipelined + data if self._pipelined else data
         while data and not self._refused:
             if self._unanswered() and not self._receiving:
@@ -92,7 +112,7 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self._refuse(None)
+            self._refuse(NOT_HTTP)
         else:
             if self._unparsed_bytes > HEAD_BYTES:
                 self._refuse(TOO_LARGE)
@@ -198,22 +218,23 @@ class Connection(HttpToolsProtocol):
         if self._head_bytes > HEAD_BYTES:
             self._refuse(TOO_LARGE)
 
-    def _refuse(self, problem: ProblemDetails | None) -> None:
-        """Answer with the problem (None: 400) and read no more from this connection."""
+    def _refuse(self, problem: ProblemDetails) -> None:
+        """Answer with the problem and read no more from this connection."""
         if self._refused:
             return
         self._refused = True
         self._stop_timer()
         if self._unanswered() and (self.pipeline or self.cycle.response_started or not self._in_body()):
             self.cycle.keep_alive = False  # the client would take this response for that of an earlier request
-        elif problem is None:
-            self.send_400_response("Invalid HTTP request received.")
-        else:
-            response = problem.response("unknown")
-            fields = b"".join(b"%s: %s\r\n" % header for header in response.raw_headers)
-            head = f"HTTP/1.1 {problem.status_code} {HTTPStatus(problem.status_code).phrase}\r\n".encode()
-            self.transport.write(head + fields + b"connection: close\r\n\r\n" + bytes(response.body))
-            self.transport.close()
+            return
+        response = problem.response("unknown")
+        fields = b"".join(b"%s: %s\r\n" % header for header in response.raw_headers)
+        head = f"HTTP/1.1 {problem.status_code} {HTTPStatus(problem.status_code).phrase}\r\n".encode()
+        self.transport.write(head + fields + b"connection: close\r\n\r\n" + bytes(response.body))
+        self.transport.close()
+
+    def _is_sending(self) -> bool:
+        return self._receiving and (self._refused or not self._in_head or self._head_bytes > 0)
 
     def _in_body(self) -> bool:
         return self._receiving and not self._in_head

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,25 @@ def test_what_is_not_http_is_refused(data: bytes, process: Process, row: dict[st
     assert closed
     assert got.startswith(b"HTTP/1.1 400 ")
     assert httpx.post(f"{process.url}/predict", json=row).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"\0" * 5_000_000, b"400"),
+        (HEAD + b"x: y\r\n" * 500_000, b"431"),
+        (HEAD + b"content-length: 9000000\r\n\r\n" + b"1" * 9_000_000, b"413"),
+    ],
+    ids=["not HTTP", "headers", "body"],
+)
+def test_a_client_that_sends_all_before_it_reads_still_gets_the_reason(
+    data: bytes, status: bytes, process: Process
+) -> None:
+    with socket.create_connection(("127.0.0.1", process.ports[0]), timeout=30) as client:
+        client.sendall(data)
+        assert client.recv(12) == b"HTTP/1.1 " + status
+        while client.recv(65536):
+            pass
 
 
 def test_a_thousand_connections_that_say_nothing_hinder_no_one(process: Process, row: dict[str, Any]) -> None:
