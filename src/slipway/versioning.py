@@ -210,16 +210,24 @@ def short(digest: str) -> str:
     return digest[:8] or "none"
 
 
-def reproduce(root: Path, *, pull: bool = False) -> dict[str, bool]:
+def reproduce(root: Path, *, pull: bool = False, force: bool = False) -> dict[str, bool]:
     """Run the stages that are out of date, in order; give for each stage whether it was run.
 
     pull: fetch the results of an unchanged stage from the DVC remote, if it has them, instead of running the stage.
+    force: run all stages.
     Raises SlipwayError if a stage fails; the stages before it stay done.
     """
     with dvc_repository(root) as repository:
         stages = [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
-        ran = {stage.addressing for stage in repository.reproduce(pull=pull)}
+        ran = {stage.addressing for stage in repository.reproduce(pull=pull, force=force)}
     return {name: name in ran for name in stages}
+
+
+def checkout(root: Path) -> None:
+    """Put the results that `dvc.lock` names back into `build/`, from DVC's cache."""
+    with dvc_repository(root) as repository:
+        names = [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
+        repository.checkout(targets=names, force=True)
 
 
 def complete(root: Path) -> None:

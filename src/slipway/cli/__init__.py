@@ -51,7 +51,7 @@ def main(ctx: click.Context, root: Path) -> None:
 
 COMMANDS = (
     scaffold.new,
-    *(learn.run, learn.prepare, learn.validate, learn.train, learn.evaluate, learn.gate, learn.track),
+    *(learn.run, learn.prepare, learn.validate, learn.train, learn.evaluate, learn.gate, learn.track, learn.reproduce),
     *(release.promote, release.rollback, release.release, release.pin, release.propose, release.history),
     *(lineage.lineage, learn.report, serve.serve, serve.smoke, serve.monitor, serve.doctor),
 )

@@ -48,6 +48,14 @@ def run(at: Workspace, track: bool, pull: bool) -> None:
 
 
 @command
+def reproduce(at: Workspace) -> str:
+    """Make the candidate again from the data, and compare: the bytes, or across platforms the predictions."""
+    from slipway.reproduction import make_again
+
+    return make_again(at)
+
+
+@command
 def prepare(at: Workspace) -> str:
     """Stage 1: shape the data to the schema and divide it into training rows and test set.
 

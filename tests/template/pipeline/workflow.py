@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,6 +41,7 @@ class Done:
     steps: list[str] = field(default_factory=list)
     actions: dict[str, dict[str, str]] = field(default_factory=dict)
     folder: Path | None = None
+    seconds: float = 0.0
 
 
 class Workflow:
@@ -63,13 +65,17 @@ class Workflow:
             "actor_id": "1",
             "token": "t0ken",
         }
-        self.contexts = {"github": {**github, **contexts.pop("github", {})}, "vars": {}, "secrets": {}, **contexts}
+        given = contexts.pop("github", {})
+        event = {**github["event"], **given.get("event", {})}
+        self.contexts = {"github": {**github, **given, "event": event}, "vars": {}, "secrets": {}, **contexts}
         self.done: dict[str, Done] = {}
 
     def jobs(self, *names: str) -> Done:
         """Run jobs, one after the other; gives the last."""
         for name in names:
+            start = time.perf_counter()
             self.done[name] = self._job(self.definition["jobs"][name], self.folder / name)
+            self.done[name].seconds = time.perf_counter() - start
         return self.done[names[-1]]
 
     def _job(self, job: dict[str, Any], folder: Path) -> Done:

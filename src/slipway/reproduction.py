@@ -1,0 +1,75 @@
+"""Makes the candidate again from the data: are the bytes the same, or at least the predictions?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import yaml
+
+from slipway.compile.parity import DisagreementError, Predict, Probe, in_batches, largest_difference
+from slipway.contract import Array
+from slipway.model.predictor import Predictor
+from slipway.model.runtimes import Output
+from slipway.problem import SlipwayError
+from slipway.problem.files import TEST, TRAIN
+from slipway.versioning import checkout, reproduce
+from slipway.workspace import Workspace
+
+LOCK = "dvc.lock"
+ROWS = ("prepare", "validate")  # the stages whose results are the same on every platform
+
+
+def make_again(workspace: Workspace) -> str:
+    """Run every stage again; give a sentence on how far the results are the same. The candidate stays as it was.
+
+    On one platform the bytes are the same. A candidate that was made on another one and fetched from the DVC remote may
+    differ in them: then the predictions for the training rows and the test set are compared, within `train.tolerance`.
+    Raises SlipwayError if rows or predictions differ.
+    """
+    lock, judged = workspace.root / LOCK, Predictor.load(workspace.bundle)
+    before = lock.read_bytes()
+    reproduce(workspace.root, force=True)
+    now = lock.read_bytes()
+    if now == before:
+        return "the same bytes"
+    try:
+        if other := _differ(before, now):
+            raise SlipwayError(f"the same code, data and parameters gave other results of {other} (git diff {LOCK})")
+        return _compared(workspace, judged, Predictor.load(workspace.bundle))
+    finally:
+        lock.write_bytes(before)
+        checkout(workspace.root)
+
+
+def _differ(before: bytes, now: bytes) -> str:
+    """Name the stages that make rows whose results differ between two lock files."""
+    stages = [yaml.safe_load(text)["stages"] for text in (before, now)]
+    return ", ".join(name for name in ROWS if stages[0][name]["outs"] != stages[1][name]["outs"])
+
+
+def _compared(workspace: Workspace, judged: Predictor, again: Predictor) -> str:
+    tolerance, probes = workspace.params.train.tolerance, []
+    for kind, name in (("training", TRAIN), ("test", TEST)):
+        arrays = judged.contract.arrays(pd.read_parquet(workspace.table / name))
+        probes.append(Probe(kind, arrays, in_batches(_predict(judged), arrays)))
+    try:
+        difference = largest_difference(probes, _predict(again), tolerance)
+    except DisagreementError as error:
+        raise SlipwayError(
+            f"the same code, data and parameters gave {again.version}, not {judged.version}, and it predicts "
+            f"otherwise: {error}"
+        ) from None
+    rows = sum(len(one.expected.values) for one in probes)
+    return (
+        f"the same predictions, not the same bytes: {again.version} differs from {judged.version} by at most "
+        f"{difference:.0e} on {rows:,} rows ({tolerance:g} is allowed), as between platforms"
+    )
+
+
+def _predict(predictor: Predictor) -> Predict:
+    def predict(arrays: Mapping[str, Array]) -> Output:
+        found = predictor.predict_arrays(arrays)
+        return Output(found.values, found.probabilities)
+
+    return predict
