@@ -118,7 +118,8 @@ class Replica:
     def __init__(self, described: dict[str, Any]) -> None:
         manifest = SimpleNamespace(name="made-up", kind="classification", runtime="onnx", data="d" * 64)
         bundle = SimpleNamespace(reference=described, manifest=manifest)
-        predictor: Any = SimpleNamespace(bundle=bundle, version=VERSION, classes=CLASSES)
+        contract = Contract.from_model(Row)
+        predictor: Any = SimpleNamespace(bundle=bundle, contract=contract, version=VERSION, classes=CLASSES)
         self.metrics = Metrics()
         self.model = self.metrics.attach(predictor, commit="c" * 40, released=datetime.now(UTC) - timedelta(days=1))
         self.metrics.ready = True
