@@ -1,12 +1,17 @@
 """A remote whose first model was released, for a test to push to."""
 
+import json
 import os
 import shutil
+import socket
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ops.engine import need_engine
 from pipeline.remotes import BETTER, FIRST, make_remote, pipeline, push, run_again
 from pipeline.workflow import Workflow
 
@@ -64,3 +69,22 @@ def waiting(judged, tmp_path) -> Workflow:
     remote, workflow = judged
     shutil.copytree(remote, tmp_path / "remote.git")
     return run_again(workflow, tmp_path / "remote.git", tmp_path / "run")
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """The address of a real registry, which is empty."""
+    need_engine()
+    if not shutil.which("docker-registry"):
+        pytest.skip("needs docker-registry (Debian's package of that name)")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    settings = tmp_path / "registry.yml"
+    storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
+    settings.write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": address}}))
+    command = ["docker-registry", "serve", settings]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert any("listening on" in line for line in process.stderr)
+        yield address
+        process.kill()

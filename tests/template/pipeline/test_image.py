@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ops.engine import docker, need_engine
+from ops.engine import docker
 from pipeline.remotes import pinned
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    """The address of a real registry, which is empty."""
-    need_engine()
-    if not shutil.which("docker-registry"):
-        pytest.skip("needs docker-registry (Debian's package of that name)")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    settings = tmp_path / "registry.yml"
-    storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
-    settings.write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": address}}))
-    command = ["docker-registry", "serve", settings]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        assert any("listening on" in line for line in process.stderr)
-        yield address
-        process.kill()
 
 
 @pytest.fixture
