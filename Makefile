@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
 -include stack/image.mk k8s/k8s.mk
 .PHONY: help setup run data pipeline reproduce report serve test test-all lint lint-workflows actionlint bench \
-	bench-serving current ui lock release rollback retrain clean
+	bench-serving mutants current ui lock release rollback retrain clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,10 +106,15 @@ bench-serving: setup build/table ## Benchmark serving against other servers, in 
 build/table:
 	slipway run --no-track
 
+mutants: setup ## Mutation testing: count small changes to the code that no unit test notices (docs/architecture.md)
+	uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/mutants.txt
+	mutmut run
+	python benchmarks/mutants.py
+
 # In a separate folder: rewriting a lock file, even unchanged, would make `setup` rebuild the environment.
-LOCKS = $(wildcard requirements*.txt stack/mlflow/requirements.txt stack/cyclonedx.txt k8s/checkov.txt)
+LOCKS = $(wildcard requirements*.txt stack/mlflow/requirements.txt stack/cyclonedx.txt k8s/checkov.txt benchmarks/mutants.txt)
 current: setup ## Check that requirements*.txt match pyproject.toml
-	@rm -rf build/locks && mkdir -p build/locks/stack/mlflow build/locks/k8s
+	@rm -rf build/locks && mkdir -p build/locks/stack/mlflow build/locks/k8s build/locks/benchmarks
 	@for lock in $(LOCKS); do cp $$lock build/locks/$$lock; done
 	$(MAKE) --no-print-directory lock INTO=build/locks/
 	@for lock in $(LOCKS); do diff $$lock build/locks/$$lock || { echo "$$lock is out of date: make lock" >&2; exit 1; }; done
@@ -125,6 +130,7 @@ lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest
 	$(call lock,stack/mlflow/requirements.in --constraint requirements-dev.txt,stack/mlflow/requirements.txt)
 	$(call lock,stack/cyclonedx.in,stack/cyclonedx.txt)
 	$(call lock,k8s/checkov.in,k8s/checkov.txt)
+	$(call lock,benchmarks/mutants.in --constraint requirements-dev.txt,benchmarks/mutants.txt)
 
 # Tools in separate environments: their dependencies conflict with ours, or make our commands start more slowly.
 $(VENV)/checkov/.done: k8s/checkov.txt
