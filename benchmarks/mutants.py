@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-SURVIVED, UNTESTED = 0, 33  # mutmut's exit codes; of a mutant that was noticed it is any other
+SURVIVED, UNTESTED = 0, 33  # mutmut's exit codes; None: not run yet; any other: noticed
 
 print(f"{'':40} noticed  survived  untested")
 for path in sorted(Path("mutants/src").rglob("*.meta")):
-    codes = [*json.loads(path.read_bytes())["exit_code_by_key"].values()]
+    codes = [code for code in json.loads(path.read_bytes())["exit_code_by_key"].values() if code is not None]
     if codes:
         survived, untested = codes.count(SURVIVED), codes.count(UNTESTED)
         noticed = len(codes) - survived - untested

@@ -88,6 +88,7 @@ def test_scores_of_a_regression_are_those_of_scikit_learn():
 def test_the_names_of_scores_are_those_that_are_computed():
     assert set(point(COLOUR, *classified(50))) == set(metrics.names(COLOUR))
     assert set(point(HEIGHT, *regressed(50))) == set(metrics.names(HEIGHT))
+    assert set(point(SCENTED, *balanced(50))) == set(metrics.names(SCENTED))
 
 
 def test_calibration_error_is_the_mean_gap_between_each_classs_probability_and_its_share():

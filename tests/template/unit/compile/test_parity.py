@@ -148,3 +148,33 @@ def test_large_tables_are_sampled_and_predicted_in_batches():
     probes = probe(contract, {"a": np.arange(100_000.0)}, predict, seed=0)
     assert [len(item.expected.values) for item in probes] == [20_000] * 3
     assert max(asked) <= 2_500
+
+
+def test_without_probabilities_the_labels_must_be_the_same():
+    probes = one_probe([0, 1, 1])
+    assert largest_difference(probes, lambda _: Output(np.array([0, 1, 1]), None), 1e-5) == 0
+    with pytest.raises(DisagreementError, match=r"^the labels of 2 of 3 made rows differ$"):
+        largest_difference(probes, lambda _: Output(np.array([1, 0, 1]), None), 1e-5)
+
+
+def test_probabilities_of_one_side_alone_are_refused():
+    probabilities = np.array([[0.2, 0.8]])
+    for probes, answer in (
+        (one_probe([1]), Output(np.array([1]), probabilities)),
+        (one_probe([1], probabilities), Output(np.array([1]), None)),
+    ):
+        with pytest.raises(DisagreementError, match=r"^only one of the two answers with probabilities$"):
+            largest_difference(probes, lambda _, answer=answer: answer, 1e-5)
+
+
+def test_another_number_of_classes_is_refused():
+    with pytest.raises(DisagreementError, match=r"^3 classes instead of 2$"):
+        largest_difference(one_probe([1], [[0.2, 0.8]]), lambda _: Output(np.array([1]), np.ones((1, 3)) / 3), 1e-5)
+
+
+def test_probabilities_may_differ_by_the_tolerance_in_each_row():
+    probes = one_probe([1, 1], [[0.25, 0.75], [0.25, 0.75]])
+    answer = Output(np.array([1, 1]), np.array([[0.25, 0.75], [0.375, 0.625]]))
+    assert largest_difference(probes, lambda _: answer, 0.125) == 0.125
+    with pytest.raises(DisagreementError, match=r"^the probabilities of 1 of 2 made rows differ, by up to 0\.12 where"):
+        largest_difference(probes, lambda _: answer, 0.1)

@@ -3,6 +3,7 @@ import pytest
 from slipway.evaluation.drift import Drift
 from slipway.evaluation.metrics import Score
 from slipway.gate.changes import check_coverage, check_drift, check_record
+from slipway.gate.checks import Reason
 
 RECORDED = Score(0.9, 0.85, 0.95)
 
@@ -19,7 +20,8 @@ RECORDED = Score(0.9, 0.85, 0.95)
     ],
 )
 def test_a_champion_that_scores_clearly_below_its_record_holds(recorded, now, outcome):
-    assert check_record("accuracy", recorded, now, "v").outcome == outcome
+    reason = check_record("accuracy", recorded, now, "v")
+    assert (reason.check, reason.outcome) == ("champion's record", outcome)
 
 
 @pytest.mark.parametrize(("now", "outcome"), [(Score(0.3, 0.2, 0.4), "pass"), (Score(0.6, 0.5, 0.7), "hold")])
@@ -29,12 +31,19 @@ def test_of_a_loss_more_is_worse(now, outcome):
     assert f"log_loss of abc: 0.4 (0.3 to 0.5) at its release, {now.value} ({now.low} to {now.high})" in reason.detail
 
 
-def test_a_column_that_moved_by_more_than_its_limit_holds_with_its_numbers():
-    found = [Drift("height", 0.31, 0.12), Drift("colour", 0.02, 0.1)]
-    reason = check_drift(found, "abc")
-    assert reason.outcome == "hold"
-    assert "height (PSI 0.310, limit 0.120)" in reason.detail
-    assert "colour" not in reason.detail
+def test_columns_that_drifted_by_more_than_their_limit_hold_with_their_numbers():
+    found = [Drift("height", 0.31, 0.12), Drift("colour", 0.02, 0.1), Drift("bed", 0.2, 0.1)]
+    detail = (
+        "the training rows drifted since abc by more than sampling error explains: "
+        "height (PSI 0.310, limit 0.120), bed (PSI 0.200, limit 0.100)"
+    )
+    assert check_drift(found, "abc") == Reason("drift", "hold", detail)
+
+
+def test_within_the_limits_the_column_nearest_to_its_own_is_named():
+    found = [Drift("height", 0.2, 0.5), Drift("bed", 0.09, 0.1), Drift("colour", 0.08, 0.1)]
+    detail = "bed drifted most since abc: PSI 0.090, the limit is 0.100"
+    assert check_drift(found, "abc") == Reason("drift", "pass", detail)
 
 
 @pytest.mark.parametrize(("psi", "outcome"), [(0.12, "pass"), (0.121, "hold")])
@@ -50,9 +59,16 @@ def test_a_drift_at_its_limit_passes(psi, outcome):
         ({"bed=north": 10}, {}, "bed=north (10 rows, now 0)"),
         ({"bed=north": 9}, {}, ""),  # too few to be judged then
         ({"kind=rose": 50, "kind=iris": 50}, {"kind=iris": 100}, "kind=rose (50 rows, now 0)"),
+        ({"a": 10, "b": 11}, {"b": 2}, "a (10 rows, now 0), b (11 rows, now 2)"),
+        ({"a": 1}, {}, ""),
     ],
 )
 def test_a_slice_or_class_that_was_judged_and_cannot_be_any_more_holds(before, now, lost):
     reason = check_coverage(before, now, 10, "v")
-    assert reason.outcome == ("hold" if lost else "pass")
-    assert lost in reason.detail
+    assert (reason.check, reason.outcome) == ("coverage", "hold" if lost else "pass")
+    if lost:
+        assert reason.detail == f"v was judged on {lost}; at least 10 are needed to judge it again"
+
+
+def test_with_a_minimum_of_one_row_a_slice_without_rows_is_lost():
+    assert check_coverage({"a": 1}, {}, 1, "v").outcome == "hold"

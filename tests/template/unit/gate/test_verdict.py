@@ -244,6 +244,12 @@ def test_every_slice_that_fails_is_named_and_one_without_the_score_is_left_out()
     assert reason.detail == "accuracy of a 0.1 on 10 rows, c 0.2 on 12 rows; at least 0.8 is needed"
 
 
+def test_the_slice_with_the_lowest_score_is_named_whatever_its_name():
+    found = slices(("z", 10, 0.85), ("a", 10, 0.9))
+    reason = check_slices(SliceThresholds(metric="accuracy", threshold=0.8), found)
+    assert reason.detail == "accuracy, the worst of 2: z 0.85 on 10 rows; at least 0.8 is needed"
+
+
 @pytest.mark.parametrize(("more", "outcome"), [(0, PASS), (1, FAIL)])
 def test_a_bundle_may_have_just_the_megabytes_that_are_allowed(more, outcome):
     files = {"model.onnx": bytes(400_000), "manifest.json": bytes(100_000 + more)}
