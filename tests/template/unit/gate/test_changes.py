@@ -66,8 +66,12 @@ def test_a_drift_at_its_limit_passes(psi, outcome):
 def test_a_slice_or_class_that_was_judged_and_cannot_be_any_more_holds(before, now, lost):
     reason = check_coverage(before, now, 10, "v")
     assert (reason.check, reason.outcome) == ("coverage", "hold" if lost else "pass")
-    if lost:
-        assert reason.detail == f"v was judged on {lost}; at least 10 are needed to judge it again"
+    judged = sum(rows >= 10 for rows in before.values())
+    assert reason.detail == (
+        f"v was judged on {lost}; at least 10 are needed to judge it again"
+        if lost
+        else f"the {judged} slices and classes that v was judged on have at least 10 rows"
+    )
 
 
 def test_with_a_minimum_of_one_row_a_slice_without_rows_is_lost():

@@ -202,7 +202,9 @@ def test_a_threshold_may_be_met_exactly_and_the_point_estimate_decides(metric, v
 def test_each_threshold_has_its_own_reason_with_its_numbers():
     limits = gate(thresholds={"accuracy": 0.85, "recall.rose": 0.5, "log_loss": 0.4})
     scores = {"accuracy": Score(0.9, 0.8, 0.95), "log_loss": Score(0.5, 0.4, 0.6)}
-    assert [(reason.outcome, reason.detail) for reason in check_thresholds(limits, scores)] == [
+    reasons = list(check_thresholds(limits, scores))
+    assert [reason.check for reason in reasons] == [f"threshold {name}" for name in limits.thresholds]
+    assert [(reason.outcome, reason.detail) for reason in reasons] == [
         (PASS, "0.9 (0.8 to 0.95), at least 0.85 is needed"),
         (FAIL, "recall.rose cannot be computed for this model on these rows"),
         (FAIL, "0.5 (0.4 to 0.6), at most 0.4 is needed"),
@@ -252,10 +254,10 @@ def test_the_slice_with_the_lowest_score_is_named_whatever_its_name():
 
 @pytest.mark.parametrize(("more", "outcome"), [(0, PASS), (1, FAIL)])
 def test_a_bundle_may_have_just_the_megabytes_that_are_allowed(more, outcome):
-    files = {"model.onnx": bytes(400_000), "manifest.json": bytes(100_000 + more)}
+    files = {"model.onnx": bytes(40_000_000), "manifest.json": bytes(10_000_000 + more)}
     candidate = SimpleNamespace(bundle=SimpleNamespace(files=files))
-    reason = size(gate(max_bundle_megabytes=0.5), candidate)
-    assert (reason.check, reason.outcome, reason.detail) == ("bundle size", outcome, "0.5 MB, at most 0.5 MB")
+    reason = size(gate(max_bundle_megabytes=50), candidate)
+    assert (reason.check, reason.outcome, reason.detail) == ("bundle size", outcome, "50 MB, at most 50 MB")
 
 
 @pytest.mark.parametrize(

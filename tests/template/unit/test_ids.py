@@ -1,0 +1,73 @@
+import re
+
+import pytest
+
+from slipway.serving import ids as module
+from slipway.serving.ids import Ids, Predicted
+
+NOW, DAY = 1_700_000_000, 86_400
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """The time, for a test to change."""
+    clock = {"now": NOW}
+    monkeypatch.setattr(module.time, "time", lambda: float(clock["now"]))
+    return clock
+
+
+def make(*, numeric: bool = False, kept: int = 100, key: bytes = b"k" * 64) -> Ids:
+    return Ids("0123456789ab", key=key, numeric=numeric, seconds=DAY, kept=kept)
+
+
+@pytest.mark.parametrize(("numeric", "values"), [(False, [2, 65_535]), (True, [-0.1, 1e300])])
+def test_an_id_says_version_time_number_and_value(numeric, values):
+    ids = make(numeric=numeric)
+    first, second = (ids.read(text) for text in ids.make(values))
+    assert first == Predicted("0123456789ab", NOW, first.number, values[0])
+    assert second == Predicted("0123456789ab", NOW, first.number + 1, values[1])
+
+
+def test_the_id_of_a_class_is_shorter_than_that_of_a_number():
+    assert [len(make(numeric=numeric).make([1])[0]) for numeric in (False, True)] == [40, 48]
+
+
+def test_ids_may_stand_in_a_url():
+    assert all(re.fullmatch(r"[\w-]+", text, re.ASCII) for text in make().make(range(500)))
+
+
+def test_only_the_first_64_bytes_of_a_key_count():
+    (text,) = make(key=b"k" * 64 + b"a").make([1])
+    assert isinstance(make(key=b"k" * 64 + b"b").read(text), Predicted)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda t: t[:-1], lambda t: f"{t[:-2]}\n{t[-1]}", lambda t: "é" + t[1:], lambda t: ""]
+)
+def test_what_is_no_id_is_forged(change):
+    ids = make()
+    assert ids.read(change(ids.make([1])[0])) == "forged"
+
+
+def test_a_character_more_inside_is_not_overlooked():
+    ids = make()
+    (text,) = ids.make([1])
+    assert ids.read(f"{text[:5]}!{text[5:-1]}") == "forged"
+
+
+def test_an_id_is_taken_up_to_its_last_second(clock):
+    ids = make()
+    early, late = ids.make([1, 1])
+    clock["now"] = NOW + DAY
+    assert isinstance(ids.read(early), Predicted)
+    clock["now"] += 1
+    assert ids.read(late) == "expired"
+
+
+def test_of_more_than_are_kept_the_oldest_is_forgotten():
+    ids = make(kept=2)
+    first, second, third = ids.make([1, 1, 1])
+    for text in (first, second, third):
+        ids.read(text)
+    assert [ids.read(text) for text in (second, third)] == ["duplicate", "duplicate"]
+    assert isinstance(ids.read(first), Predicted)
