@@ -214,3 +214,14 @@ def test_the_calibration_curve_of_two_classes_is_that_of_the_positive_one():
     assert {item["class"] for item in curve} == {"true"}
     above = [item for item in curve if item["predicted"] > 0.5]
     assert all(item["observed"] < item["predicted"] - 0.1 for item in above[:-1])
+
+
+def test_an_interval_leaves_out_the_same_share_at_both_ends():
+    assert Bootstrap(samples=1, confidence=0.9).interval(np.arange(101.0)) == pytest.approx((5, 95))
+
+
+def test_ranked_scores_of_many_resamplings_are_those_of_each():
+    tables = [metrics.statistics(SCENTED, *balanced(80 + n), alone(np.zeros(80 + n))).sum(axis=0) for n in range(3)]
+    together = metrics.scores(SCENTED, np.stack(tables))
+    for name in ("roc_auc", "average_precision"):
+        assert together[name] == pytest.approx([metrics.scores(SCENTED, table)[name] for table in tables])
