@@ -71,10 +71,13 @@ def names(target: Target) -> tuple[str, ...]:
     return (*headlines(target), "balanced_accuracy", "brier", "calibration_error", *ranked, *each)
 
 
-def statistics(target: Target, truth: Array, predictions: Predictions, groups: Array) -> Array:
+def statistics(
+    target: Target, truth: Array, predictions: Predictions, groups: Array, *, ranked: bool = True
+) -> Array:
     """Sum each group's rows into statistics for `scores`; float64, shape (groups, statistics).
 
     truth: class indices or values, shape (rows,). groups: the number of each row's group, from 0, shape (rows,).
+    ranked: also what roc_auc and average_precision need, which is by far the most of the statistics.
     """
     size = int(groups.max(initial=-1)) + 1
     if size > MAX_GROUPS:
@@ -99,7 +102,7 @@ def statistics(target: Target, truth: Array, predictions: Predictions, groups: A
         likelihood = np.clip(predictions.probabilities[np.arange(len(truth)), truth], MIN_PROBABILITY, 1)
         columns.append(summed(-np.log(likelihood)))
         columns.append(summed(((predictions.probabilities - np.eye(k)[truth]) ** 2).sum(axis=1)))
-        if k == 2:
+        if ranked and k == 2:
             ranks = _ranks(predictions.probabilities[:, 1])
             columns += [summed((truth == label).astype(float), ranks, RANKS) for label in (0, 1)]
     return np.hstack(columns)
@@ -148,7 +151,7 @@ def _classification_scores(target: Target, totals: Array) -> dict[str, Array]:
         found["log_loss"] = likelihood[..., 0] / n
         found["brier"] = squares[..., 0] / n / (2 if k == 2 else 1)
         found["calibration_error"] = np.abs(gaps).sum(-1) / n / k  # of probability minus truth, by class and bin
-    if likelihood.shape[-1] and k == 2:
+    if ranks[-1].shape[-1]:
         found |= _ranked_scores(*ranks)
     for rate, values in rates.items():
         found |= {f"{rate}.{label_name(label)}": values[..., i] for i, label in enumerate(target.classes)}

@@ -34,7 +34,10 @@ class TestSet:
         self.groups: Array = self.table.groupby(list(problem.groups), sort=False, dropna=False).ngroup().to_numpy()
 
     def statistics(self, predictions: Predictions, where: Array | None = None) -> Array:
-        """Sum predictions of all or the chosen rows into statistics by group, see `slipway.evaluation.metrics`."""
+        """Sum predictions of all or the chosen rows into statistics by group, see `slipway.evaluation.metrics`.
+
+        Of the chosen rows only the headline scores are asked for, so their statistics are not `ranked`.
+        """
         if where is None:
             return metrics.statistics(self.target, self.truth, predictions, self.groups)
         chosen = Predictions(
@@ -43,7 +46,7 @@ class TestSet:
             predictions.classes,
         )
         groups = np.unique(self.groups[where], return_inverse=True)[1]
-        return metrics.statistics(self.target, self.truth[where], chosen, groups)
+        return metrics.statistics(self.target, self.truth[where], chosen, groups, ranked=False)
 
     def classes(self) -> dict[str, int]:
         """Count the rows of each class; empty in a regression."""

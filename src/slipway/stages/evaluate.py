@@ -58,7 +58,8 @@ def permutation_importance(predictor: Predictor, test_set: TestSet, repeats: int
 
     def score(changed: Mapping[str, Array]) -> float:
         predictions = predictor.predict_arrays(changed)
-        table = metrics.statistics(test_set.target, truth, predictions, np.zeros(len(rows), dtype=int))
+        one_group = np.zeros(len(rows), dtype=int)
+        table = metrics.statistics(test_set.target, truth, predictions, one_group, ranked=False)
         return float(metrics.scores(test_set.target, table[0])[metrics.headlines(test_set.target)[0]])
 
     base = score(arrays)
