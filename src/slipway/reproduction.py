@@ -13,10 +13,9 @@ from slipway.model.predictor import Predictor
 from slipway.model.runtimes import Output
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST, TRAIN
-from slipway.versioning import checkout, reproduce
+from slipway.versioning import LOCK, checkout, reproduce
 from slipway.workspace import Workspace
 
-LOCK = "dvc.lock"
 ROWS = ("prepare", "validate")  # the stages whose results are the same on every platform
 
 

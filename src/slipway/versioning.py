@@ -17,6 +17,7 @@ from typing import Any
 from slipway.problem import SlipwayError
 
 DATA, CHAMPION = POINTERS = ("data.dvc", "champion.dvc")
+LOCK = "dvc.lock"
 
 # Of a merge (-c) only what differs from each of its parents. A renamed file counts as a removed and a new one.
 FILES_OF_COMMITS = ("-z", "-c", "--no-renames", "--name-only", "--relative", "--format=%x01%H %cI")
@@ -218,7 +219,7 @@ def reproduce(root: Path, *, pull: bool = False, force: bool = False) -> dict[st
     Raises SlipwayError if a stage fails; the stages before it stay done.
     """
     with dvc_repository(root) as repository:
-        stages = [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
+        stages = _stages(repository)
         ran = {stage.addressing for stage in repository.reproduce(pull=pull, force=force)}
     return {name: name in ran for name in stages}
 
@@ -226,8 +227,12 @@ def reproduce(root: Path, *, pull: bool = False, force: bool = False) -> dict[st
 def checkout(root: Path) -> None:
     """Put the results that `dvc.lock` names back into `build/`, from DVC's cache."""
     with dvc_repository(root) as repository:
-        names = [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
-        repository.checkout(targets=names, force=True)
+        repository.checkout(targets=_stages(repository), force=True)
+
+
+def _stages(repository: Any) -> list[str]:
+    """List the stages of `dvc.yaml`; the pointers are stages without a name."""
+    return [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
 
 
 def complete(root: Path) -> None:
@@ -236,7 +241,7 @@ def complete(root: Path) -> None:
     The working directory must be `root`, where DVC looks for stages. Raises SlipwayError if the candidate was made of
     other rows.
     """
-    lock = root / "dvc.lock"
+    lock = root / LOCK
     if (root / "build/table").exists():
         return
     fetch(root)

@@ -20,7 +20,7 @@ from slipway.workspace import Workspace
 PACKAGES = ("slipway", "scikit-learn", "onnxruntime", "great-expectations", "dvc", "mlflow", "fastapi")
 PIPELINE = ".github/workflows/pipeline.yml"
 BRANCHES = ("main", "master")  # whose pushes start the pipeline
-TIMEOUT = 5  # seconds that a tool has to answer
+TIMEOUT = 5  # seconds that a server or a tool has to answer
 Finding = tuple[str, str, str]  # pass, hold or fail; what; what was found
 
 
@@ -111,7 +111,7 @@ def _mlflow() -> Finding:
     if not uri.startswith(("http://", "https://")):
         return "pass", "MLflow", uri
     # Not /health: a server whose allowed hosts do not include this name says 200 there, and 403 to everything else.
-    answer = Service(uri).ask("/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default")
+    answer = Service(uri, timeout=TIMEOUT).ask("/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default")
     if not answer.status:
         return "fail", "MLflow", f"{uri} does not answer: {answer.content}"
     refused = "; set its --allowed-hosts" if answer.status == 403 else ""

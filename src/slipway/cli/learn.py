@@ -152,12 +152,12 @@ def report(at: Workspace) -> None:
     In a job of GitHub's it is the job's summary, too. Without a verdict, build/report.md says that there is none.
     """
     from slipway.report import write_report
-    from slipway.versioning import changed_files
+    from slipway.versioning import LOCK, changed_files
 
     path = at.root / "build" / "report.md"
     try:
         written = write_report(at)
-        if "dvc.lock" in changed_files(at.root):
+        if LOCK in changed_files(at.root):
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n`dvc.lock` was stale: the candidate was made here, and a release commits the lock.\n")
     except SlipwayError:

@@ -71,9 +71,7 @@ def names(target: Target) -> tuple[str, ...]:
     return (*headlines(target), "balanced_accuracy", "brier", "calibration_error", *ranked, *each)
 
 
-def statistics(
-    target: Target, truth: Array, predictions: Predictions, groups: Array, *, ranked: bool = True
-) -> Array:
+def statistics(target: Target, truth: Array, predictions: Predictions, groups: Array, *, ranked: bool = True) -> Array:
     """Sum each group's rows into statistics for `scores`; float64, shape (groups, statistics).
 
     truth: class indices or values, shape (rows,). groups: the number of each row's group, from 0, shape (rows,).

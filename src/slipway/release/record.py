@@ -8,9 +8,9 @@ from typing import Any
 
 from slipway.champion import POINTER, Decision, Pin, overlay_file, pinned
 from slipway.problem import SlipwayError
-from slipway.versioning import DATA, file_at, git, pointed, remote_folder, short
+from slipway.versioning import DATA, LOCK, file_at, git, pointed, remote_folder, short
 
-INPUTS = (DATA, "dvc.lock")  # the pointer to the data, and the record of the pipeline's last run
+INPUTS = (DATA, LOCK)  # the pointer to the data, and the record of the pipeline's last run
 RECORD = (*INPUTS, POINTER)  # the files that a promotion commits
 ENVIRONMENTS = ("staging", "production")  # the overlays that a release pins, as far as they exist
 

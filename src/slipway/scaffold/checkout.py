@@ -23,11 +23,11 @@ from slipway.problem import SlipwayError
 from slipway.scaffold.render import FILES
 from slipway.scaffold.table import Table
 from slipway.stages.prepare import data_digest
-from slipway.versioning import DATA, dvc_repository, git
+from slipway.versioning import DATA, LOCK, dvc_repository, git
 
 STAGING = Path("build", "new")
 JOURNAL = "journal.json"
-FOLDER, LOCK, STORE = "data", "dvc.lock", ".dvc/store"
+FOLDER, STORE = "data", ".dvc/store"
 PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
 NOWHERE = "owner/repository"
 ADDRESSED = ("monitoring/", "k8s/")
