@@ -29,9 +29,9 @@ class BufferedTransport:
     ended, and input is dropped for a while (RFC 9112, 9.6).
     """
 
-    def __init__(self, transport: Any, sending: Callable[[], bool]) -> None:
-        """sending: whether the client has begun a request and not ended it."""
-        self._transport, self._sending = transport, sending
+    def __init__(self, transport: Any, drop_input: Callable[[], bool]) -> None:
+        """drop_input: drops what the client still sends, and tells whether it does: it has not ended a request."""
+        self._transport, self._drop_input = transport, drop_input
         self._head, self._closing = b"", False
         self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
         self.get_extra_info = transport.get_extra_info
@@ -53,7 +53,7 @@ class BufferedTransport:
     def close(self) -> None:
         """Send what is held and close, with a delay if the client still sends."""
         self.flush()
-        if not self.is_closing() and self._sending():
+        if not self.is_closing() and self._drop_input():
             self._transport.write_eof()
             self._transport.resume_reading()
             asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
@@ -86,13 +86,11 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Start the timeout for the first request's head."""
-        super().connection_made(BufferedTransport(transport, self._is_sending))  # type: ignore[arg-type]
+        super().connection_made(BufferedTransport(transport, self._drop_input))  # type: ignore[arg-type]
         self._timer = self.loop.call_later(self.receive_timeout, self._on_timeout)
 
     def data_received(self, data: bytes) -> None:
         """Parse the data; start the timeout if a head or a body is still incomplete."""
-        if self.transport.is_closing():
-            return
         data = self._pipelined + data if self._pipelined else data
         while data and not self._refused:
             if self._unanswered() and not self._receiving:
@@ -233,8 +231,9 @@ class Connection(HttpToolsProtocol):
         self.transport.write(head + fields + b"connection: close\r\n\r\n" + bytes(response.body))
         self.transport.close()
 
-    def _is_sending(self) -> bool:
-        return self._receiving and (self._refused or not self._in_head or self._head_bytes > 0)
+    def _drop_input(self) -> bool:
+        self._refused = self._refused or (self._receiving and (not self._in_head or self._head_bytes > 0))
+        return self._refused and self._receiving
 
     def _in_body(self) -> bool:
         return self._receiving and not self._in_head
