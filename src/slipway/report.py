@@ -123,7 +123,9 @@ def data_changes(workspace: Workspace, champion: Bundle | None) -> tuple[int, li
         return len(table), []
     groups = table.groupby(list(workspace.problem.groups), dropna=False).ngroups
     same = [one for one in champion.contract.columns if one.name in names and one.dtype == arrays[one.name].dtype]
-    found = [drift(champion.reference, one, arrays[one.name], groups, len(names)) for one in same]
+    found = [
+        drift(champion.reference, one, arrays[one.name], groups, len(names) + 1) for one in same
+    ]  # the gate's: and the target
     known = {one.name: {"psi": one.psi, "moved": one.psi > one.limit} for one in found}
     return len(table), [{"feature": name, "psi": None, "moved": False, **known.get(name, {})} for name in names]
 
