@@ -14,7 +14,7 @@ from pathlib import Path
 
 from checkouts import run
 from pipeline.remotes import signing_key
-from pipeline.workflow import set_up
+from pipeline.workflow import environment, set_up
 
 VERSION = "4.68.1"  # the last that runs with Node 20
 SERVER, PROJECT, TOKEN = "gitlab.example", "ada/penguins", "t0ken"
@@ -77,8 +77,7 @@ class Gitlab:
         address = f"https://gitlab-ci-token:{TOKEN}@{SERVER}/{PROJECT}.git"
         (home / ".gitconfig").write_text(f'[url "{self.remote}"]\n\tinsteadOf = {address}\n')
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("GITHUB_", "PYTEST_", "GIT_"))}
-        return {**kept, "HOME": str(home), "PATH": path, "CI": "true"}
+        return {**environment(), "HOME": str(home), "PATH": path, "CI": "true"}
 
     def _keep(self, artifacts: Path) -> None:
         if (artifacts / REPORT).exists():

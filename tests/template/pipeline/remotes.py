@@ -110,6 +110,11 @@ def on(remote: Path, path: str, commit: str = "main") -> str:
     return run(remote, "git", "show", f"{commit}:{path}")
 
 
+def champion(remote: Path) -> str:
+    """The digest of the bundle that is to serve, as the remote's branch says."""
+    return yaml.safe_load(on(remote, "champion.dvc"))["meta"]["digest"]
+
+
 def pinned(remote: Path) -> tuple[str, str]:
     """The image and the model's version that production is to run."""
     overlay = yaml.safe_load(on(remote, OVERLAY))

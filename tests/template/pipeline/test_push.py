@@ -1,18 +1,13 @@
 """What a push leads to: a release, or nothing and the reason; each job's own commands, on a bare repository."""
 
 import pytest
-import yaml
 
 from checkouts import run
-from pipeline.remotes import FIRST, SECOND, clone, head, on, pinned, pipeline, push, replaced
+from pipeline.remotes import FIRST, SECOND, champion, clone, head, pinned, pipeline, push, replaced
 from pipeline.workflow import Done, Workflow
 from slipway.model.bundle import read_bundle
 
 pytestmark = pytest.mark.xdist_group("pipeline")  # they share a remote that takes a minute to make
-
-
-def champion(remote) -> str:
-    return yaml.safe_load(on(remote, "champion.dvc"))["meta"]["digest"]
 
 
 def test_a_first_push_releases_the_image_and_the_tag_of_the_model_that_is_there(pushed):

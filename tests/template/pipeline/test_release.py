@@ -5,10 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
 from checkouts import run
-from pipeline.remotes import FIRST, OVERLAY, SECOND, clone, commit, head, on, pipeline, push, replaced, run_again
+from pipeline.remotes import FIRST, SECOND, champion, clone, commit, head, pinned, pipeline, push, replaced, run_again
 from pipeline.workflow import Workflow
 
 pytestmark = pytest.mark.xdist_group("pipeline")  # they share a remote that takes a minute to make
@@ -16,12 +15,8 @@ pytestmark = pytest.mark.xdist_group("pipeline")  # they share a remote that tak
 
 def served(remote: Path) -> dict[str, str]:
     """What Git says is to be served: the model's version, and what production deploys."""
-    overlay = yaml.safe_load(on(remote, OVERLAY))
-    return {
-        "champion": yaml.safe_load(on(remote, "champion.dvc"))["meta"]["digest"][:12],
-        "deployed": overlay["commonAnnotations"]["slipway/model-version"],
-        "image": f"{overlay['images'][0]['newName']}@{overlay['images'][0]['digest']}",
-    }
+    image, version = pinned(remote)
+    return {"champion": champion(remote)[:12], "deployed": version, "image": image}
 
 
 def test_a_release_that_was_cut_off_after_its_push_goes_on_to_the_deploy(waiting, tmp_path):

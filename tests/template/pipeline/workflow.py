@@ -143,7 +143,7 @@ class _Job:
     def _run(self, step: dict[str, Any], outputs: Path) -> bool:
         github = self.at["github"]
         env = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("GITHUB_", "PYTEST_", "GIT_"))},
+            **environment(),
             "PATH": f"{os.environ['PATH']}:{Path(sys.executable).parent}",
             "PYTHONPATH": str(self.folder / "src"),
             "CI": "true",
@@ -214,6 +214,11 @@ class _Job:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
         return bool(files) or given.get("if-no-files-found") != "error"
+
+
+def environment() -> dict[str, str]:
+    """This environment without what another job or the tests put into it."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("GITHUB_", "PYTEST_", "GIT_"))}
 
 
 def set_up(folder: Path) -> None:
