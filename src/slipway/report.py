@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,18 @@ PICTURES = ("confusion", "calibration", "predicted", "importance", "slices")
 
 
 @dataclass(frozen=True)
+class Chart:
+    """Bars and a line over named points, as Mermaid's xychart draws them."""
+
+    title: str
+    axis: str
+    names: list[str]
+    bars: list[float]
+    line: list[float]
+    horizontal: bool = False  # for long names
+
+
+@dataclass(frozen=True)
 class Run:
     """The content of the report."""
 
@@ -35,6 +48,7 @@ class Run:
     rows: int
     lineage: dict[str, str]
     pictures: dict[str, str]
+    charts: list[Chart]
 
 
 def write_report(workspace: Workspace) -> list[Path]:
@@ -54,6 +68,7 @@ def write_report(workspace: Workspace) -> list[Path]:
     )
     environment.filters["number"] = lambda value: "" if value is None else format(value, ".4g")
     environment.filters["signed"] = lambda value: "" if value is None else format(value, "+.4g") if value else "0"
+    environment.filters["quoted"] = lambda text: " ".join(str(text).replace('"', "'").replace("`", "'").split())
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     written = []
     for name in ("report.html", "report.md"):
@@ -96,17 +111,19 @@ def gather(workspace: Workspace) -> Run:
         difference = {end: score[end] - was["value"] for end in ("low", "high")} if score and was else None
         item |= {"before": was, "moved": _moved(headline, difference)}
     rows, changes = data_changes(workspace, champion)
+    metrics = workspace.read(workspace.evaluation / METRICS)
     return Run(
         bundle,
         champion,
         verdict,
-        _compared(workspace.read(workspace.evaluation / METRICS), verdict["comparison"]),
+        _compared(metrics, verdict["comparison"]),
         slices,
         headline,
         changes,
         rows,
         _lineage(workspace, bundle, champion),
         {name: _picture(path) for name in PICTURES if (path := workspace.evaluation / f"{name}.svg").exists()},
+        [*_slices_chart(headline, slices, metrics), *_calibration_chart(workspace.evaluation / "calibration.csv")],
     )
 
 
@@ -142,6 +159,28 @@ def _moved(name: str, difference: dict[str, float] | None) -> str:
     if difference is None or difference["low"] <= 0 <= difference["high"]:
         return ""
     return "better" if (difference["low"] > 0) != (name in LOWER_IS_BETTER) else "worse"
+
+
+def _slices_chart(headline: str, slices: list[dict[str, Any]], metrics: dict[str, Any]) -> list[Chart]:
+    shown = [item for item in slices if item["scores"].get(headline)]
+    if not shown:
+        return []
+    names = [f"{item['slice']} ({item['rows']})" for item in shown]
+    bars = [item["scores"][headline]["value"] for item in shown]
+    return [
+        Chart("Slices (rows); line: all rows", headline, names, bars, [metrics[headline]["value"]] * len(shown), True)
+    ]
+
+
+def _calibration_chart(path: Path) -> list[Chart]:
+    """Give the curve of a binary classifier; those of several classes would cover each other."""
+    curve = list(csv.DictReader(path.read_text("utf-8").splitlines())) if path.exists() else []
+    if len({point["class"] for point in curve}) != 1:
+        return []
+    names = [f"{float(point['predicted']):.2f} ({point['rows']})" for point in curve]
+    observed, predicted = ([float(point[key]) for point in curve] for key in ("observed", "predicted"))
+    title = "Calibration by predicted probability (rows); line: perfectly calibrated"
+    return [Chart(title, f"share of {curve[0]['class']}", names, observed, predicted)]
 
 
 def _lineage(workspace: Workspace, bundle: Bundle, champion: Bundle | None) -> dict[str, str]:

@@ -67,6 +67,26 @@ def test_it_compares_with_the_champion_on_the_same_rows_with_intervals(challenge
     assert metrics["log_loss"]["moved"] == "worse"  # less sure of itself than the champion
 
 
+def test_the_markdown_draws_the_slices_and_the_calibration(challenged):
+    write_report(challenged)
+    text = (challenged.root / "build" / "report.md").read_text()
+    slices, calibration = re.findall(r"^```mermaid\n(.*?)^```$", text, flags=re.M | re.S)
+    bars = json.loads(re.search(r"^  bar (.*)$", slices, flags=re.M)[1])
+    assert bars == [round(item["scores"]["accuracy"]["value"], 4) for item in gather(challenged).slices]
+    assert len(json.loads(re.search(r"^  x-axis (.*)$", slices, flags=re.M)[1])) == len(bars)
+    assert 'y-axis "share of male" 0 --> 1' in calibration
+
+
+def test_a_name_in_a_plot_cannot_end_it(challenged):
+    path = challenged.evaluation / "slices.json"
+    before = path.read_text()
+    path.write_text(before.replace("species=Adelie", 'a\\"]\\n```\\n# b'))
+    write_report(challenged)
+    path.write_text(before)
+    text = (challenged.root / "build" / "report.md").read_text()
+    assert "x-axis [\"a'] ''' # b (" in text
+
+
 def test_the_markdown_tells_the_same_in_tables_that_hold(challenged):
     write_report(challenged)
     text = (challenged.root / "build" / "report.md").read_text()
