@@ -9,6 +9,16 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SHELL := /bin/bash
 export GX_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
+# pip and uv trust the same certificates: those that either was told of, or else the system's. Behind a company's proxy that
+# re-signs TLS its root is there, and neither would look.
+SYSTEM_CERTS := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt))
+CERTS := $(or $(SSL_CERT_FILE),$(PIP_CERT),$(SYSTEM_CERTS))
+ifneq ($(CERTS),)
+export SSL_CERT_FILE := $(CERTS)
+export PIP_CERT := $(or $(PIP_CERT),$(CERTS))
+else # macOS: its keychain
+export UV_SYSTEM_CERTS ?= true
+endif
 .DEFAULT_GOAL := help
 -include stack/image.mk k8s/k8s.mk
 .PHONY: help setup run data pipeline reproduce report serve test test-all lint lint-workflows actionlint bench \
