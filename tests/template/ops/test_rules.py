@@ -78,7 +78,7 @@ def test_an_alert_says_how_urgent_it_is_what_it_means_and_what_to_do(name):
     assert page == f"{name}.md"
     text = (RUNBOOKS / page).read_text()
     headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
-    assert headings == [name, "What it means", "What to look at", "What to do"]
+    assert headings == [name, "Meaning", "Diagnosis", "Actions"]
 
 
 def test_there_is_no_runbook_without_an_alert():
