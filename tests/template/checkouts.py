@@ -35,6 +35,26 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
+def make_repository(folder: Path) -> Path:
+    """Make a Git repository with an author and no commit; its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run(folder, "git", "init", "--quiet", "--initial-branch", "main")
+    run(folder, "git", "config", "user.name", "Ada")
+    run(folder, "git", "config", "user.email", "ada@example.org")
+    return folder
+
+
+def commit_files(root: Path, message: str, files: dict[str, str | None]) -> str:
+    """Write these files, or remove them (None), in one commit of all that changed; its hash."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink() if text is None else path.write_text(text)
+    run(root, "git", "add", "--all")
+    run(root, "git", "commit", "--quiet", "--allow-empty", "--message", message)
+    return run(root, "git", "rev-parse", "HEAD").strip()
+
+
 def make_checkout(folder: Path) -> Workspace:
     """Make a checkout of the project's present files, with its data and nothing built or released, in one commit."""
     folder.mkdir(parents=True)
@@ -47,9 +67,7 @@ def make_checkout(folder: Path) -> Workspace:
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc" / name)
     shutil.copytree(ROOT / ".dvc" / "store", folder / ".dvc" / "store")
-    run(folder, "git", "init", "--quiet", "--initial-branch", "main")
-    run(folder, "git", "config", "user.name", "Ada")
-    run(folder, "git", "config", "user.email", "ada@example.org")
+    make_repository(folder)
     run(folder, "git", "add", ".")
     run(folder, "git", "commit", "--quiet", "--message", "The project")
     fetch(folder)

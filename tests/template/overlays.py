@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from checkouts import run
+from checkouts import commit_files
 
 PINNED = """
 images:
@@ -24,10 +24,6 @@ def pinned(digit: str, version: str = "123456789012", commit: str = "c" * 40) ->
 
 def commit_overlays(root: Path, message: str, files: dict[str, str | None]) -> str:
     """Write these overlays, or remove them (None), in one commit; its hash."""
-    for overlay, text in files.items():
-        path = root / "k8s" / "overlays" / overlay / "kustomization.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink() if text is None else path.write_text(text)
-    run(root, "git", "add", "--all")
-    run(root, "git", "commit", "--quiet", "--message", message)
-    return run(root, "git", "rev-parse", "HEAD").strip()
+    return commit_files(
+        root, message, {f"k8s/overlays/{name}/kustomization.yaml": text for name, text in files.items()}
+    )

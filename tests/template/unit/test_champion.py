@@ -1,12 +1,24 @@
-"""What the overlays pin: read at a revision, listed over the history, written."""
+"""What serves, as commits say: the decisions in champion.dvc, and what the overlays pin."""
 
+import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from checkouts import ROOT, run
+from checkouts import ROOT, commit_files, make_repository, run
 from overlays import commit_overlays, pinned
-from slipway.champion import Pin, parse_pin, pin_history, pins, write_pin
+from slipway.champion import (
+    Pin,
+    fetch_champion,
+    history,
+    parse_pin,
+    pin_history,
+    pins,
+    read_decision,
+    serving_now,
+    write_pin,
+)
 from slipway.champion import pinned as pinned_text
 from slipway.problem import SlipwayError
 
@@ -15,12 +27,8 @@ PIN = Pin(f"ghcr.io/ada/penguins@sha256:{'a' * 64}", "123456789012", "c" * 40)
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    run(folder, "git", "init", "--quiet")
-    run(folder, "git", "config", "user.name", "Ada")
-    run(folder, "git", "config", "user.email", "ada@example.org")
-    run(folder, "git", "commit", "--quiet", "--allow-empty", "--message", "First")
+    folder = make_repository(tmp_path / "checkout")
+    commit_files(folder, "First", {})
     return folder
 
 
@@ -108,3 +116,108 @@ def test_half_a_pin_is_refused(wrong):
 def test_an_overlay_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SlipwayError, match=r"overlays/staging/kustomization\.yaml: no such overlay"):
         write_pin(tmp_path, "staging", PIN)
+
+
+def pointer(digit: str, **said: str) -> str:
+    meta = {"digest": digit * 64, "action": "promote", "verdict": "PROMOTE", "reason": "r", "who": "w", **said}
+    return json.dumps({"outs": [], "meta": meta})
+
+
+def test_what_serves_is_what_the_last_commit_says_and_not_the_work_tree(checkout):
+    assert (serving_now(checkout), read_decision(checkout), history(checkout)) == (None, None, [])
+    first = commit_files(checkout, "First", {"champion.dvc": pointer("a", other="is left out")})
+    commit_files(checkout, "Second", {"champion.dvc": pointer("b", name="m", previous="a" * 12)})
+    (checkout / "champion.dvc").write_text(pointer("c"))
+    for decision in (serving_now(checkout), read_decision(checkout)):
+        assert (decision.version, decision.previous, decision.name) == ("b" * 12, "a" * 12, "m")
+    assert serving_now(checkout, first).digest == "a" * 64
+    assert serving_now(checkout, first).rolled_back == []
+    (checkout / "champion.dvc").unlink()
+    assert read_decision(checkout) is None  # this checkout is to have no champion
+    assert serving_now(checkout).version == "b" * 12
+
+
+def test_the_history_lists_the_releases_newest_first_and_passes_by_what_it_cannot_read(checkout):
+    commits = [
+        commit_files(checkout, f"{n}", {"champion.dvc": text})
+        for n, text in enumerate([pointer("a"), "outs: []\n", None, pointer("b")])
+    ]
+    notes: list[str] = []
+    found = history(checkout, unreadable=notes)
+    assert [(one.decision.version[0], one.commit) for one in found] == [("b", commits[3]), ("a", commits[0])]
+    assert found[0].when == run(checkout, "git", "log", "-1", "--format=%cI").strip()
+    assert [note.startswith(f"{commits[1][:8]}:champion.dvc: does not say what") for note in notes] == [True]
+    with pytest.raises(SlipwayError, match=f"^{commits[1][:8]}:champion.dvc: does not say what was released"):
+        history(checkout)
+    assert [one.commit for one in history(checkout, revisions=(commits[0],))] == [commits[0]]
+
+
+def test_the_champion_is_fetched_unless_its_bundle_is_here(checkout, monkeypatch):
+    fetched = []
+    monkeypatch.setattr("slipway.champion.fetch", lambda *arguments: fetched.append(arguments))
+    assert fetch_champion(checkout) is None
+    manifest = b"a manifest"
+    commit_files(checkout, "First", {"champion.dvc": pointer("a", digest=sha256(manifest).hexdigest())})
+    for content, times in ((None, 1), (b"another manifest", 2), (manifest, 2)):
+        if content:
+            (checkout / "champion/bundle").mkdir(parents=True, exist_ok=True)
+            (checkout / "champion/bundle/manifest.json").write_bytes(content)
+        assert fetch_champion(checkout).digest == sha256(manifest).hexdigest()
+        assert fetched == [(checkout, "champion.dvc")] * times
+
+
+def test_of_several_images_the_models_is_the_one_and_else_the_first():
+    image = "  - name: {}\n    newName: {}\n    digest: sha256:" + "d" * 64 + "\n"
+    text = "images:\n" + image.format("proxy", "registry/proxy") + image.format("other", "registry/other")
+    assert parse_pin(text, "overlay") == Pin(f"registry/proxy@sha256:{'d' * 64}", None, None)
+    text += image.format("slipway", "registry/model")
+    assert parse_pin(text, "overlay").image == f"registry/model@sha256:{'d' * 64}"
+    assert parse_pin(text.replace("    newName: registry/model\n", ""), "o").image == f"slipway@sha256:{'d' * 64}"
+
+
+def test_a_pin_of_zeros_and_an_empty_file_are_no_pin():
+    zeros = pinned("a", version="0" * 12, commit="0" * 40)
+    assert parse_pin(zeros, "overlay") == Pin(PIN.image, None, None)
+    assert parse_pin(zeros.replace("a" * 64, "0" * 64), "overlay") is None
+    assert parse_pin("", "overlay") is None
+
+
+def test_a_pin_is_written_beside_other_images_annotations_and_settings():
+    before = (
+        "# a comment\n"
+        "images:\n"
+        "  - name: proxy\n"
+        "    newTag: '1'\n"
+        "commonAnnotations:\n"
+        "  mine: kept  # as it is\n"
+        "configMapGenerator:\n"
+        "  - name: empty\n"
+        "  - name: slipway\n"
+        "    literals:\n"
+        "      - SLIPWAY_THREADS=1\n"
+        "      - SLIPWAY_EXPECTED=\n"
+    )
+    assert pinned_text(before, PIN) == (
+        "# a comment\n"
+        "images:\n"
+        "  - name: proxy\n"
+        "    newTag: '1'\n"
+        "  - name: slipway\n"
+        "    newName: ghcr.io/ada/penguins\n"
+        f"    digest: sha256:{'a' * 64}\n"
+        "commonAnnotations:\n"
+        "  mine: kept  # as it is\n"
+        '  slipway/model-version: "123456789012"\n'
+        f'  slipway/commit: "{"c" * 40}"\n'
+        "configMapGenerator:\n"
+        "  - name: empty\n"
+        "  - name: slipway\n"
+        "    literals:\n"
+        "      - SLIPWAY_THREADS=1\n"
+        "      - SLIPWAY_EXPECTED=123456789012\n"
+    )
+
+
+def test_a_long_line_of_an_overlay_is_not_broken():
+    text = f"resources:\n  - {'a/b ' * 100}c\n"
+    assert pinned_text(text, PIN).startswith(text)
