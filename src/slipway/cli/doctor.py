@@ -24,15 +24,22 @@ TIMEOUT = 5  # seconds that a server or a tool has to answer
 Finding = tuple[str, str, str]  # pass, hold or fail; what; what was found
 
 
-def examine(workspace: Workspace) -> list[Finding]:
-    """Check everything that Slipway may need. `fail`: Slipway cannot work; `hold`: something optional is missing."""
-    checks = {"problem and params": _project, "Git": _git, "DVC remote": _dvc, "data": _data, "champion": _champion}
+def examine(workspace: Workspace, *, quick: bool = False) -> list[Finding]:
+    """Check everything that Slipway may need. `fail`: Slipway cannot work; `hold`: something optional is missing.
+
+    quick: only packages, problem and parameters, which takes less than a second.
+    """
+    checks = {"problem and params": _project}
+    if not quick:
+        checks |= {"Git": _git, "DVC remote": _dvc, "data": _data, "champion": _champion}
     findings = list(_installed())
     for what, check in checks.items():
         try:
             findings.append(("pass", what, check(workspace)))
         except SlipwayError as error:
             findings.append(("fail", what, str(error)))
+    if quick:
+        return findings
     docker, kubectl = ("docker", "version", "--format", "{{.Server.Version}}"), ("kubectl", "config", "current-context")
     return [*findings, _mlflow(), _tool(*docker), _tool(*kubectl)]
 

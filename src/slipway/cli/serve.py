@@ -131,11 +131,12 @@ def monitor(at: Workspace, prometheus: str, match: str, track: bool) -> None:
 
 
 @command
-def doctor(at: Workspace) -> None:
+@click.option("--quick", is_flag=True, help="Check only packages, problem and parameters, as before a commit.")
+def doctor(at: Workspace, quick: bool) -> None:
     """Check the installation, the remotes and servers that are configured, and whether they answer."""
     from slipway.cli.doctor import examine
 
-    findings = examine(at)
+    findings = examine(at, quick=quick)
     table("This project on this machine", ("", "what", "found"), findings)
     if any(outcome == "fail" for outcome, *_ in findings):
         sys.exit(EXIT_REFUSED)

@@ -19,6 +19,13 @@ def test_a_sound_checkout_has_nothing_that_fails(released, monkeypatch):
     assert "predicts sex from species" in found(released)["problem and params"][1]
 
 
+def test_before_a_commit_only_what_takes_no_time_is_checked(released):
+    (released.root / ".dvc" / "config").write_text("")
+    findings = examine(released, quick=True)
+    assert findings[-1][:2] == ("pass", "problem and params")
+    assert [item for item in findings if item[0] != "pass"] == []
+
+
 @pytest.mark.parametrize(("branch", "outcome"), [("main", "pass"), ("master", "pass"), ("trunk", "fail")])
 def test_the_remotes_default_branch_is_named_and_must_start_the_pipeline(released, tmp_path, branch, outcome):
     there, root = tmp_path / "there.git", released.root

@@ -88,7 +88,9 @@ def test_counts_the_golden_rows_of_a_service_that_becomes_ready(fake):
     ("fault", "message"),
     [
         ({"ready_after": 1_000_000}, "not ready after 0 s: the model is being loaded"),
+        # pragma: allowlist nextline secret
         ({"version": "ba9876543210"}, "serves version ba9876543210, not 0123456789ab"),
+        # pragma: allowlist nextline secret
         ({"predicting": "ba9876543210"}, "answers as version ba9876543210"),
         ({"wrong": "fern"}, "golden row 0 gives"),
         ({"wrong_in_batches": True}, "golden row 0 gives"),

@@ -56,7 +56,9 @@ def test_an_error_within_the_block_becomes_words_and_frees_the_lock(template):
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
+        # pragma: allowlist nextline secret
         ("https://ada:secret@host/x", "https://host/x"),
+        # pragma: allowlist nextline secret
         ("postgresql://ada:secret@host/x", "postgresql://host/x"),
         ("https://host/x@y", "https://host/x@y"),
     ],

@@ -102,6 +102,7 @@ def test_the_commit_is_recorded_and_whether_files_differ_from_it(committed):
 
 def test_the_repository_is_recorded_without_a_password_and_tells_pip_where_slipway_is(committed):
     assert record(committed).slipway is None
+    # pragma: allowlist nextline secret
     git(committed, "remote", "add", "origin", "https://ada:secret@git.example.org/plants.git")
     head = git(committed, "rev-parse", "HEAD").strip()
     assert record(committed).tags["mlflow.source.git.repoURL"] == "https://git.example.org/plants.git"

@@ -220,6 +220,7 @@ def closed_port(monkeypatch) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    # pragma: allowlist nextline secret
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ada:secret@127.0.0.1:{port}")
     return port
 
