@@ -114,7 +114,9 @@ def _beyond(differences: Array, tolerance: float, what: str, rows: str) -> float
 
 
 def _perturbed(column: Column, values: Array, size: int, rng: np.random.Generator) -> Array:
-    if column.numeric:
+    if column.numeric and column.categories:
+        drawn = rng.choice(np.array(column.categories, dtype=np.float64), size)
+    elif column.numeric:
         drawn = _moved(column, values[~np.isnan(values)], size, rng)
     else:
         known = np.array(column.categories, dtype=object) if column.categories else values
@@ -130,11 +132,11 @@ def _moved(column: Column, values: Array, size: int, rng: np.random.Generator) -
     """Draw numbers that the column allows: training values, and what lies between and next to them."""
     if column.kind == "boolean":
         return rng.integers(0, 2, size).astype(np.float64)
-    known = np.unique(values) if len(values) else np.array([float(column.example)])
+    known = np.unique(values) if len(values) else column.array([column.example])
     index = rng.integers(0, len(known), size)
     here, following = known[index], known[np.minimum(index + 1, len(known) - 1)]
     low, high = _limits(column)
-    if column.kind == "integer":
+    if column.kind in ("integer", "date"):
         return np.clip(here + rng.integers(-STEPS, STEPS + 1, size), low, high)
     narrow = [np.float32(side).astype(np.float64) for side in (here, following)]
     drawn = np.choose(
@@ -161,7 +163,7 @@ def _moved(column: Column, values: Array, size: int, rng: np.random.Generator) -
 
 
 def _limits(column: Column) -> tuple[float, float]:
-    whole = column.kind == "integer"
+    whole = column.kind in ("integer", "date")
     low = -np.inf if column.minimum is None else column.minimum
     high = np.inf if column.maximum is None else column.maximum
     if column.above is not None:

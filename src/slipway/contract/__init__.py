@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic.errors import PydanticUserError
 
-from slipway.contract.column import EXACT, MISSING, WORDS, Array, Column, Kind, is_missing
-from slipway.contract.schema import TYPES, annotated, resolve, to_column, to_schema
+from slipway.contract import dates
+from slipway.contract.column import EXACT, MISSING, WORDS, Array, Column, Kind, Label
+from slipway.contract.request import to_field
+from slipway.contract.schema import TYPES, Schema, annotated, resolve, to_column, to_schema, to_type
 from slipway.contract.strict import canonical_json, strict_json
 from slipway.problem import Problem, SlipwayError, close_names
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 __all__ = [
-    "EXACT", "MISSING", "WORDS", "Array", "Column", "Contract", "Kind", "Target",
-    "canonical_json", "features", "record", "strict_json", "target",
+    "EXACT", "MISSING", "WORDS", "Array", "Column", "Contract", "Kind", "Label", "Target",
+    "canonical_json", "dates", "features", "record", "strict_json", "target",
 ]  # fmt: skip
 MAX_ERRORS = 10  # listed in one message
 
@@ -48,7 +50,7 @@ class Contract:
             )
         written = {name: annotated(field.annotation) for name, field in model.model_fields.items()}
         try:
-            schema = model.model_json_schema()
+            schema = model.model_json_schema(schema_generator=Schema)
         except PydanticUserError as error:  # a type without a JSON Schema
             types = ", ".join(f"{name}: {kind}" for name, kind in written.items())
             raise SlipwayError(f"{model.__name__}: {error.message}; {TYPES}. Its fields are {types}") from None
@@ -88,6 +90,7 @@ class Contract:
     def arrays(self, table: Any) -> dict[str, Array]:
         """Give the columns as arrays: float64 (missing: NaN) or object strings (missing: ""); each of shape (rows,).
 
+        Dates are days and date-times seconds, see `slipway.contract.dates`.
         table: a pandas table, a mapping of columns, or a sequence of rows as mappings. Other columns are ignored.
         Raises SlipwayError for a missing column that is not optional, or one of another kind.
         """
@@ -106,7 +109,7 @@ class Contract:
             for row in np.flatnonzero(refused)[:MAX_ERRORS]:
                 value = values.iloc[row] if hasattr(values, "iloc") else values[row]
                 value = value.item() if hasattr(value, "item") else value
-                shown = "missing" if is_missing(value) else repr(value)
+                shown = "missing" if dates.is_missing(value) else repr(value)
                 errors.append(f"row {row}: {column.name} is {shown}; it must be {column.words}")
         if len({len(array) for array in arrays.values()}) > 1:
             errors.append("the columns are not of one length")
@@ -159,19 +162,10 @@ class Contract:
 
         It coerces nothing (no `false` for 0, no "1" for 1) and refuses unknown fields, NaN and infinity.
         """
-        from pydantic import ConfigDict, Field, create_model
+        from pydantic import ConfigDict, create_model
 
         config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-        fields: dict[str, Any] = {}
-        for column in self.columns:
-            field = Field(
-                None if column.optional else ...,
-                **column.limits,
-                description=column.description,
-                examples=list(column.examples) or None,
-                json_schema_extra={"unit": column.unit} if column.unit else None,
-            )
-            fields[column.name] = (column.type | None if column.optional else column.type, field)
+        fields: dict[str, Any] = {column.name: to_field(column, to_type(column)) for column in self.columns}
         return create_model(self.title, __config__=config, **fields)
 
 
@@ -190,17 +184,19 @@ class Target:
     """The predicted column. `classes` are its labels in the declared order; empty in a regression."""
 
     column: Column
-    classes: tuple[str | bool, ...]
+    classes: tuple[Label, ...]
 
     @classmethod
     def of(cls, column: Column) -> Target:
         """Derive the target from its column. Raises SlipwayError if it is optional or free text."""
         if column.optional:
             raise SlipwayError(f"the target {column.name!r} is optional; training needs it in every row")
-        if column.kind == "category":
+        if column.categories:
             return cls(column, column.categories)
         if column.kind == "text":
             raise SlipwayError(f"the target {column.name!r} is free text; declare its classes with Literal[...]")
+        if column.temporal:
+            raise SlipwayError(f"the target {column.name!r} is a {column.kind}; declare the number of days or hours")
         return cls(column, (False, True) if column.kind == "boolean" else ())
 
     def encode(self, values: Any) -> Array:
@@ -226,7 +222,9 @@ def target(problem: Problem) -> Target:
 
 
 def _plain(column: Column, values: Array) -> list[Any]:
-    if column.numeric:
-        convert = {"number": float, "integer": int, "boolean": bool}[column.kind]
-        return [None if math.isnan(value) else convert(value) for value in values.tolist()]
-    return [None if value == MISSING else value for value in values.tolist()]
+    if not column.numeric:
+        return [None if value == MISSING else value for value in values.tolist()]
+    convert = {"integer": int, "boolean": bool}.get(column.kind, float)
+    if column.temporal:
+        return [None if math.isnan(value) else dates.write(column.kind, value) for value in values.tolist()]
+    return [None if math.isnan(value) else convert(value) for value in values.tolist()]

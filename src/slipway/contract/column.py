@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from slipway.contract import dates
 from slipway.problem import SlipwayError
 
-Kind = Literal["number", "integer", "boolean", "category", "text"]
+Kind = Literal["number", "integer", "boolean", "category", "text", "date", "datetime"]
+Label = str | bool | int  # of a class
 Array = np.ndarray[Any, Any]
 EXACT = 2**53  # float64, the dtype of arrays, holds larger integers inexactly
 # By kind of column: NumPy kinds of arrays that are checked by value, and Python types of single values.
@@ -22,14 +24,20 @@ TYPES = {
     "category": (str,),
     "text": (str,),
 }
-WORDS = {"number": "a number", "integer": "a whole number", "boolean": "true or false", "text": "text"}
+WORDS = {"number": "a number", "integer": "a whole number", "boolean": "true or false", "text": "text", **dates.WORDS}
+BOUND_WORDS = ("above", "at least", "at most", "below")
 COMPARE = {"ge": np.greater_equal, "le": np.less_equal, "gt": np.greater, "lt": np.less}
+SOME_DAY = dates.parse("date", "2024-01-31")
 MISSING = ""  # a missing category or text, in arrays (a missing number is NaN)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One field of a row. `minimum` and `maximum` are inclusive bounds, `above` and `below` exclusive ones."""
+    """One field of a row. `minimum` and `maximum` are inclusive bounds, `above` and `below` exclusive ones.
+
+    Bounds are as in arrays: of a date in days, of a date-time in seconds. Categories are texts; or the whole numbers
+    that a column of the kind integer may have.
+    """
 
     name: str
     kind: Kind
@@ -38,22 +46,27 @@ class Column:
     maximum: float | None = None
     above: float | None = None
     below: float | None = None
-    categories: tuple[str, ...] = ()
+    categories: tuple[str, ...] | tuple[int, ...] = ()
     unit: str | None = None
     description: str | None = None
     examples: tuple[Any, ...] = ()
 
     @property
     def numeric(self) -> bool:
-        """Whether arrays hold this column as float64 (booleans as 0 and 1) rather than as strings."""
-        return self.kind in ("number", "integer", "boolean")
+        """Whether arrays hold this column as float64 (booleans as 0 and 1, dates by `dates`) rather than as strings."""
+        return self.kind not in ("category", "text")
+
+    @property
+    def temporal(self) -> bool:
+        """Whether it is a date or a date-time: a text in requests and tables, a number in arrays."""
+        return self.kind in ("date", "datetime")
 
     @property
     def type(self) -> Any:
-        """The Python type of a value."""
-        if self.kind == "category":
+        """The Python type of a value in JSON."""
+        if self.categories:
             return Literal[self.categories]
-        return {"number": float, "integer": int, "boolean": bool, "text": str}[self.kind]
+        return {"number": float, "integer": int, "boolean": bool}.get(self.kind, str)
 
     @property
     def dtype(self) -> str:
@@ -65,11 +78,12 @@ class Column:
         """A value that the column allows: the declared example, else one within the bounds."""
         if self.examples:
             return self.examples[0]
-        if self.kind == "category":
+        if self.categories:
             return self.categories[0]
         if self.kind in ("text", "boolean"):
             return "text" if self.kind == "text" else True
-        return self._middle()
+        middle = self._middle()
+        return dates.write(self.kind, middle) if self.temporal else middle
 
     def _middle(self) -> float | int:
         low = self.minimum if self.minimum is not None else self.above
@@ -78,9 +92,11 @@ class Column:
             value = (low + high) / 2
         elif low is not None:
             value = low + 1
+        elif high is not None:
+            value = high - 1
         else:
-            value = high - 1 if high is not None else 1
-        return math.ceil(value) if self.kind == "integer" else float(value)
+            value = {"date": SOME_DAY, "datetime": SOME_DAY * 86400}.get(self.kind, 1)
+        return math.ceil(value) if self.kind in ("integer", "date") else float(value)
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -88,7 +104,7 @@ class Column:
         bounds = {"ge": self.minimum, "le": self.maximum, "gt": self.above, "lt": self.below}
         if self.kind == "text" and not self.optional:
             return {"min_length": 1}  # the empty text means missing
-        if self.kind == "integer":
+        if self.kind == "integer" and not self.categories:
             bounds["ge"] = -EXACT if self.minimum is None and self.above is None else self.minimum
             bounds["le"] = EXACT if self.maximum is None and self.below is None else self.maximum
         return {name: bound for name, bound in bounds.items() if bound is not None}
@@ -99,6 +115,8 @@ class Column:
         Raises SlipwayError if a value is not of the column's kind.
         """
         try:
+            if self.temporal:
+                return self._stamps(values)
             if self.numeric:
                 return self._numbers(values)
             strings = np.asarray(values, dtype=object)
@@ -112,12 +130,15 @@ class Column:
 
         Python values must have the column's type; numeric NumPy arrays and pandas series are checked by value only.
         """
+        if self.temporal:
+            array, wrong = dates.convert(self.kind, values)
+            return array, np.where(wrong, True, self._refused(array))
         dtype = getattr(values, "dtype", None)
         if dtype is not None and dtype.kind in NATIVE[self.kind]:
             array = self.array(values)
             return array, self._refused(array)
         listed = values.tolist() if dtype is not None else values
-        absent = [is_missing(value) or (dtype is not None and value == MISSING) for value in listed]
+        absent = [dates.is_missing(value) or (dtype is not None and value == MISSING) for value in listed]
         fits = [not gone and self._fits(value) for value, gone in zip(listed, absent, strict=True)]
         array = self.array([value if fit else None for value, fit in zip(listed, fits, strict=True)])
         return array, self._refused(array) | ~(np.array(absent, bool) | np.array(fits, bool))
@@ -127,12 +148,18 @@ class Column:
             return False
         return isinstance(value, TYPES[self.kind]) and (not self.categories or value in self.categories)
 
+    def within(self, number: float) -> bool:
+        """Whether a number, as in arrays, is within the declared bounds."""
+        return all(COMPARE[name](number, bound) for name, bound in self.limits.items())
+
     def _refused(self, array: Array) -> Array:
         if not self.numeric:
             return np.asarray((array == MISSING) & (not self.optional))
         wrong = np.isinf(array)
-        if self.kind != "number":
+        if self.kind not in ("number", "datetime"):
             wrong |= array % 1 != 0
+        if self.categories:
+            wrong |= ~np.isin(array, self.categories)
         if self.kind == "boolean":
             wrong |= (array < 0) | (array > 1)
         for name, bound in self.limits.items():
@@ -143,16 +170,21 @@ class Column:
     def words(self) -> str:
         """A phrase for the allowed values: "a number at least 0 mm"."""
         if self.categories:
-            return f"one of {', '.join(self.categories)}"
+            return f"one of {', '.join(map(str, self.categories))}"
         return WORDS[self.kind] + (f" {self.bounds}" if self.bounds else "")
 
     @property
     def bounds(self) -> str:
         """The declared bounds as a phrase, the narrower of two on one side: "at least 0 and below 9 mm"."""
         low, high = self.low, self.high
-        words = [f"{'above' if low[1] else 'at least'} {low[0]:.12g}"] if low else []
-        words += [f"{'at most' if high[1] else 'below'} {high[0]:.12g}"] if high else []
+        above, least, most, below = ("after", "from", "to", "before") if self.temporal else BOUND_WORDS
+        words = [f"{above if low[1] else least} {self.shown(low[0])}"] if low else []
+        words += [f"{most if high[1] else below} {self.shown(high[0])}"] if high else []
         return " and ".join(words) + (f" {self.unit}" if words and self.unit else "")
+
+    def shown(self, number: float) -> str:
+        """Write a number of an array for a person: a date as a date."""
+        return dates.write(self.kind, number) if self.temporal else f"{number:.12g}"
 
     @property
     def low(self) -> tuple[float, bool] | None:
@@ -164,6 +196,14 @@ class Column:
         """The upper bound, and whether it is inclusive."""
         return min(_declared((self.maximum, True), (self.below, False)), default=None)
 
+    def _stamps(self, values: Any) -> Array:
+        array, wrong = dates.convert(self.kind, values)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            value = values.iloc[row] if hasattr(values, "iloc") else values[row]
+            raise ValueError(f"{str(value)!r} is not {self.words}")
+        return array
+
     @staticmethod
     def _numbers(values: Any) -> Array:
         if hasattr(values, "to_numpy"):  # a pandas series may hold its own kinds of missing value
@@ -173,11 +213,3 @@ class Column:
 
 def _declared(*bounds: tuple[float | None, bool]) -> list[tuple[float, bool]]:
     return [(value, flag) for value, flag in bounds if value is not None]
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a value is None, NaN, or pandas' NA or NaT."""
-    try:
-        return value is None or bool(value != value)
-    except (TypeError, ValueError):
-        return True

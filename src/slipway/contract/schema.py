@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
-from slipway.contract.column import Column, Kind
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from slipway.contract import dates
+from slipway.contract.column import EXACT, Column, Kind
 from slipway.problem import SlipwayError, close_names
 
 KINDS: dict[str, Kind] = {"number": "number", "integer": "integer", "boolean": "boolean", "string": "text"}
@@ -15,11 +20,41 @@ BOUNDS = {
     "exclusiveMinimum": "above",
     "exclusiveMaximum": "below",
 }
+# Of dates and date-times, as ajv and others name them: JSON Schema itself has no bounds for texts.
+DATE_BOUNDS = {
+    "formatMinimum": "minimum",
+    "formatMaximum": "maximum",
+    "formatExclusiveMinimum": "above",
+    "formatExclusiveMaximum": "below",
+}
+ARGUMENT = dict(zip(DATE_BOUNDS, ("ge", "le", "gt", "lt"), strict=True))  # of Pydantic's Field
+DATE_FORMATS: dict[str, Kind] = {"date": "date", "date-time": "datetime"}
 ANNOTATIONS = {"title", "description", "examples", "unit", "default"}
 ARGUMENTS = ("gt", "ge", "lt", "le", "description", "examples")  # of Pydantic's Field
-TYPES = "use float, int, bool, str or Literal[...], with | None and = None if it may be missing"
-FORMATS = {"format", "contentMediaType"}  # of dates, bytes and addresses, which JSON Schema has as strings
+TYPES = "use float, int, bool, str, date, datetime or Literal[...], with | None and = None if it may be missing"
+FORMATS = {"format", "contentMediaType"}  # of times, bytes and addresses, which JSON Schema has as strings
 UNDERSTOOD = {"type", "enum", "const", "anyOf", *BOUNDS, *ANNOTATIONS}
+
+
+class Schema(GenerateJsonSchema):
+    """Pydantic's JSON Schema of a model, with the bounds of dates, which Pydantic leaves out."""
+
+    def date_schema(self, schema: core_schema.DateSchema) -> JsonSchemaValue:
+        """Add the bounds of a date."""
+        return super().date_schema(schema) | _date_bounds(schema)
+
+    def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
+        """Add the bounds of a date-time."""
+        return super().datetime_schema(schema) | _date_bounds(schema)
+
+
+def _date_bounds(schema: Mapping[str, Any]) -> dict[str, Any]:
+    bounds = {key: schema[name].isoformat() for key, name in ARGUMENT.items() if name in schema}
+    if "now_op" in schema:  # PastDate, FutureDatetime: to_column refuses what it does not know
+        bounds[f"{schema['now_op']}_only"] = True
+    if schema.get("tz_constraint") == "naive":
+        bounds["naive"] = True
+    return bounds
 
 
 def resolve(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,9 +79,12 @@ def to_column(name: str, field: dict[str, Any], *, required: bool, written: str 
     optional = len(kinds) < len(options)
     field = {**kinds[0], **field} if kinds else field
     known = field.get("type") in KINDS or "enum" in field or "const" in field
+    dated = DATE_FORMATS.get(field.get("format", ""))
+    if dated:
+        del field["format"]
     if len(kinds) != 1 or not known or FORMATS & field.keys():
         raise SlipwayError(f"{name}: the type {written or field.get('type')} is not supported; {TYPES}")
-    for key in sorted(set(field) - UNDERSTOOD):
+    for key in sorted(set(field) - UNDERSTOOD - (DATE_BOUNDS.keys() if dated else set())):
         argument = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in key)
         raise SlipwayError(
             f"{name}: Field({argument}=...) cannot be checked by the expectations and the service; "
@@ -57,14 +95,9 @@ def to_column(name: str, field: dict[str, Any], *, required: bool, written: str 
     if optional and field.get("default") is not None:
         raise SlipwayError(f"{name}: the default of an optional field must be None: missing stays missing")
     categories = field.get("enum", [field["const"]] if "const" in field else [])
-    for category in categories:
-        if not isinstance(category, str) or not category or category != category.strip() or not category.isprintable():
-            raise SlipwayError(
-                f"{name}: the category {category!r} must be text, not empty, without outer blanks or control characters"
-            )
-    return Column(
+    column = Column(
         name=name,
-        kind="category" if categories else KINDS[field["type"]],
+        kind=_kind(name, field, categories, dated),
         optional=optional,
         **{attribute: field[key] for key, attribute in BOUNDS.items() if key in field},
         categories=tuple(categories),
@@ -72,15 +105,45 @@ def to_column(name: str, field: dict[str, Any], *, required: bool, written: str 
         description=field.get("description"),
         examples=tuple(field.get("examples", ())),
     )
+    return _dated(column, field) if dated else column
+
+
+def _kind(name: str, field: Mapping[str, Any], categories: list[Any], dated: Kind | None) -> Kind:
+    """Find the kind of a field. Raises SlipwayError for categories that cannot be served."""
+    if not categories:
+        return dated or KINDS[field["type"]]
+    if all(type(category) is int and abs(category) <= EXACT for category in categories):
+        return "integer"
+    for category in categories:
+        if not isinstance(category, str) or not category or category != category.strip() or not category.isprintable():
+            raise SlipwayError(
+                f"{name}: the category {category!r} must be text, not empty, without outer blanks or control "
+                "characters; or all categories are whole numbers"
+            )
+    return "category"
+
+
+def _dated(column: Column, field: Mapping[str, Any]) -> Column:
+    """Add the bounds of a date or date-time. Raises SlipwayError for one without its offset from UTC."""
+    given = {ARGUMENT[key]: (attribute, field[key]) for key, attribute in DATE_BOUNDS.items() if key in field}
+    bounds: dict[str, Any] = {}
+    for argument, (attribute, text) in given.items():
+        bounds[attribute] = _parsed(column, f"{argument}={text}", text)
+    for example in column.examples:
+        _parsed(column, f"the example {example}", example)
+    return replace(column, **bounds)
+
+
+def _parsed(column: Column, what: str, text: Any) -> float:
+    try:
+        return dates.parse(column.kind, text)
+    except ValueError as error:
+        raise SlipwayError(f"{column.name}: {what} is {error}") from None
 
 
 def to_schema(column: Column) -> dict[str, Any]:
     """Give the column's JSON Schema, the inverse of `to_column`."""
-    types = {"category": "string", "text": "string"}
-    kind: dict[str, Any] = {"type": types.get(column.kind, column.kind)}
-    kind |= {key: value for key, at in BOUNDS.items() if (value := getattr(column, at)) is not None}
-    if column.categories:
-        kind["enum"] = list(column.categories)
+    kind = to_type(column)
     field = {"anyOf": [kind, {"type": "null"}], "default": None} if column.optional else kind
     notes = {
         "description": column.description,
@@ -88,6 +151,19 @@ def to_schema(column: Column) -> dict[str, Any]:
         "unit": column.unit,
     }
     return field | {key: value for key, value in notes.items() if value is not None}
+
+
+def to_type(column: Column) -> dict[str, Any]:
+    """Give the JSON Schema of a value that is not missing."""
+    kind: dict[str, Any] = {"type": column.kind if column.kind in KINDS else "string"}
+    if column.temporal:
+        bounds = {key: getattr(column, at) for key, at in DATE_BOUNDS.items()}
+        written = {key: dates.write(column.kind, value) for key, value in bounds.items() if value is not None}
+        return kind | {"format": "date" if column.kind == "date" else "date-time"} | written
+    kind |= {key: value for key, at in BOUNDS.items() if (value := getattr(column, at)) is not None}
+    if column.categories:
+        kind["enum"] = list(column.categories)
+    return kind
 
 
 def annotated(annotation: Any) -> str:

@@ -6,13 +6,13 @@ Every expectation has a `description`, which reports and Data Docs show.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import great_expectations.expectations as gxe
 import numpy as np
 from great_expectations.expectations.expectation import Expectation
 
-from slipway.contract import WORDS, Column, Contract, Target
+from slipway.contract import WORDS, Column, Contract, Target, dates
 from slipway.expectations import ALIKE, BOTH
 from slipway.problem.params import Validate
 
@@ -26,6 +26,8 @@ NUMERIC: dict[str, tuple[list[str], str]] = {
     "number": (["int64", "float64"], r"^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*$"),
     "integer": (["int64", "float64"], r"^\s*[-+]?\d+(?:\.0*)?\s*$"),
     "boolean": (["bool", "float64"], r"^\s*(?i:true|false|[01](?:\.0)?)\s*$"),
+    "date": (["datetime64[us]"], r"^\d{4}-\d\d-\d\d$"),
+    "datetime": (["datetime64[us]"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z$"),
 }
 
 
@@ -36,6 +38,8 @@ def legible(contract: Contract, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _legible(column: Column, values: pd.Series) -> pd.Series:
+    if column.temporal:
+        return _legible_dates(column, values)
     if not column.numeric or values.dtype.kind not in "fiub":
         return values
     numbers = values.to_numpy(dtype="float64", na_value=np.nan)
@@ -45,6 +49,17 @@ def _legible(column: Column, values: pd.Series) -> pd.Series:
     elif column.kind == "boolean":
         strange |= (numbers != 0) & (numbers != 1)
     return values.astype("string") if (strange & ~np.isnan(numbers)).any() else values
+
+
+def _legible_dates(column: Column, values: pd.Series) -> pd.Series:
+    """Give dates as pandas' own, in UTC, to compare them with bounds; as text, if one cannot be read."""
+    import pandas as pd
+
+    array, wrong = dates.convert(column.kind, values)
+    if wrong.any():
+        text = values.astype("str")
+        return text.mask(wrong & text.str.contains(NUMERIC[column.kind][1]), text + " (no such day)")
+    return pd.Series(dates.to_datetime64(column.kind, array), values.index)
 
 
 def of_records(
@@ -79,23 +94,28 @@ def of_column(column: Column, values: pd.Series, params: Validate) -> list[Expec
     derived = [_presence(column, params.max_missing)]
     if column.numeric:
         kind, sound = _kind(column, values)
-        return [*derived, kind, *(_bounds(column) if sound else [])]
+        return [*derived, kind, *([*_bounds(column), *_categories(column)] if sound else [])]
     if column.kind == "category":
-        in_set = gxe.ExpectColumnValuesToBeInSet(
-            column=column.name,
-            value_set=list(column.categories),
-            description=f"{column.name} is one of {_listed(column.categories)}",
-        )
-        occur = gxe.ExpectColumnDistinctValuesToContainSet(
-            column=column.name,
-            value_set=list(column.categories),
-            description=f"each declared {column.name} occurs: load() reads it as it is written, or the schema drops it",
-        )
-        return [*derived, in_set, occur]
+        return [*derived, *_categories(column)]
     filled = gxe.ExpectColumnValuesToMatchRegex(
         column=column.name, regex=r"\S", description=f"{column.name} is not blank"
     )
     return [*derived, filled]
+
+
+def _categories(column: Column) -> list[Expectation]:
+    if not column.categories:
+        return []
+    listed = _listed(map(str, column.categories))
+    in_set = gxe.ExpectColumnValuesToBeInSet(
+        column=column.name, value_set=list(column.categories), description=f"{column.name} is one of {listed}"
+    )
+    occur = gxe.ExpectColumnDistinctValuesToContainSet(
+        column=column.name,
+        value_set=list(column.categories),
+        description=f"each declared {column.name} occurs: load() reads it as it is written, or the schema drops it",
+    )
+    return [in_set, occur]
 
 
 def _presence(column: Column, max_missing: float) -> Expectation:
@@ -111,9 +131,10 @@ def _kind(column: Column, values: pd.Series) -> tuple[Expectation, bool]:
     """Give the expectation on a numeric column's kind, and whether the values can be compared with bounds."""
     dtypes, pattern = NUMERIC[column.kind]
     description = f"{column.name} is {WORDS[column.kind]}"
-    if values.dtype.kind in "fiub" or values.dropna().astype("str").str.contains(pattern).all():
+    sound = values.dtype.kind in "fiubM"
+    if sound or values.dropna().astype("str").str.contains(pattern).all():
         types = gxe.ExpectColumnValuesToBeInTypeList(column=column.name, type_list=dtypes, description=description)
-        return types, values.dtype.kind in "fiub"
+        return types, sound
     regex = gxe.ExpectColumnValuesToMatchRegex(column=column.name, regex=pattern, description=description)
     return regex, False
 
@@ -123,11 +144,15 @@ def _bounds(column: Column) -> list[Expectation]:
     low, high = column.low, column.high
     if not column.bounds:
         return []
+
+    def comparable(bound: float) -> Any:
+        return dates.to_datetime64(column.kind, np.array([bound])).item(0) if column.temporal else bound
+
     return [
         gxe.ExpectColumnValuesToBeBetween(
             column=column.name,
-            min_value=low and low[0],
-            max_value=high and high[0],
+            min_value=low and comparable(low[0]),
+            max_value=high and comparable(high[0]),
             strict_min=bool(low and low[1]),
             strict_max=bool(high and not high[1]),
             description=f"{column.name} is {column.bounds}",

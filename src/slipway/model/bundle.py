@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from slipway.contract import Contract, Target, canonical_json, strict_json
+from slipway.contract import Contract, Label, Target, canonical_json, strict_json
 from slipway.problem import SlipwayError
 
 MANIFEST = "manifest.json"
@@ -58,7 +58,7 @@ class Manifest(_Strict):
     kind: Literal["classification", "regression"]
     row: dict[str, Any]
     target: dict[str, Any]
-    classes: list[str | bool]
+    classes: list[Label]
     runtime: Literal["onnx", "skops"]
     runtime_reason: str
     estimator: str

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from slipway.contract import Array
+from slipway.contract import Array, Label
 from slipway.model.bundle import MODELS, Bundle, BundleError, read_bundle
 from slipway.model.limits import limited
 from slipway.model.runtimes import load_runtime
@@ -34,7 +34,7 @@ class Predictions:
 
     values: Array
     probabilities: Array | None
-    classes: tuple[str | bool, ...]
+    classes: tuple[Label, ...]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -148,7 +148,7 @@ class Predictor:
                 raise BundleError(f"golden row {number} gives {got}, but {expected} was stored with the bundle")
 
 
-def label_name(label: str | bool) -> str:
+def label_name(label: Label) -> str:
     """The name of a class as a JSON key."""
     return label if isinstance(label, str) else str(label).lower()
 

@@ -6,7 +6,7 @@ Prometheus, which sums the counts of all replicas, computes the population stabi
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +39,19 @@ class Bins:
 
         Free text has the bins present and missing.
         """
-        if column.kind in ("number", "integer"):
+        if column.numeric and column.categories:
+            known = sorted(map(float, column.categories))
+            between = tuple((low + high) / 2 for low, high in itertools.pairwise(known))
+            return cls(column.name, (*(f"{value:.0f}" for value in known), ABSENT), edges=between)
+        if column.numeric and column.kind != "boolean":
             present = values[~np.isnan(values)]
             ranks = np.linspace(0, 1, QUANTILES + 1)[1:-1]
             edges = np.unique(np.quantile(present, ranks)) if len(present) else np.empty(0)
-            return cls.between(column.name, tuple(float(edge) for edge in edges))
+            shown = column.shown if column.temporal else None
+            return cls.between(column.name, tuple(float(edge) for edge in edges), shown)
         if column.kind == "boolean":
             return cls(column.name, ("false", "true", ABSENT), edges=(0.5,))
-        categories = column.categories
+        categories = tuple(map(str, column.categories))
         return cls(
             column.name,
             (*(categories or ("present",)), *((OTHER,) if categories else ()), ABSENT),
@@ -55,9 +60,9 @@ class Bins:
         )
 
     @classmethod
-    def between(cls, name: str, edges: tuple[float, ...]) -> Bins:
-        """Make the bins between given edges."""
-        ends = [format(edge, ".6g") for edge in edges]
+    def between(cls, name: str, edges: tuple[float, ...], shown: Callable[[float], str] | None = None) -> Bins:
+        """Make the bins between given edges. shown: writes an edge; by default in six digits."""
+        ends = [shown(edge) if shown else format(edge, ".6g") for edge in edges]
         if not ends:
             return cls(name, ("present", ABSENT))
         inner = [f"{low} to {high}" for low, high in itertools.pairwise(ends)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from slipway.contract import Array
+from slipway.contract import Array, Label
 from slipway.scaffold.columns import Described, listed
 from slipway.scaffold.evidence import Evidence
 
@@ -34,7 +34,7 @@ Findings = tuple[tuple[str, str], ...]
 class Direction(NamedTuple):
     """A feature that, raised by `step`, raises (sign 1) or lowers (-1) the probability of a class, or the number."""
 
-    label: str | bool | None
+    label: Label | None
     feature: str
     step: float
     sign: int
@@ -50,7 +50,7 @@ class Behaviour:
     that is predicted, 0 for classes. unlike: what the data shows, but not the model.
     """
 
-    cases: dict[str | bool, Row]
+    cases: dict[Label, Row]
     optional: tuple[str, ...]
     rounding: dict[str, float]
     directions: tuple[Direction, ...]
@@ -99,10 +99,10 @@ def observe(evidence: Evidence, build: Callable[[], Any]) -> Behaviour:
     )
 
 
-def _cases(evidence: Evidence, fitted: _Fitted) -> tuple[dict[str | bool, Row], Findings]:
+def _cases(evidence: Evidence, fitted: _Fitted) -> tuple[dict[Label, Row], Findings]:
     """Find a row of each class that is predicted as such; of a number, a row with a low and one with a high one."""
     goal, truth = evidence.proposal.goal, fitted.truth
-    where: dict[str | bool, Array] = {label: truth == code for code, label in enumerate(goal.classes)}
+    where: dict[Label, Array] = {label: truth == code for code, label in enumerate(goal.classes)}
     if not goal.classes:
         low, high = np.quantile(truth, [0.1, 0.9])
         where = {"low": truth <= low, "high": truth >= high}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from slipway.contract import Array
+from slipway.contract import Array, Label
 from slipway.expectations import leak
 from slipway.expectations.repeats import repeats
 from slipway.problem import SlipwayError
@@ -65,7 +65,7 @@ class Evidence:
     thresholds: tuple[Threshold, ...]
     slice_threshold: Threshold
     slices: tuple[str, ...]
-    shares: dict[str | bool, float]
+    shares: dict[Label, float]
     medians: tuple[Median, ...]
 
     @property
@@ -118,7 +118,7 @@ def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
     proposal = _warned(proposal, table[~test], table[test])
     target = table[proposal.target.column.name]
     labels = proposal.goal.classes
-    shares: dict[str | bool, float] = {label: float((target == label).mean()) for label in labels}
+    shares: dict[Label, float] = {label: float((target == label).mean()) for label in labels}
     thresholds, of_slices = _of_classes(shares) if labels else _of_numbers(target.to_numpy())
     absent = max(one.absent / proposal.rows for one in proposal.features)
     return Evidence(
@@ -172,7 +172,7 @@ def _split(proposal: Proposal, table: pd.DataFrame) -> tuple[float, pd.Series]:
     )
 
 
-def _of_classes(shares: dict[str | bool, float]) -> tuple[tuple[Threshold, ...], Threshold]:
+def _of_classes(shares: dict[Label, float]) -> tuple[tuple[Threshold, ...], Threshold]:
     """Give the thresholds of the scores, and the one of slices."""
     label, most = max(shares.items(), key=lambda item: item[1])
     flat = 2 * most / (1 + most) / len(shares)

@@ -21,7 +21,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from slipway.contract import MISSING, Array
+from slipway.contract import MISSING, Array, Label
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.reference import ABSENT, CONFIDENCE_EDGES, Bins, bins_of
 from slipway.serving.problems import Error
@@ -234,7 +234,7 @@ counter, gauge, histograms = (
 
 
 def _outcomes(
-    classes: Sequence[str | bool], reference: Mapping[str, Any]
+    classes: Sequence[Label], reference: Mapping[str, Any]
 ) -> tuple[Bins | None, list[str], dict[tuple[str], float]]:
     """The bins of a regression's predictions, the labels of the counts, and the share of training rows by label."""
     if classes:

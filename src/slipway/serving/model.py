@@ -86,17 +86,17 @@ class LoadedModel:
         answers: Any = to_builtins(await self.batcher.few(self.rows.split(arrays)))
         if not self.classes:
             return {"value": np.array([a["value"] for a in answers]), "id": [a["id"] for a in answers]}
-        made: dict[str, Any] = {"label": [label_name(a["label"]) for a in answers]}
+        made: dict[str, Any] = {"label": [a["label"] for a in answers]}
         if "probabilities" in answers[0]:
             made["probabilities"] = np.array([[*a["probabilities"].values()] for a in answers])
         return made | {"id": [a["id"] for a in answers]}
 
     def columns(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
-        """Predict: `label` (strings) and `probabilities` (rows, classes), or `value`; and `id`."""
+        """Predict: `label` (a list) and `probabilities` (rows, classes), or `value`; and `id`."""
         predictions = self._predict(arrays)
         made: dict[str, Any] = {"value": predictions.values}
         if self.classes:
-            made = {"label": [self.classes[value] for value in predictions.values.tolist()]}
+            made = {"label": [self.predictor.classes[value] for value in predictions.values.tolist()]}
             if predictions.probabilities is not None:
                 made["probabilities"] = predictions.probabilities
         return made | {"id": self.ids.make(predictions.values.tolist())}

@@ -9,17 +9,18 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct
 from msgspec.structs import astuple
 from pydantic import ValidationError
 
-from slipway.contract import MISSING, Array, Column, Contract, strict_json
+from slipway.contract import MISSING, Array, Column, Contract, dates, strict_json
 from slipway.problem import SlipwayError
 from slipway.serving.problems import MAX_ERRORS, Error, error, invalid, malformed, shape, too_large, validation_error
+from slipway.serving.structs import decoder, stamp, to_fields, to_type
 
 WRAPPED = re.compile(rb'\s*\{\s*"(rows|columns)"\s*:\s*[\[{]')
 COLON, COMMA, QUOTE = b':,"'
@@ -42,13 +43,13 @@ class Rows:
         # Limit on the values of a request, with room for unknown columns, so that the errors can name those.
         self._values = limit * (len(contract.columns) + SPARE_COLUMNS) + MAX_ERRORS
         self._names = [f"f{n}" for n in range(len(contract.columns))]
-        row: Any = msgspec.defstruct("Row", _fields(contract, _type), **options)
-        self._lists: dict[str, Any] = {column.name: list[_type(column)] for column in contract.columns}  # type: ignore[misc]
-        lists = _fields(contract, lambda column: self._lists[column.name])
+        row: Any = msgspec.defstruct("Row", to_fields(contract, to_type), **options)
+        self._lists: dict[str, Any] = {column.name: list[to_type(column)] for column in contract.columns}  # type: ignore[misc]
+        lists = to_fields(contract, lambda column: self._lists[column.name])
         self._row = row
-        self._one = msgspec.json.Decoder(row)
-        self._many = _decoder("rows", list[row])
-        self._columnar = _decoder("columns", msgspec.defstruct("Columns", lists, **options))
+        self._one = msgspec.json.Decoder(row, dec_hook=stamp)
+        self._many = decoder("rows", list[row])
+        self._columnar = decoder("columns", msgspec.defstruct("Columns", lists, **options))
 
     def decode(self, body: bytes) -> list[Struct] | dict[str, Array]:
         """Decode a body of `/predict` to rows, or to arrays if it is columnar. Raises ProblemDetails."""
@@ -87,7 +88,12 @@ class Rows:
                 break
         if errors:
             raise invalid(errors[:MAX_ERRORS])
-        return [self._make(row.get(name) for name in self.contract.names) for row in rows]
+        return [self._make(self._given(column, row) for column in self.contract.columns) for row in rows]
+
+    @staticmethod
+    def _given(column: Column, row: Mapping[str, Any]) -> Any:
+        value = row.get(column.name)
+        return dates.parse(column.kind, value) if column.temporal and value is not None else value
 
     def _errors(self, number: int, row: Any) -> list[Error]:
         if not isinstance(row, Mapping):
@@ -118,11 +124,11 @@ class Rows:
 
     def _array(self, column: Column, values: Any) -> Array:
         if not isinstance(values, np.ndarray) or values.dtype.kind == "O":
-            array = column.array(msgspec.convert(list(values), self._lists[column.name]))
-            if not column.numeric:
+            array = column.array(msgspec.convert(list(values), self._lists[column.name], dec_hook=stamp))
+            if not column.numeric or column.temporal:
                 return array
             values = array
-        elif (values.dtype.kind == "b") != (column.kind == "boolean"):
+        elif column.temporal != (values.dtype.kind == "M") or (values.dtype.kind == "b") != (column.kind == "boolean"):
             raise ValueError(column.name)
         array, refused = column.checked(values)
         if refused.any():
@@ -208,13 +214,6 @@ def json_content(body: bytes, constant: Callable[[str], Any] | None = None) -> A
         raise malformed(f"not JSON: {refused}"[:300]) from None
 
 
-def _type(column: Column) -> Any:
-    kind: Any = column.type
-    if limits := column.limits:
-        kind = Annotated[kind, Meta(**limits)]
-    return kind | None if column.optional else kind
-
-
 def _colons(body: bytes) -> int:
     if len(body) < LONG_BYTES:
         return body.count(b":")
@@ -228,20 +227,13 @@ def _commas(body: bytes) -> int:
     return int(np.count_nonzero((text == COMMA) & (inside == 0)))
 
 
-def _fields(contract: Contract, kind: Callable[[Column], Any]) -> list[Any]:
-    return [
-        (f"f{n}", kind(column) | UnsetType, UNSET) if column.optional else (f"f{n}", kind(column))
-        for n, column in enumerate(contract.columns)
-    ]
-
-
-def _decoder(name: str, kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(msgspec.defstruct(name, [(name, kind)], forbid_unknown_fields=True))
-
-
 def _plain(column: Column | None, values: Any) -> list[Any]:
     """Convert a column's values to those of JSON."""
     listed: list[Any] = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    if isinstance(values, np.ndarray) and values.dtype.kind == "M" and column is not None and column.temporal:
+        texts = [str(value) for value in values.astype("datetime64[us]")]
+        end, zone = ("T00:00:00.000000", "") if column.kind == "date" else ("", "Z")
+        return [None if text == "NaT" else text.removesuffix(end) + zone for text in texts]
     if isinstance(values, np.ndarray) and values.dtype.kind == "f" and column is not None:
         if column.optional:
             listed = [None if value != value else value for value in listed]

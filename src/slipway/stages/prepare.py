@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract import Column, Contract, canonical_json, record
+from slipway.contract import Column, Contract, canonical_json, dates, record
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.files import ROW, SOURCE, TEST, TRAIN
 from slipway.problem.params import Prepare
@@ -99,6 +99,8 @@ def _require_text(table: pd.DataFrame, names: list[str]) -> None:
 def _coerce(column: Column, values: pd.Series) -> pd.Series:
     import pandas as pd
 
+    if column.temporal:
+        return _dated(column, values)
     text = values.astype("str")
     if not column.numeric:
         return text
@@ -114,6 +116,16 @@ def _coerce(column: Column, values: pd.Series) -> pd.Series:
         if column.kind == "integer" and bool((numbers % 1 == 0).all()):
             return numbers.astype("int64")
     return numbers.astype("float64")
+
+
+def _dated(column: Column, values: pd.Series) -> pd.Series:
+    """Write dates and date-times in one way, so that groups and repeated records are found; others stay as they are."""
+    import pandas as pd
+
+    text = values.astype("str")
+    table, (array, wrong) = Contract("Dates", (column,)), dates.convert(column.kind, values)
+    written = pd.Series([row[column.name] for row in table.rows({column.name: array})], values.index, dtype="str")
+    return written.mask(wrong, text)
 
 
 def in_test(table: pd.DataFrame, group: tuple[str, ...], share: float) -> pd.Series:

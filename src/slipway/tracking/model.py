@@ -38,7 +38,7 @@ def signature(bundle: Bundle) -> ModelSignature:
     inputs = Schema([ColSpec(_type(c), c.name, required=not c.optional) for c in bundle.contract.columns])
     answers = {"value": "double"}
     if labels := bundle.target.classes:
-        answers = {"label": "boolean" if isinstance(labels[0], bool) else "string"}
+        answers = {"label": {bool: "boolean", int: "long"}.get(type(labels[0]), "string")}
         if "probabilities" in bundle.examples["predictions"][0]:
             answers |= {f"probabilities.{label_name(label)}": "double" for label in labels}
     return ModelSignature(inputs, Schema([ColSpec(kind, name) for name, kind in answers.items()]))

@@ -1,12 +1,12 @@
 import json
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, PastDate, ValidationError, field_validator
 
 from flowers import Flower, Specimen, flowers
 from slipway.contract import Contract, Target, canonical_json
@@ -103,13 +103,65 @@ def _with(annotation, default=...):
     return type("Row", (BaseModel,), {"__annotations__": {"x": annotation}, **given})
 
 
+class Visit(BaseModel):
+    day: Annotated[date, Field(ge=date(2020, 1, 1))]
+    start: datetime | None = None
+    ward: Literal[3, 5]
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [
+        ("1970-01-02T00:00:00Z", 86400),
+        ("1970-01-02T01:00:00.5+01:00", 86400.5),
+        ("1969-12-31 23:59Z", -60),
+        (pd.Timestamp("1970-01-01T00:00:01", tz="Asia/Tokyo"), 1 - 9 * 3600),
+        (None, np.nan),
+    ],
+)
+def test_a_date_time_is_seconds_since_1970_in_utc(given, number):
+    rows = [{"day": "1970-01-03", "start": given, "ward": 5}]
+    arrays = Contract.from_model(Visit).arrays(rows)
+    np.testing.assert_array_equal(arrays["start"], [number])
+    assert arrays["day"] == [2]
+
+
+def test_dates_to_the_microsecond_come_back_from_arrays():
+    row = {"day": "9999-12-31", "start": "2024-02-29T23:59:59.999999Z", "ward": 3}
+    contract = Contract.from_model(Visit)
+    assert contract.rows(contract.arrays([row])) == [row]
+
+
+def test_in_a_pandas_table_a_date_time_without_a_time_zone_is_refused_and_one_with_it_is_not():
+    contract = Contract.from_model(Visit)
+    table = pd.DataFrame({"day": ["2024-01-31"], "start": pd.to_datetime(["2024-01-31T12:00"]), "ward": [3]})
+    with pytest.raises(SlipwayError, match=r"row 0: start is Timestamp.* a date-time with its offset from UTC"):
+        contract.checked(table)
+    zoned = table.assign(start=table["start"].dt.tz_localize("Europe/Vienna"), day=pd.to_datetime(table["day"]))
+    assert contract.rows(contract.checked(zoned))[0]["start"] == "2024-01-31T11:00:00Z"
+
+
+def test_a_category_that_is_a_number_is_a_class_of_the_target_with_its_own_type():
+    goal = Target.of(Contract.from_model(Visit)["ward"])
+    assert goal.classes == (3, 5)
+    assert goal.encode([5, 3]).tolist() == [1, 0]
+    with pytest.raises(SlipwayError, match="is a date; declare the number of days"):
+        Target.of(Contract.from_model(Visit)["day"])
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (_with(float | str), r"x: the type float \| str is not supported; use float, int, bool, str or Literal"),
+        (_with(float | str), r"x: the type float \| str is not supported; use float, int, .*, datetime or Literal"),
         (_with(list[float]), r"x: the type list\[float\] is not supported"),
-        (_with(datetime), "x: the type datetime is not supported"),
-        (_with(date | None, None), r"x: the type datetime.date \| None is not supported"),
+        (_with(time), "x: the type time is not supported"),
+        (_with(time | None, None), r"x: the type datetime.time \| None is not supported"),
+        (_with(PastDate), r"x: Field\(past_only=...\) cannot be checked"),
+        (
+            _with(Annotated[datetime, Field(ge=datetime(2020, 1, 1))]),
+            "x: ge=2020-01-01T00:00:00 is not a date-time with",
+        ),
+        (_with(Annotated[date, Field(examples=["1.2.2024"])]), "x: the example 1.2.2024 is not a date as in ISO 8601"),
         (_with(Callable), "Row: Cannot generate .*; use float, int, .* fields are x: Callable"),
         (_with(Annotated[float, Field(greater=0)]), r"x: Field\(greater=...\) cannot be checked .*known here: gt, ge"),
         (_with(Annotated[float, Field(descripton="y")]), r"x: Field\(descripton=...\) .*did you mean description\?"),
@@ -118,7 +170,8 @@ def _with(annotation, default=...):
         (_with(Annotated[int, Field(multiple_of=5)]), r"x: Field\(multiple_of=...\) cannot be checked"),
         (_with(float, 1.0), "x: has a default but does not allow None"),
         (_with(float | None, 1.0), "x: the default of an optional field must be None"),
-        (_with(Literal[1, 2]), "x: the category 1 must be text"),
+        (_with(Literal[1, "two"]), "x: the category 1 must be text, .* or all categories are whole numbers"),
+        (_with(Literal[True]), "x: the category True must be text"),
         (_with(Literal["a", ""]), "x: the category '' must be text, not empty"),
         (_with(Literal["a", "b "]), "x: the category 'b ' must be text, .* without outer blanks"),
         (_with(Literal["a", "b\x00"]), r"x: the category 'b\\x00' must be text, .* control characters"),

@@ -23,13 +23,17 @@ function control(name, field, required, example) {
   } else {
     input = make("input", { type: "text", autocomplete: "off" });
     if (kind.type !== "string") input.inputMode = "decimal";
+    if (kind.format === "date") input.type = "date";
+    if (kind.format === "date-time") Object.assign(input, { type: "datetime-local", step: 1 });
   }
-  Object.assign(input, { id, name, required, value: example ?? "" });
-  input.dataset.type = kind.type;
+  const moment = kind.format === "date-time"; // the control has no time zone: what it holds is UTC
+  Object.assign(input, { id, name, required, value: (moment ? example?.slice(0, 19) : example) ?? "" });
+  input.dataset.type = moment ? "moment" : kind.type;
   input.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
-  const low = kind.minimum ?? kind.exclusiveMinimum, high = kind.maximum ?? kind.exclusiveMaximum;
+  const low = kind.minimum ?? kind.exclusiveMinimum ?? kind.formatMinimum ?? kind.formatExclusiveMinimum;
+  const high = kind.maximum ?? kind.exclusiveMaximum ?? kind.formatMaximum ?? kind.formatExclusiveMaximum;
   const range = low !== undefined || high !== undefined ? `${low ?? "…"} to ${high ?? "…"}` : "";
-  const hint = [field.description, [range, field.unit].filter(Boolean).join(" ")].filter(Boolean).join(": ");
+  const hint = [field.description, [range, moment ? "UTC" : field.unit].filter(Boolean).join(" ")].filter(Boolean).join(": ");
   return make("div", {},
     make("label", { htmlFor: id, textContent: name.replaceAll("_", " ") + (required ? "" : " (optional)") }), input,
     make("p", { id: `${id}-hint`, className: "hint", textContent: hint }),
@@ -40,6 +44,7 @@ function control(name, field, required, example) {
 function value(input) {
   const text = input.value.trim();
   if (input.dataset.type === "boolean") return text === "true";
+  if (input.dataset.type === "moment") return `${text}Z`;
   if (input.dataset.type === "string") return text;
   return Number.isFinite(Number(text)) ? Number(text) : text;
 }

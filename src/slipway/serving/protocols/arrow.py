@@ -68,7 +68,10 @@ def _values(pa: Any, column: Any, optional: bool, limit: int) -> Array:
         if optional and pa.types.is_floating(kind) and np.count_nonzero(np.isnan(values)) > column.null_count:
             raise ValueError("NaN; a missing value is null")
         return values
-    raise ValueError(f"a column of {kind}; use numbers, booleans and strings")
+    if pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz):
+        finer = pa.types.is_timestamp(kind) and kind.unit == "ns"  # loses digits
+        return np.asarray(column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=not finer).to_numpy())
+    raise ValueError(f"a column of {kind}; use numbers, booleans, strings, dates, and timestamps with a time zone")
 
 
 def _compressed(message: Any) -> bool:

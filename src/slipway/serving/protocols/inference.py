@@ -11,6 +11,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from slipway.contract import Array, Column
+from slipway.model.predictor import label_name
 from slipway.serving.batching import SMALL_ROWS
 from slipway.serving.model import LoadedModel
 from slipway.serving.problems import encode, malformed, shape
@@ -28,7 +29,7 @@ DTYPES: dict[str, str] = {
     },
     **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
 }
-DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "category": "BYTES", "text": "BYTES"}
+DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}  # of any other kind: BYTES
 LENGTH = 4  # bytes of the length prefix of each element of a BYTES tensor
 
 
@@ -122,7 +123,7 @@ def example(model: LoadedModel) -> list[dict[str, Any]]:
 
 def _described(column: Column) -> dict[str, Any]:
     # An integer tensor has no missing value; a floating-point tensor has NaN.
-    datatype = "FP64" if column.kind == "integer" and column.optional else DATATYPES[column.kind]
+    datatype = "FP64" if column.kind == "integer" and column.optional else DATATYPES.get(column.kind, "BYTES")
     return {"name": column.name, "datatype": datatype, "shape": [-1], "parameters": {"optional": column.optional}}
 
 
@@ -194,6 +195,8 @@ def _response(model: LoadedModel, request: Infer, outputs: Mapping[str, Any]) ->
             raise malformed(f"unknown output {output.name[:100]!r}; the outputs are {', '.join(outputs)}")
         values = outputs[output.name]
         numeric = isinstance(values, np.ndarray)
+        if not numeric:
+            values = [label_name(value) for value in values]
         described: dict[str, Any] = {
             "name": output.name,
             "datatype": "FP64" if numeric else "BYTES",

@@ -110,7 +110,7 @@ def _value(text: str, column: Column | None) -> Any:
     """Parse a cell as its column's kind; on an error it stays text, which the contract then refuses."""
     if text == "":
         return None
-    if column is None or not column.numeric:
+    if column is None or not column.numeric or column.temporal:
         return text
     if column.kind == "boolean":
         return {"true": True, "false": False}.get(text.lower(), text)

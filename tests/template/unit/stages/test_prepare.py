@@ -12,6 +12,7 @@ from slipway.contract import Contract, record
 from slipway.problem import SlipwayError
 from slipway.problem.params import Prepare
 from slipway.stages.prepare import data_digest, in_test, prepare, shape
+from trips import trip_problem, trips
 
 CONTRACT = record(flower_problem())
 
@@ -185,3 +186,19 @@ def test_the_datas_digest_is_the_one_that_dvc_records(tmp_path):
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["dvc", "add", "-q", "data"]):
         subprocess.run(command, cwd=tmp_path, check=True)
     assert f"md5: {data_digest(folder)}" in (tmp_path / "data.dvc").read_text()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Vienna"])
+def test_dates_are_written_in_one_way_whatever_load_gives(zone):
+    stamps = pd.to_datetime(["2024-05-17T06:30:00Z", None]).tz_convert(zone)
+    for start in (stamps, [str(stamps[0]), None], [stamps[0].to_pydatetime(), None]):
+        table = trips(2).assign(start=start, day=pd.to_datetime(["2024-05-17", None]))
+        shaped = shape(record(trip_problem()), table)
+        assert shaped["start"].tolist()[0] == "2024-05-17T06:30:00Z"
+        assert shaped["day"].tolist()[0] == "2024-05-17"
+        assert shaped[["start", "day"]].isna().sum().tolist() == [1, 1]
+
+
+def test_a_cell_that_is_no_date_stays_as_it_is_for_validation_to_report():
+    shaped = shape(record(trip_problem()), trips(3).assign(day=["2024-05-17", "17.5.2024", "2024-02-30"]))
+    assert shaped["day"].tolist() == ["2024-05-17", "17.5.2024", "2024-02-30"]

@@ -17,9 +17,10 @@ from pydantic import BaseModel, Field
 from flowers import flower_problem, flowers
 from slipway.contract import record
 from slipway.problem import SlipwayError
-from slipway.problem.params import Validate
-from slipway.stages.prepare import in_test, shape
+from slipway.problem.params import Prepare, Validate
+from slipway.stages.prepare import in_test, prepare, shape
 from slipway.stages.validate import ValidationReport, failures_table, validate
+from trips import trip_problem, trips
 
 PARAMS = Validate(max_missing=0.5)
 
@@ -399,3 +400,37 @@ def test_the_terminals_table_tells_what_where_and_how_much(check):
     assert "1 of 44 expectations fail" in text
     for word in ("colour is one of blue, red, white", "[red]pale[/red]", "0.50%", "7"):
         assert word in text
+
+
+FAULTS = {
+    "unreadable": (
+        [("day", "17.5.2024"), ("day", "2024-02-30"), ("start", "2024-05-17T12:00"), ("zone", 3)],
+        {
+            "day is a date as in ISO 8601 (2024-01-31)": (["17.5.2024", "2024-02-30 (no such day)"], (0, 1)),
+            "start is a date-time with its offset from UTC": (["2024-05-17T12:00"], (2,)),
+            "zone is one of 1, 2, 5": (["3"], (3,)),
+        },
+    ),
+    "out of bounds": (
+        [("day", "2019-12-31"), ("start", "2024-01-01T00:30+01:00")],
+        {
+            "day is from 2020-01-01 and before 2030-01-01": (["2019-12-31 00:00:00"], (0,)),
+            "start is from 2024-01-01T00:00:00Z": (["2023-12-31 23:30:00"], (1,)),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_wrong_dates_and_numbered_categories_are_refused_with_their_values_and_rows(tmp_path, fault):
+    cells, expected = FAULTS[fault]
+    table = trips().astype({column: object for column, _ in cells})
+    for row, (column, value) in enumerate(cells):
+        table.loc[row, column] = value
+    problem = trip_problem(load=lambda folder: table)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "trips.csv").write_text("made in memory")
+    prepare(problem, Prepare(), tmp_path / "data", tmp_path / "table")
+    failures = validate(problem, PARAMS, tmp_path / "table", tmp_path / "validation").failures
+    found = {failure.expectation.split(" as in ISO 8601 (2024-01-31T")[0]: failure for failure in failures}
+    assert {name: (list(failure.cells), failure.rows) for name, failure in found.items()} == expected
