@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import threading
+from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -68,14 +69,41 @@ def test_what_does_work_is_a_command_that_there_is(name):
         assert commands([line]) or PLUMBING.match(line), line
 
 
-def test_for_a_merge_request_nothing_is_pushed_or_deployed():
-    def rules(job: dict[str, Any]) -> str:
-        parents = job.get("extends", [])
-        inherited = [rules(GITLAB[name]) for name in ([parents] if isinstance(parents, str) else parents)]
-        return str(job["rules"]) if "rules" in job else "".join(inherited)
+def rules(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rules of a job, its own or those that it inherits."""
+    parents = job.get("extends", [])
+    parents = [parents] if isinstance(parents, str) else parents
+    return job.get("rules") or [rule for name in parents for rule in rules(GITLAB[name])]
 
-    asked = {name for name, job in JOBS.items() if "merge_request" in rules(job)}
+
+def test_for_a_merge_request_nothing_is_pushed_or_deployed():
+    asked = {name for name, job in JOBS.items() if "merge_request" in str(rules(job))}
     assert asked == {"Documents", "Check", "Model", "Image", "Cluster"}
+
+
+def test_after_a_push_of_documents_alone_only_their_job_runs():
+    pushed = re.compile(r'== "(push|merge_request_event)"')
+    always = {
+        n for n, job in JOBS.items() for rule in rules(job) if pushed.search(rule["if"]) and "changes" not in rule
+    }
+    assert always == {"Documents"}
+
+
+@pytest.mark.parametrize(
+    ("name", "runs_all"),
+    [
+        ("README.md", False),
+        ("docs/runbooks/SlipwayDown.md", False),
+        ("Makefile", True),
+        ("cmd", True),
+        ("a/readmd", True),
+        (".dvc/config", True),
+        ("data.dvc", True),
+    ],
+)
+def test_every_file_but_markdown_starts_the_other_jobs(name, runs_all):
+    patterns = [pattern.removeprefix("**/").replace("[^", "[!") for pattern in GITLAB[".not-documents"]["changes"]]
+    assert any(fnmatchcase(Path(name).name, pattern) for pattern in patterns) == runs_all
 
 
 def script(name: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
