@@ -98,3 +98,12 @@ def test_a_rollback_restores_the_model_before_in_its_own_image(released, tool, t
     shutil.copytree(released.remote, tmp_path / "remote.git")
     Gitlab(tmp_path / "remote.git", tmp_path / "run", tool, source="web").job("Rollback", VERSION="")
     assert pinned(tmp_path / "remote.git")[0] == FIRST
+
+
+def test_a_scheduled_retraining_proposes_its_candidate(judged, tool, tmp_path):
+    remote = tmp_path / "remote.git"
+    shutil.copytree(judged[0], remote)
+    before = head(remote)
+    Gitlab(remote, tmp_path / "run", tool, source="schedule").job("Retrain")
+    (branch,) = run(remote, "git", "for-each-ref", "--format=%(refname:short)", "refs/heads/retrain").split()
+    assert run(remote, "git", "rev-parse", f"{branch}^").strip() == before == head(remote)
