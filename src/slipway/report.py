@@ -15,11 +15,11 @@ from slipway.evaluation.drift import drift
 from slipway.evaluation.metrics import LOWER_IS_BETTER
 from slipway.model.bundle import Bundle, read_bundle
 from slipway.problem import SlipwayError
-from slipway.problem.files import METRICS, SLICES, TRAIN
+from slipway.problem.files import BACKTEST, METRICS, SLICES, TRAIN
 from slipway.versioning import git
 from slipway.workspace import Workspace
 
-PICTURES = ("confusion", "calibration", "predicted", "importance", "slices")
+PICTURES = ("confusion", "calibration", "predicted", "importance", "slices", "backtest")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Run:
     metrics: list[dict[str, Any]]
     slices: list[dict[str, Any]]
     headline: str
+    windows: list[dict[str, Any]]
+    compared_by: str
     changes: list[dict[str, Any]]
     rows: int
     lineage: dict[str, str]
@@ -119,6 +121,8 @@ def gather(workspace: Workspace) -> Run:
         _compared(metrics, verdict["comparison"]),
         slices,
         headline,
+        workspace.read(path) if (path := workspace.evaluation / BACKTEST).exists() else [],
+        workspace.params.gate.champion.metric,
         changes,
         rows,
         _lineage(workspace, bundle, champion),
@@ -183,6 +187,16 @@ def _calibration_chart(path: Path) -> list[Chart]:
     return [Chart(title, f"share of {curve[0]['class']}", names, observed, predicted)]
 
 
+def _split(bundle: Bundle) -> dict[str, str]:
+    split = bundle.manifest.split
+    if split is None:
+        return {}
+    return {
+        "split": f"{split.by.replace('_', ' ')}, by {split.field}: trained on rows until {split.train_until}, "
+        f"tested on rows from {split.test_from} on"
+    }
+
+
 def _lineage(workspace: Workspace, bundle: Bundle, champion: Bundle | None) -> dict[str, str]:
     manifest = bundle.manifest
     return {
@@ -191,6 +205,7 @@ def _lineage(workspace: Workspace, bundle: Bundle, champion: Bundle | None) -> d
         "Git commit": _commit(workspace.root),
         "data": manifest.data,
         "champion's data": champion.manifest.data if champion else "none yet",
+        **_split(bundle),
         "estimator": manifest.estimator,
         "runtime": f"{manifest.runtime}: {manifest.runtime_reason}",
         "built with": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),

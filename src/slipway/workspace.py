@@ -14,8 +14,9 @@ from slipway.contract import Contract, Target
 from slipway.evaluation import metrics
 from slipway.problem import Problem, SlipwayError, close_names, load_problem
 from slipway.problem.files import TEST
-from slipway.problem.params import Params, load_params
+from slipway.problem.params import Params, Prepare, load_params
 
+TIMES = ("date", "datetime", "number", "integer")  # kinds of columns that order rows in time
 VERDICT = {"verdict", "candidate", "champion", "table", "metrics", "comparison", "reasons"}  # in build/verdict.json
 
 
@@ -72,6 +73,9 @@ class Workspace:
     def params(self) -> Params:
         """`params.yaml`, checked against the problem. Raises SlipwayError naming the wrong entry."""
         params = load_params(self.root)
+        _check_split(self.problem, self.record, params.prepare)
+        if params.evaluate.backtest and not params.prepare.by_time:
+            raise SlipwayError("params.yaml: evaluate.backtest needs windows of time: prepare.split: time")
         _check_names("evaluate.slices", params.evaluate.slices, self.record.names)
         known = metrics.names(self.target)
         _check_names("gate.thresholds", params.gate.thresholds, known)
@@ -100,3 +104,25 @@ def _check_names(place: str, names: Iterable[str], known: Sequence[str]) -> None
     for name in names:
         if name not in known:
             raise SlipwayError(f"params.yaml: {place}: {name!r} is unknown; {close_names(name, known)}")
+
+
+def _check_split(problem: Problem, record: Contract, prepare: Prepare) -> None:
+    """Refuse a split by time without a time, and a time without a choice of split."""
+    if problem.time and record[problem.time].kind not in TIMES:
+        raise SlipwayError(
+            f"the time {problem.time!r} is declared as {record[problem.time].kind}; declare a date, a datetime or a "
+            "number in src/project/schema.py"
+        )
+    if problem.time and prepare.split is None:
+        raise SlipwayError(
+            f"params.yaml: prepare.split: the rows have a time, {problem.time!r}, so say what the test set is:\n"
+            "  split: time   the newest rows, as when the model serves: it predicts what comes after its training\n"
+            "  split: group  groups drawn from all times: right only if nothing changes with time"
+        )
+    if prepare.by_time and not problem.time:
+        raise SlipwayError(
+            f"params.yaml: prepare.split: {prepare.split} needs the field of the record that holds the time: "
+            'Problem(time="...") in src/project/__init__.py'
+        )
+    if not prepare.by_time and (prepare.gap or prepare.test_from is not None):
+        raise SlipwayError("params.yaml: prepare.gap and prepare.test_from belong to a split by time: split: time")

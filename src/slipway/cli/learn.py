@@ -59,12 +59,14 @@ def reproduce(at: Workspace) -> str:
 def prepare(at: Workspace) -> str:
     """Stage 1: shape the data to the schema and divide it into training rows and test set.
 
-    Rows of one group stay together, and a row never changes sides as the data grows.
+    Rows of one group stay together, and a row never changes sides as the data grows. With prepare.split: time in
+    params.yaml the newest rows are the test set.
     """
     from slipway.stages.prepare import prepare as stage
 
     done = stage(at.problem, at.params.prepare, at.data, at.table)
-    return f"{done.train + done.test} rows: {done.train} to train on, {done.test} to test on"
+    neither = f", {done.neither} in neither" if done.neither else ""
+    return f"{done.train + done.test + done.neither} rows: {done.train} to train on, {done.test} to test on{neither}"
 
 
 @command
@@ -96,11 +98,17 @@ def train(at: Workspace) -> str:
 
 @command
 def evaluate(at: Workspace) -> str:
-    """Stage 4: score the candidate on the test set, with intervals, slices and plots."""
+    """Stage 4: score the candidate on the test set, with intervals, slices and plots.
+
+    With evaluate.backtest in params.yaml also the estimator, fitted anew, in windows of time of the training rows.
+    """
     from slipway.evaluation import metrics
     from slipway.stages.evaluate import evaluate as stage
+    from slipway.stages.evaluate import score_windows
 
     scores = stage(at.problem, at.params.evaluate, at.bundle, at.table, at.evaluation)
+    if at.params.evaluate.backtest:
+        score_windows(at.problem, at.params, at.table, at.evaluation)
     return ", ".join(f"{name} {scores[name].value:.4g}" for name in metrics.headlines(at.target) if name in scores)
 
 

@@ -17,7 +17,6 @@ from slipway.contract import Array, Contract, Target
 from slipway.model.runtimes import load_runtime
 from slipway.problem import SlipwayError
 
-BOOSTERS = ("lightgbm", "xgboost")  # libraries whose trees are compiled; a module here of the same name reads them
 LEAST_EXPONENT = -9  # a smaller difference is none worth telling
 ONNX_RUNTIME_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 

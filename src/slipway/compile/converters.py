@@ -29,10 +29,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import LinearSVC
 
-from slipway.compile import BOOSTERS
 from slipway.compile.targets import convert_target, parse_target, target_shapes
 from slipway.compile.trees import READERS, TREES, Graph, convert_trees, tree_shapes
 from slipway.contract import Contract
+from slipway.fitting import BOOSTERS
 from slipway.model.runtimes.skops import frame
 
 # Fixed, so that equal models give equal bytes whatever onnx is installed; every ONNX Runtime that is allowed runs them.

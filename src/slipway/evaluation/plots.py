@@ -89,6 +89,18 @@ def slices(path: Path, found: list[dict[str, Any]], score: str, overall: float) 
         axes.legend(frameon=False, loc="best")
 
 
+def backtest(path: Path, windows: list[dict[str, Any]], score: str) -> None:
+    """Draw the score of each window of time with its interval. windows: see `slipway.evaluation.backtest`."""
+    with _axes(path) as axes:
+        shown = [item for item in windows if score in item["scores"]]
+        values = np.array([item["scores"][score]["value"] for item in shown])
+        ends = np.array([[item["scores"][score][end] for item in shown] for end in ("low", "high")])
+        errors = np.abs(ends - values) if shown else None
+        axes.errorbar(range(len(shown)), values, yerr=errors, fmt="o-", color=BLUE, ecolor=GREY, capsize=3)
+        axes.set_xticks(range(len(shown)), [str(item["from"]) for item in shown], rotation=30, ha="right")
+        axes.set(xlabel="window from", ylabel=score, title="Backtest: trained on the rows before each window")
+
+
 def predicted(path: Path, truth: Array, values: Array, column: Column) -> None:
     """Draw predicted over true values of a regression."""
     with _axes(path) as axes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slipway.contract import Array, Target, target
+from slipway.contract import Array, Column, Target, record, target
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import Bootstrap
 from slipway.model.predictor import Predictions, label_name
@@ -30,6 +30,7 @@ class TestSet:
             raise SlipwayError(f"{path}: missing; an earlier stage writes it: slipway run")
         self.table: pd.DataFrame = pd.read_parquet(path)
         self.target: Target = target(problem)
+        self.time: Column | None = record(problem)[problem.time] if problem.time else None
         self.truth: Array = self.target.encode(self.table[problem.target])
         self.groups: Array = self.table.groupby(list(problem.groups), sort=False, dropna=False).ngroup().to_numpy()
 

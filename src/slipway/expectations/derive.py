@@ -13,7 +13,7 @@ import numpy as np
 from great_expectations.expectations.expectation import Expectation
 
 from slipway.contract import WORDS, Column, Contract, Target, dates
-from slipway.expectations import ALIKE, BOTH
+from slipway.expectations import ALIKE, BOTH, LATER
 from slipway.problem.params import Validate
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ def _bounds(column: Column) -> list[Expectation]:
 
 DISJOINT = {
     BOTH: "no group is in both the training rows and the test set",
+    LATER: "every training row is from before the test set",
     ALIKE: "no two groups differ in case, blanks or Unicode form alone: these look like one group spelled twice",
 }
 
@@ -169,8 +170,8 @@ DISJOINT = {
 def of_split(target: Target, table: pd.DataFrame) -> list[Expectation]:
     """Derive the expectations on the split.
 
-    table: the columns BOTH and ALIKE (the group's name if that is the case, else missing), and for each part a column
-    with the target of its records (missing in the records of the other part).
+    table: the columns BOTH and ALIKE (the group's name if that is the case, else missing) and LATER (the time), as far
+    as they apply, and for each part a column with the target of its records (missing in those of the other part).
     """
     derived: list[Expectation] = []
     for name in table.columns:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from slipway.champion import BUNDLE, Decision, fetch_champion
-from slipway.contract import Array, canonical_json
+from slipway.contract import Array, canonical_json, times
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import LOWER_IS_BETTER, Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
@@ -122,6 +122,8 @@ def challenge(
     if champion.classes != candidate.classes:
         detail = f"{champion.version} predicts other classes, so a person must decide"
         return Reason("champion", "hold", detail), {}
+    if seen := _seen(test_set, candidate, champion):
+        return Reason("champion", "hold", f"not compared, so a person must decide: {seen}"), {}
     try:
         other = test_set.statistics(champion.predict(test_set.table))
     except SlipwayError as error:
@@ -131,6 +133,22 @@ def challenge(
     if len(statistics) == 1:
         return Reason("champion", "hold", "all rows are of one group, so no interval can be computed"), comparison
     return against_champion(gate, comparison, champion.version, bootstrap.confidence), comparison
+
+
+def _seen(test_set: TestSet, candidate: Predictor, champion: Predictor) -> str | None:
+    """With a split by time, say why the champion may have been trained on rows of the test set; else None."""
+    now, before = candidate.bundle.manifest.split, champion.bundle.manifest.split
+    if now is None or test_set.time is None:
+        return None
+    if before is None or before.field != now.field:
+        return f"{champion.version} was trained without a split by {now.field}, so it may know rows of the test set"
+    first, last = (times.point(test_set.time, at, now.field) for at in (now.test_from, before.train_until))
+    if last < first:
+        return None
+    return (
+        f"{champion.version} was trained on rows until {before.train_until} and the test set begins at "
+        f"{now.test_from}; prepare.test_from in params.yaml can be a later time"
+    )
 
 
 def against_champion(gate: Gate, comparison: dict[str, Score], version: str, confidence: float) -> Reason:

@@ -50,6 +50,15 @@ class File(_Strict):
     sha256: Digest
 
 
+class Split(_Strict):
+    """A split by time: until when rows were trained on, from when on they were tested on."""
+
+    by: Literal["time", "group_and_time"]
+    field: str
+    train_until: int | float | str
+    test_from: int | float | str
+
+
 class Manifest(_Strict):
     """The content of `manifest.json`."""
 
@@ -65,6 +74,7 @@ class Manifest(_Strict):
     versions: dict[str, str]
     data: str
     params: Digest
+    split: Split | None = None
     files: dict[str, File]
 
 

@@ -67,6 +67,8 @@ class Problem:
     target: the record's field that is predicted. Categories or a boolean: classification; a number: regression.
     group: the record's field or fields that identify rows that belong together (a patient's, a house's). No group is in
         both the training rows and the test set, and intervals are computed over groups.
+    time: the record's field by which the rows are ordered in time, if they are: a date, a date-time or a number. With
+        one, `prepare.split` in `params.yaml` must say how the test set is chosen.
     load: reads the data folder into a table with the record's columns; its index names the source's rows.
     build: makes the estimator; its keyword arguments are the section `model` of `params.yaml`.
     expectations: returns Great Expectations' expectations on the data as a whole.
@@ -80,6 +82,7 @@ class Problem:
     record: type[BaseModel]
     target: str
     group: str | tuple[str, ...]
+    time: str | None = None
     load: Callable[[Path], pd.DataFrame]
     build: Callable[..., Any]
     expectations: Callable[[], list[Any]] = list
@@ -94,7 +97,7 @@ class Problem:
             raise SlipwayError(f"the record lacks fields of the row: {', '.join(missing)}; let it inherit the row")
         if self.target in features:
             raise SlipwayError(f"the target {self.target!r} is a field of the row, so it would leak into the features")
-        for name in (self.target, *self.groups):
+        for name in (self.target, *self.groups, *([self.time] if self.time else [])):
             if name not in fields:
                 raise SlipwayError(f"the record has no field {name!r}; it has {', '.join(sorted(fields))}")
 

@@ -3,4 +3,5 @@
 TRAIN, TEST, SOURCE = "train.parquet", "test.parquet", "source.json"  # in build/table
 PASSED, REPORT, DATA_DOCS = "passed.json", "report.json", "data-docs"  # in build/validation
 METRICS, SLICES, CLASSES = "metrics.json", "slices.json", "classes.json"  # in build/evaluation
+BACKTEST = "backtest.json"  # there, too, if params.yaml asks for one
 ROW = "_row"  # a column of the tables: the row's number in the source

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from slipway.problem import SlipwayError, close_names
 
@@ -21,10 +22,29 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+def _quoted(value: Any) -> Any:
+    if isinstance(value, date):  # YAML reads an unquoted date as one, and DVC's lock file holds none
+        raise ValueError(f'a date needs quotes: "{value}"')
+    return value
+
+
 class Prepare(_Section):
-    """The split into training rows and test set."""
+    """The split into training rows and test set.
+
+    test_share: of the groups; with a split by time, of the latest rows (`group_and_time`: of both).
+    test_from: instead of a share of the latest rows, the time of the first test row.
+    gap: the time before the test set of which no row is trained on: days, or the unit of a time that is a number.
+    """
 
     test_share: Inside = 0.25
+    split: Literal["group", "time", "group_and_time"] | None = None
+    test_from: Annotated[float | str | None, BeforeValidator(_quoted)] = None
+    gap: Annotated[float, Field(ge=0)] = 0.0
+
+    @property
+    def by_time(self) -> bool:
+        """Whether the newest rows are the test set."""
+        return self.split in ("time", "group_and_time")
 
 
 class Validate(_Section):
@@ -51,6 +71,7 @@ class Evaluate(_Section):
     confidence: Inside = 0.95
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = 1000
     importance_repeats: Annotated[int, Field(ge=1, le=1000)] = 10
+    backtest: Annotated[int, Field(ge=0, le=50)] = 0
 
 
 class SliceThresholds(_Section):

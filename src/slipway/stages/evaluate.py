@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from slipway.contract import Array, canonical_json
-from slipway.evaluation import metrics, plots
+from slipway.contract import Array, canonical_json, target
+from slipway.evaluation import backtest, metrics, plots
 from slipway.evaluation.metrics import Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
 from slipway.model.predictor import Predictions, Predictor
 from slipway.problem import Problem
-from slipway.problem.files import CLASSES, METRICS, SLICES, TEST
-from slipway.problem.params import Evaluate
+from slipway.problem.files import BACKTEST, CLASSES, METRICS, SLICES, TEST, TRAIN
+from slipway.problem.params import Evaluate, Params
 
 MAX_PLOTTED = 10_000  # rows
 MAX_SHUFFLED = 20_000  # rows
@@ -47,6 +47,16 @@ def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out:
         _write_csv(out / "predicted.csv", _sample(test_set.truth, predictions.values))
         plots.predicted(out / "predicted.svg", test_set.truth, predictions.values, test_set.target.column)
     return scores
+
+
+def score_windows(problem: Problem, params: Params, table: Path, out: Path) -> None:
+    """Score the estimator in windows of the training rows (see `slipway.evaluation.backtest`); write and draw it."""
+    import pandas as pd
+
+    windows = backtest.backtest(problem, params, pd.read_parquet(table / TRAIN))
+    (out / BACKTEST).write_bytes(canonical_json(windows))
+    headline = metrics.headlines(target(problem))[0]
+    plots.backtest(out / "backtest.svg", windows, headline)
 
 
 def permutation_importance(predictor: Predictor, test_set: TestSet, repeats: int) -> list[dict[str, Any]]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.contract import Column, Contract, canonical_json, dates, record
+import numpy as np
+
+from slipway.contract import Array, Column, Contract, canonical_json, dates, record, times
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.files import ROW, SOURCE, TEST, TRAIN
 from slipway.problem.params import Prepare
@@ -16,40 +18,54 @@ from slipway.problem.params import Prepare
 if TYPE_CHECKING:
     import pandas as pd
 
+SHOWN = 5  # rows in a message
 TEXT = ("string", "empty")  # as pandas' infer_dtype names it
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The numbers of training rows and test rows, and the digest of the data."""
+    """The numbers of training rows, test rows and rows in neither, and the digest of the data."""
 
     train: int
     test: int
+    neither: int
     data: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The training rows and the test rows (boolean, by row); of a split by time, its description for the bundle."""
+
+    train: pd.Series
+    test: pd.Series
+    by_time: dict[str, Any] | None = None
 
 
 def prepare(problem: Problem, params: Prepare, data: Path, out: Path) -> Prepared:
     """Load the data, convert it to the contract's columns, split it, and write the tables to `out`.
 
     Left for validation to report: a column with a cell of another kind (it stays text), a missing column, an unknown
-    one. Raises SlipwayError if load() fails, gives no rows, or gives no group to split by.
+    one. Raises SlipwayError if load() fails, gives no rows, or no group or time to split by.
     """
     digest = data_digest(data)
     table = shape(record(problem), _load(problem, data))
-    missing = [name for name in problem.groups if name not in table]
+    needed = (*problem.groups, *([problem.time] if problem.time and params.by_time else []))
+    missing = [name for name in needed if name not in table]
     if missing:
         have = ", ".join(map(str, table.columns.drop(ROW)))
         raise SlipwayError(
             f"{data}: the split into training rows and test set needs the column(s) {', '.join(missing)}; "
             f"load() returned {have}"
         )
-    test = in_test(table, problem.groups, params.test_share)
+    parts = split(problem, params, table)
     out.mkdir(parents=True, exist_ok=True)
-    table[~test].to_parquet(out / TRAIN, index=False)
-    table[test].to_parquet(out / TEST, index=False)
-    (out / SOURCE).write_bytes(canonical_json({"data": digest}))
-    return Prepared(int((~test).sum()), int(test.sum()), digest)
+    table[parts.train].to_parquet(out / TRAIN, index=False)
+    table[parts.test].to_parquet(out / TEST, index=False)
+    described = {"split": parts.by_time} if parts.by_time else {}
+    (out / SOURCE).write_bytes(canonical_json({"data": digest} | described))
+    train, test = int(parts.train.sum()), int(parts.test.sum())
+    return Prepared(train, test, len(table) - train - test, digest)
 
 
 def _load(problem: Problem, data: Path) -> pd.DataFrame:
@@ -126,6 +142,69 @@ def _dated(column: Column, values: pd.Series) -> pd.Series:
     table, (array, wrong) = Contract("Dates", (column,)), dates.convert(column.kind, values)
     written = pd.Series([row[column.name] for row in table.rows({column.name: array})], values.index, dtype="str")
     return written.mask(wrong, text)
+
+
+def split(problem: Problem, params: Prepare, table: pd.DataFrame) -> Parts:
+    """Divide a shaped table into training rows and test rows.
+
+    By group: see `in_test`. By time: the newest rows are the test set, and those before it, less a gap, are trained on.
+    By group and time: the newest rows of the groups that `in_test` chooses, and the older rows of the others.
+    Raises SlipwayError if a row has no time, or a part would be empty.
+    """
+    if not params.by_time or not problem.time:
+        test = in_test(table, problem.groups, params.test_share)
+        return Parts(~test, test)
+    column = record(problem)[problem.time]
+    at = _times(column, table)
+    first = _first_of_test(column, at, params)
+    old, new = at < first - params.gap * times.unit(column), at >= first
+    if not old.any() or not new.any():
+        raise SlipwayError(
+            f"params.yaml: prepare: with a test set from {times.written(column, first)} on and a gap of "
+            f"{params.gap:g}, {int(old.sum())} rows are left to train on and {int(new.sum())} to test on; "
+            f"{column.name} runs from {times.written(column, at.min())} to {times.written(column, at.max())}"
+        )
+    if params.split == "group_and_time":
+        chosen = in_test(table, problem.groups, params.test_share).to_numpy()
+        old, new = old & ~chosen, new & chosen
+        if not old.any() or not new.any():
+            raise SlipwayError(
+                "params.yaml: prepare.split: group_and_time leaves no row on one side; change prepare.test_share"
+            )
+    described = {
+        "by": params.split,
+        "field": column.name,
+        "train_until": times.written(column, at[old].max()),
+        "test_from": times.written(column, first),
+    }
+    return Parts(_mask(old, table), _mask(new, table), described)
+
+
+def _times(column: Column, table: pd.DataFrame) -> Array:
+    """Read the rows' times. Raises SlipwayError, naming rows and cells, if one has none."""
+    at = times.points(column, table[column.name])
+    if not (unread := np.flatnonzero(np.isnan(at))).size:
+        return at
+    cells = [f"row {table[ROW].iloc[row]}: {table[column.name].iloc[row]}" for row in unread[:SHOWN]]
+    more = f", and {len(unread) - SHOWN:,} more" if len(unread) > SHOWN else ""
+    kind = dates.WORDS.get(column.kind, "a number")
+    raise SlipwayError(
+        f"the split by time needs {kind} in {column.name} of every row; {', '.join(cells)}{more}. Let load() convert "
+        "or leave out such rows"
+    )
+
+
+def _first_of_test(column: Column, at: Array, params: Prepare) -> float:
+    """Give the time of the first test row: rows of one time are never on both sides."""
+    if params.test_from is not None:
+        return times.point(column, params.test_from, "params.yaml: prepare.test_from")
+    return float(np.sort(at)[int((1 - params.test_share) * len(at))])
+
+
+def _mask(where: Array, table: pd.DataFrame) -> pd.Series:
+    import pandas as pd
+
+    return pd.Series(where, index=table.index, dtype="bool")
 
 
 def in_test(table: pd.DataFrame, group: tuple[str, ...], share: float) -> pd.Series:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slipway.compile import BOOSTERS, Compiled, compile_estimator
+from slipway.compile import Compiled, compile_estimator
 from slipway.contract import Array, Contract, Target, canonical_json, features, target
+from slipway.fitting import fit, library
 from slipway.model import reference
 from slipway.model.bundle import EXAMPLES, MODELS, REFERENCE, Bundle, write_bundle
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.runtimes import load_runtime
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.files import PASSED, SOURCE, TRAIN
-from slipway.problem.params import Params, check_arguments
+from slipway.problem.params import Params
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,13 +56,13 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
     golden = golden_rows(contract, arrays, params.train.seed)
     answers = Predictions(*runtime.run(contract.arrays(golden)), goal.classes).as_json()
     predictions = Predictions(*runtime.run(arrays), goal.classes)
-    data = json.loads((table / SOURCE).read_bytes())["data"]
+    source = json.loads((table / SOURCE).read_bytes())
     files = {
         MODELS[compiled.runtime]: compiled.model,
         REFERENCE: canonical_json(_reference(problem, rows, arrays, predictions)),
         EXAMPLES: canonical_json({"rows": golden, "predictions": rounded(answers)}),
     }
-    bundle = write_bundle(out, _manifest(problem, params, estimator, compiled, data), files)
+    bundle = write_bundle(out, _manifest(problem, params, estimator, compiled, source), files)
     Predictor.load(out)  # raises unless the bundle reproduces its golden rows
     return bundle
 
@@ -79,8 +80,8 @@ def _reference(problem: Problem, rows: pd.DataFrame, arrays: Mapping[str, Array]
     }
 
 
-def _manifest(problem: Problem, params: Params, estimator: Any, compiled: Compiled, data: str) -> dict[str, Any]:
-    """The manifest's content. data: the digest of the data."""
+def _manifest(problem: Problem, params: Params, estimator: Any, compiled: Compiled, source: Any) -> dict[str, Any]:
+    """The manifest's content. source: of `prepare`: the digest of the data, and a split by time."""
     goal = target(problem)
     arguments = {"model": dict(sorted(params.model.items())), "train": params.train.model_dump()}
     libraries = ("numpy", "scikit-learn", *LIBRARIES[compiled.runtime], *_distributions(estimator))
@@ -94,58 +95,16 @@ def _manifest(problem: Problem, params: Params, estimator: Any, compiled: Compil
         "runtime_reason": compiled.reason,
         "estimator": describe(estimator),
         "versions": {name: version(name) for name in libraries},
-        "data": data,
+        **source,
         "params": hashlib.sha256(canonical_json(arguments)).hexdigest(),
     }
-
-
-def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Array) -> Any:
-    """Build and fit the estimator, reproducibly: seeded, and with a fixed number of threads."""
-    from threadpoolctl import threadpool_limits
-
-    from slipway.model.runtimes.skops import frame
-
-    check_arguments(problem.build, params.model)
-    estimator = problem.build(**params.model)
-    if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
-        raise SlipwayError(f"build() returned a {type(estimator).__name__}, which has no fit() and predict()")
-    np.random.seed(params.train.seed)
-    if hasattr(estimator, "get_params"):
-        unset = [name for name, value in estimator.get_params().items() if _is_seed(name) and value is None]
-        estimator.set_params(**dict.fromkeys(unset, params.train.seed))
-        # Those that scikit-learn's limit does not reach; the digits that they add up depend on the number, too.
-        unset = [name for name, value in _of_boosters(estimator).items() if name.endswith("n_jobs") and value is None]
-        estimator.set_params(**dict.fromkeys(unset, params.train.threads))
-    try:
-        with threadpool_limits(limits=params.train.threads):
-            estimator.fit(frame(arrays), truth)
-    except Exception as error:
-        if not isinstance(error, (ValueError, TypeError)) and not _library(error):
-            raise
-        raise SlipwayError(f"the estimator of build() could not be fitted: {error}") from error
-    return estimator
-
-
-def _of_boosters(estimator: Any) -> dict[str, Any]:
-    """Give the parameters of what is no estimator of scikit-learn's in it, but of a library that is compiled."""
-    every = estimator.get_params()
-    return {name: value for name, value in every.items() if _library(every.get(name.rpartition("__")[0], estimator))}
-
-
-def _library(part: Any) -> str | None:
-    name = type(part).__module__.partition(".")[0]
-    return name if name in BOOSTERS else None
 
 
 def _distributions(estimator: Any) -> list[str]:
     """Name the packages of such libraries (XGBoost has two), for their versions."""
     parts = [estimator, *(estimator.get_params().values() if hasattr(estimator, "get_params") else ())]
-    found = {library for part in parts if (library := _library(part))}
-    return sorted(name for library in found for name in set(packages_distributions()[library]))
-
-
-def _is_seed(name: str) -> bool:
-    return name.rsplit("__", 1)[-1] == "random_state"
+    found = {name for part in parts if (name := library(part))}
+    return sorted(package for name in found for package in set(packages_distributions()[name]))
 
 
 def _require_validated(train_table: Path, passed: Path) -> None:

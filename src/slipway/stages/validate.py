@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from slipway.contract import canonical_json, features, record, target
-from slipway.expectations import ALIKE, BOTH, leak
+from slipway.contract import canonical_json, features, record, target, times
+from slipway.expectations import ALIKE, BOTH, LATER, leak
 from slipway.expectations.outcome import Outcome
 from slipway.expectations.repeats import repeats
 from slipway.problem import Problem, SlipwayError
-from slipway.problem.files import DATA_DOCS, PASSED, REPORT, ROW, TEST, TRAIN
+from slipway.problem.files import DATA_DOCS, PASSED, REPORT, ROW, SOURCE, TEST, TRAIN
 from slipway.problem.params import Validate
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def validate(problem: Problem, params: Validate, table: Path, out: Path) -> Vali
     out.mkdir(parents=True, exist_ok=True)
     (out / PASSED).unlink(missing_ok=True)
     parts = {part: _read(table / name) for part, name in PARTS.items()}
-    results = list(_run(_batches(problem, params, parts)))
+    by_time = _split_by_time(table / SOURCE)
+    results = list(_run(_batches(problem, params, parts, by_time)))
     outcomes = tuple(Outcome.of(result) for result in results)
     report = ValidationReport({part: len(rows) for part, rows in parts.items()}, outcomes)
     data_docs.write(out / DATA_DOCS, problem.name, results)
@@ -106,20 +108,34 @@ def _read(path: Path) -> pd.DataFrame:
     return table.set_index(ROW).rename_axis(None) if ROW in table else table
 
 
+def _split_by_time(path: Path) -> Mapping[str, Any]:
+    """Read what `prepare` wrote of a split by time; of a split by group there is nothing."""
+    try:
+        found: Mapping[str, Any] = json.loads(path.read_bytes()).get("split", {})
+    except (FileNotFoundError, ValueError):
+        raise SlipwayError(f"{path}: missing, or not JSON; `slipway prepare` writes it") from None
+    return found
+
+
 class _Batch(NamedTuple):
     table: pd.DataFrame
     expectations: list[Expectation]
 
 
-def _batches(problem: Problem, params: Validate, parts: Mapping[str, pd.DataFrame]) -> list[_Batch]:
-    """Make the tables to validate, each with its expectations: records, split, distinct values, measures."""
+def _batches(
+    problem: Problem, params: Validate, parts: Mapping[str, pd.DataFrame], by_time: Mapping[str, Any]
+) -> list[_Batch]:
+    """Make the tables to validate, each with its expectations: records, split, distinct values, measures.
+
+    by_time: what `prepare` wrote of a split by time; else empty.
+    """
     import pandas as pd
 
     from slipway.expectations import derive
 
     contract, seen, goal = record(problem), features(problem), target(problem)
     records = derive.legible(contract, pd.concat(parts.values()).sort_index(kind="stable"))
-    split = _split(problem, parts)
+    split = _split(problem, parts, by_time)
     train, test = parts["train"], parts["test"]
     sizes = {"training rows": len(train), "test rows": len(test)}
     scores = leak.scores(seen, goal, train, test)
@@ -140,8 +156,8 @@ def _distinct(values: pd.Series) -> pd.Series:
     return values.drop_duplicates()[:MAX_DISTINCT].astype("str").fillna("(missing)").reset_index(drop=True)
 
 
-def _split(problem: Problem, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Compare the parts: the targets of each, the groups in both, the groups with several spellings."""
+def _split(problem: Problem, parts: Mapping[str, pd.DataFrame], by_time: Mapping[str, Any]) -> pd.DataFrame:
+    """Compare the parts: their targets, the groups in both, those with several spellings, too late training rows."""
     import pandas as pd
 
     rows = pd.concat(parts.values())
@@ -155,11 +171,15 @@ def _split(problem: Problem, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         names = group[problem.groups[0]].str.cat(group.iloc[:, 1:], sep=" / ")
         codes, distinct = pd.factorize(names)  # -1: missing, which fails another expectation
         counts = [np.bincount(codes[part] + 1, minlength=len(distinct) + 1) for part in (training, ~training)]
-        both = np.logical_and(*counts)
-        split[BOTH] = names.where(both[codes + 1]).array
+        if by_time.get("by") != "time":  # then a customer of last year may come again
+            split[BOTH] = names.where(np.logical_and(*counts)[codes + 1]).array
         folded = pd.Series([_folded(str(name)) for name in distinct], dtype="str")
         alike = np.concatenate([[False], folded.duplicated(keep=False)])
         split[ALIKE] = names.where(alike[codes + 1]).array
+    if by_time:
+        column = record(problem)[by_time["field"]]
+        late = times.points(column, rows[column.name]) >= times.point(column, by_time["test_from"], SOURCE)
+        split[LATER] = rows[column.name].where(late & training).array
     return split
 
 

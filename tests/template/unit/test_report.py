@@ -178,3 +178,16 @@ def test_a_merge_request_shows_each_check_of_the_gate_and_the_scores(tmp_path):
         "champion": [("skipped", "<champion>")],
     }
     assert (tmp_path / "metrics.txt").read_text() == 'accuracy 0.98\nrecall{class="female"} 1\n# EOF\n'
+
+
+def test_a_backtest_is_shown_by_the_metric_of_the_comparison(challenged):
+    score = {"value": 0.1234, "low": 0.1, "high": 0.2}
+    window = {"from": "2007-01-01", "until": "2007-12-31", "trained": 70, "rows": 30, "scores": {"log_loss": score}}
+    path = challenged.evaluation / "backtest.json"
+    path.write_text(json.dumps([window]))
+    try:
+        write_report(challenged)
+        written = (challenged.root / "build" / "report.md").read_text()
+    finally:
+        path.unlink()
+    assert "| 2007-01-01 | 2007-12-31 | 30 | 70 | 0.1234 | 0.1 to 0.2 |" in written

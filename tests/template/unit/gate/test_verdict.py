@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from flowers import Specimen
-from slipway.contract import Contract, Target
+from slipway.contract import Column, Contract, Target
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import Bootstrap, Score
 from slipway.gate import against_champion, challenge, conclude
 from slipway.gate.changes import check_record
 from slipway.gate.checks import Reason, check_slices, check_thresholds, size
+from slipway.model.bundle import Split
 from slipway.model.predictor import Predictions
 from slipway.problem import SlipwayError
 from slipway.problem.params import Champion, Gate, SliceThresholds
@@ -71,8 +72,9 @@ def test_a_metric_that_one_of_the_models_does_not_have_holds():
 class Model:
     """A predictor that gives stored labels; `probability` is that of the label."""
 
-    def __init__(self, name: str, labels, probability: float | None = 0.9, classes=KIND.classes) -> None:
-        self.bundle, self.version, self.classes = SimpleNamespace(digest=name), name, classes
+    def __init__(self, name: str, labels, probability: float | None = 0.9, classes=KIND.classes, split=None) -> None:
+        manifest = SimpleNamespace(split=split)
+        self.bundle, self.version, self.classes = SimpleNamespace(digest=name, manifest=manifest), name, classes
         values = np.array(labels)
         given = None
         if probability is not None:
@@ -92,7 +94,7 @@ def asked(candidate: Model, champion: Model | None, groups=None, metric: str = "
     def statistics(predictions):
         return metrics.statistics(KIND, np.zeros(rows, dtype=int), predictions, groups)
 
-    test_set = SimpleNamespace(target=KIND, table=None, statistics=statistics)
+    test_set = SimpleNamespace(target=KIND, time=Column("seen", "date"), table=None, statistics=statistics)
     table = statistics(candidate.predictions)
     return challenge(gate(metric), test_set, candidate, table, champion, BOOTSTRAP)
 
@@ -109,6 +111,36 @@ def test_the_champion_itself_is_nothing_new():
     reason, comparison = asked(Model("a", RIGHT), Model("a", RIGHT))
     assert (reason.outcome, comparison) == (HOLD, {})
     assert "nothing new" in reason.detail
+
+
+def by_time(until: str, test_from: str, field: str = "seen") -> Split:
+    return Split(by="time", field=field, train_until=until, test_from=test_from)
+
+
+NOW = by_time("2024-03-30", "2024-04-01")
+
+
+def test_a_champion_that_was_trained_on_older_rows_is_compared():
+    champion = Model("b", WRONG, split=by_time("2024-03-31", "2024-04-01"))
+    reason, comparison = asked(Model("a", RIGHT, split=NOW), champion)
+    assert (reason.outcome, "accuracy" in comparison) == (PASS, True)
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        (
+            by_time("2024-04-01", "2024-04-02"),
+            "b was trained on rows until 2024-04-01 and the test set begins at",
+        ),
+        (by_time("2023-01-01", "2023-01-02", "week"), "b was trained without a split by seen"),
+        (None, "b was trained without a split by seen, so it may know rows of the test set"),
+    ],
+)
+def test_a_champion_that_may_know_test_rows_is_not_compared_and_left_to_a_person(split, words):
+    reason, comparison = asked(Model("a", RIGHT, split=NOW), Model("b", WRONG, split=split))
+    assert (reason.outcome, comparison) == (HOLD, {})
+    assert words in reason.detail
 
 
 def test_a_champion_of_other_classes_is_left_to_a_person():

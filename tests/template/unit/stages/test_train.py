@@ -13,12 +13,13 @@ from sklearn.pipeline import make_pipeline
 from flowers import build as build_flowers
 from flowers import flower_problem, flowers
 from slipway.contract import features
+from slipway.fitting import fit
 from slipway.model.bundle import read_bundle
 from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.params import Params
 from slipway.stages.prepare import prepare
-from slipway.stages.train import describe, fit, golden_rows, rounded, train
+from slipway.stages.train import describe, golden_rows, rounded, train
 
 PARAMS = Params.model_validate({"gate": {"thresholds": {"accuracy": 0.5}, "champion": {"metric": "accuracy"}}})
 

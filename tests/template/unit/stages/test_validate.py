@@ -15,7 +15,9 @@ import pytest
 from pydantic import BaseModel, Field
 
 from flowers import flower_problem, flowers
+from seasons import season_problem, seen_flowers
 from slipway.contract import record
+from slipway.expectations.outcome import Outcome
 from slipway.problem import SlipwayError
 from slipway.problem.params import Prepare, Validate
 from slipway.stages.prepare import in_test, prepare, shape
@@ -27,6 +29,7 @@ PARAMS = Validate(max_missing=0.5)
 
 def write(folder, table: pd.DataFrame, problem, test=None) -> None:
     folder.mkdir(exist_ok=True)
+    (folder / "source.json").write_text("{}")
     table = shape(record(problem), table)
     test = in_test(table, ("plant",), 0.25) if test is None else test
     table[~test].to_parquet(folder / "train.parquet", index=False)
@@ -183,6 +186,41 @@ def test_an_individual_named_by_two_fields_is_on_both_sides_only_if_both_agree(c
     assert failures[0].values[0] == "p0 / 7"
 
 
+def seen_check(tmp_path, by: str, table: pd.DataFrame, change=lambda train, test: None) -> list[Outcome]:
+    """Validate a split by time; `change` may spoil the parts before."""
+    problem, data = season_problem(), tmp_path / "data"
+    data.mkdir()
+    table.to_csv(data / "flowers.csv", index=False)
+    prepare(problem, Prepare(split=by, test_from="2024-02-01"), data, tmp_path / "table")
+    files = [tmp_path / "table" / name for name in ("train.parquet", "test.parquet")]
+    parts = [pd.read_parquet(file) for file in files]
+    change(*parts)
+    for part, file in zip(parts, files, strict=True):
+        part.to_parquet(file, index=False)
+    return validate(problem, PARAMS, tmp_path / "table", tmp_path / "validation").failures
+
+
+def test_with_a_split_by_time_a_group_may_come_again(tmp_path):
+    assert seen_check(tmp_path, "time", seen_flowers().assign(plant="p1")) == []
+
+
+def test_with_a_split_by_group_and_time_a_group_on_both_sides_is_named(tmp_path):
+    def meet(train, test):
+        train.loc[0, "plant"] = test["plant"][0]
+
+    failures = seen_check(tmp_path, "group_and_time", seen_flowers(), meet)
+    assert {failure.expectation for failure in failures} == {"no group is in both the training rows and the test set"}
+
+
+def test_with_a_split_by_time_a_training_row_from_the_time_of_the_test_set_is_named(tmp_path):
+    def delay(train, test):
+        train.loc[0, "seen"] = "2024-02-01"
+
+    (failure,) = seen_check(tmp_path, "time", seen_flowers(), delay)
+    assert failure.expectation == "every training row is from before the test set"
+    assert failure.values == ("2024-02-01",)
+
+
 def test_a_group_under_two_spellings_is_named(check):
     table = flowers()
     table.loc[1, "plant"] = "P0"  # row 2 is plant p0
@@ -261,6 +299,7 @@ def test_tables_without_rows_are_refused(check):
 
 def test_tables_without_columns_are_refused(check, tmp_path):
     (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "source.json").write_text("{}")
     for part in ("train", "test"):
         pd.DataFrame().to_parquet(tmp_path / "table" / f"{part}.parquet")
     assert check(None).failures[0].found.startswith("lacks bed, colour")

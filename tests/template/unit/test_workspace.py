@@ -1,0 +1,44 @@
+"""What params.yaml says is checked against what the project declares."""
+
+import pytest
+
+from seasons import make_workspace, season_problem
+from slipway.problem import SlipwayError
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        ("", r"have a time, 'seen'.*\n  split: time .*newest.*\n  split: group "),
+        ("split: group, gap: 3", "prepare.gap and prepare.test_from belong to a split by time"),
+        ("split: group, test_from: 5", "prepare.gap and prepare.test_from belong to a split by time"),
+        ("split: weekly", "prepare.split: Input should be 'group', 'time' or 'group_and_time'"),
+    ],
+)
+def test_a_time_without_a_fitting_choice_of_split_is_refused(tmp_path, prepare, words):
+    with pytest.raises(SlipwayError, match=words):
+        _ = make_workspace(tmp_path, prepare=prepare).params
+
+
+def test_a_split_by_time_without_a_time_is_refused(tmp_path):
+    workspace = make_workspace(tmp_path)
+    workspace.problem = season_problem(time=None)
+    with pytest.raises(SlipwayError, match=r'prepare.split: time needs the field .*Problem\(time="..."\)'):
+        _ = workspace.params
+
+
+def test_a_time_that_is_a_text_is_refused(tmp_path):
+    workspace = make_workspace(tmp_path)
+    workspace.problem = season_problem(time="plant")
+    with pytest.raises(SlipwayError, match="the time 'plant' is declared as text; declare a date, a datetime or a num"):
+        _ = workspace.params
+
+
+def test_a_backtest_needs_a_split_by_time(tmp_path):
+    with pytest.raises(SlipwayError, match=r"evaluate.backtest needs windows of time: prepare.split: time"):
+        _ = make_workspace(tmp_path, prepare="split: group", evaluate="backtest: 3").params
+
+
+def test_a_date_without_quotes_is_refused_since_dvc_cannot_record_it(tmp_path):
+    with pytest.raises(SlipwayError, match=r'prepare.test_from: .*a date needs quotes: "2024-01-31"'):
+        _ = make_workspace(tmp_path, prepare="split: time, test_from: 2024-01-31").params
