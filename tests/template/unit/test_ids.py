@@ -71,3 +71,17 @@ def test_of_more_than_are_kept_the_oldest_is_forgotten():
         ids.read(text)
     assert [ids.read(text) for text in (second, third)] == ["duplicate", "duplicate"]
     assert isinstance(ids.read(first), Predicted)
+
+
+def test_an_id_of_another_key_or_kind_is_forged():
+    (text,) = make().make([1])
+    assert make(key=b"another").read(text) == "forged"
+    assert make(numeric=True).read(text) == "forged"
+    assert isinstance(make().read(text), Predicted)
+
+
+def test_the_time_goes_on_after_2038(clock):
+    clock["now"] = 2**31 + 10
+    for numeric in (False, True):
+        ids = make(numeric=numeric)
+        assert ids.read(ids.make([1])[0]).time == clock["now"]

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from checkouts import commit_files, make_repository, run
-from slipway import versioning
+from checkouts import ROOT, commit_files, make_repository, run
+from slipway import cli, versioning
 from slipway.problem import SlipwayError
 
 STAGES = {
@@ -176,3 +177,16 @@ def test_stages_find_the_commands_of_this_environment_though_it_is_not_activated
         assert os.environ["PATH"].split(os.pathsep)[0] == scripts
     with versioning.dvc_repository(here):
         assert os.environ["PATH"].split(os.pathsep).count(scripts) == 1
+
+
+def test_a_run_says_from_what_to_what_data_that_was_changed_here_moves_its_pointer(here, monkeypatch):
+    for name in ("pyproject.toml", "params.yaml"):
+        shutil.copy(ROOT / name, here / name)
+    shutil.copytree(ROOT / "src/project", here / "src/project")
+    monkeypatch.setattr("slipway.cli.learn._judge", lambda at: "HOLD")
+    monkeypatch.chdir(here)
+    assert "data.dvc" not in CliRunner().invoke(cli.main, ["run", "--no-track"]).output
+    before = versioning.pointed(here, "data.dvc")
+    change(here / "data/x", "mine")
+    said = CliRunner().invoke(cli.main, ["run", "--no-track"]).output
+    assert f"data.dvc: {before[:8]} -> {versioning.pointed(here, 'data.dvc')[:8]}, since data/ was changed here" in said
