@@ -47,9 +47,11 @@ def make_repository(folder: Path) -> Path:
 def commit_files(root: Path, message: str, files: dict[str, str | None]) -> str:
     """Write these files, or remove them (None), in one commit of all that changed; its hash."""
     for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink() if text is None else path.write_text(text)
+        if text is None:
+            run(root, "git", "rm", "--quiet", "--", name)
+            continue
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
     run(root, "git", "add", "--all")
     run(root, "git", "commit", "--quiet", "--allow-empty", "--message", message)
     return run(root, "git", "rev-parse", "HEAD").strip()
