@@ -15,7 +15,7 @@ import numpy as np
 from slipway.contract import Array, Label, features, record, target, times
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import Bootstrap
-from slipway.fitting import fit
+from slipway.fitting import fit, weights_of
 from slipway.model.predictor import Predictions
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.params import Params
@@ -43,7 +43,8 @@ def backtest(problem: Problem, params: Params, rows: pd.DataFrame) -> list[dict[
             before &= ~np.isin(groups, groups[inside])
         began = times.written(column, start)
         _require_classes(goal.classes, truth[before], began)
-        estimator = fit(problem, params, _chosen(arrays, before), truth[before])
+        weights = weights_of(problem, rows[before])
+        estimator = fit(problem, params, _chosen(arrays, before), truth[before], weights)
         output = skops.predict(
             estimator, _chosen(arrays, inside), classes=len(goal.classes), threads=params.train.threads
         )

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slipway.contract import Array
+from slipway.contract import Array, record
 from slipway.problem import Problem, SlipwayError
+from slipway.problem.files import ROW
 from slipway.problem.params import Params, check_arguments
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BOOSTERS = ("lightgbm", "xgboost")  # libraries whose trees are compiled; a module of that name in `compile` reads them
 
 
-def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Array) -> Any:
-    """Build and fit the estimator, reproducibly: seeded, and with a fixed number of threads."""
+def fit(
+    problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Array, weights: Array | None = None
+) -> Any:
+    """Build and fit the estimator, reproducibly: seeded, and with a fixed number of threads.
+
+    weights: of the rows, see `weights_of`.
+    """
     from threadpoolctl import threadpool_limits
 
     from slipway.model.runtimes.skops import frame
@@ -31,14 +40,37 @@ def fit(problem: Problem, params: Params, arrays: Mapping[str, Array], truth: Ar
         # Those that scikit-learn's limit does not reach; the digits that they add up depend on the number, too.
         unset = [name for name, value in _of_boosters(estimator).items() if name.endswith("n_jobs") and value is None]
         estimator.set_params(**dict.fromkeys(unset, params.train.threads))
+    weighted = {} if weights is None else {_weight_argument(estimator): weights}
     try:
         with threadpool_limits(limits=params.train.threads):
-            estimator.fit(frame(arrays), truth)
+            estimator.fit(frame(arrays), truth, **weighted)
     except Exception as error:
         if not isinstance(error, (ValueError, TypeError)) and not library(error):
             raise
         raise SlipwayError(f"the estimator of build() could not be fitted: {error}") from error
     return estimator
+
+
+def weights_of(problem: Problem, rows: pd.DataFrame) -> Array | None:
+    """Give the rows' weights, shape (rows,), if the problem declares some. Raises SlipwayError naming a wrong one."""
+    if problem.weight is None:
+        return None
+    column = record(problem)[problem.weight]
+    if column.kind not in ("number", "integer"):
+        raise SlipwayError(f"the weight {column.name!r} is declared as {column.kind}; it must be a number")
+    weights = column.array(rows[column.name])
+    if (wrong := np.flatnonzero(~(weights >= 0) | np.isinf(weights))).size:
+        first = f"row {rows[ROW].iloc[wrong[0]]}: {weights[wrong[0]]:g}"
+        raise SlipwayError(f"{column.name}: {len(wrong):,} rows have no weight of at least 0; {first}")
+    if not weights.any():
+        raise SlipwayError(f"{column.name}: every weight is 0")
+    return weights
+
+
+def _weight_argument(estimator: Any) -> str:
+    """Name the argument of fit() that takes the weights; of a pipeline, that of its last step."""
+    steps = getattr(estimator, "steps", None)
+    return f"{steps[-1][0]}__{_weight_argument(steps[-1][1])}" if steps else "sample_weight"
 
 
 def _of_boosters(estimator: Any) -> dict[str, Any]:

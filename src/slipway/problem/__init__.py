@@ -69,6 +69,8 @@ class Problem:
         both the training rows and the test set, and intervals are computed over groups.
     time: the record's field by which the rows are ordered in time, if they are: a date, a date-time or a number. With
         one, `prepare.split` in `params.yaml` must say how the test set is chosen.
+    weight: the record's field with the weight of each row in fitting (`sample_weight`), if there is one: a number of at
+        least 0. Evaluation counts each row once.
     load: reads the data folder into a table with the record's columns; its index names the source's rows.
     build: makes the estimator; its keyword arguments are the section `model` of `params.yaml`.
     expectations: returns Great Expectations' expectations on the data as a whole.
@@ -83,6 +85,7 @@ class Problem:
     target: str
     group: str | tuple[str, ...]
     time: str | None = None
+    weight: str | None = None
     load: Callable[[Path], pd.DataFrame]
     build: Callable[..., Any]
     expectations: Callable[[], list[Any]] = list
@@ -97,7 +100,9 @@ class Problem:
             raise SlipwayError(f"the record lacks fields of the row: {', '.join(missing)}; let it inherit the row")
         if self.target in features:
             raise SlipwayError(f"the target {self.target!r} is a field of the row, so it would leak into the features")
-        for name in (self.target, *self.groups, *([self.time] if self.time else [])):
+        if self.weight in (*features, self.target):
+            raise SlipwayError(f"the weight {self.weight!r} is a feature or the target; it must be a field of its own")
+        for name in (self.target, *self.groups, *filter(None, (self.time, self.weight))):
             if name not in fields:
                 raise SlipwayError(f"the record has no field {name!r}; it has {', '.join(sorted(fields))}")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from slipway.compile import Compiled, compile_estimator
 from slipway.contract import Array, Contract, Target, canonical_json, features, target
-from slipway.fitting import fit, library
+from slipway.fitting import fit, library, weights_of
 from slipway.model import reference
 from slipway.model.bundle import EXAMPLES, MODELS, REFERENCE, Bundle, write_bundle
 from slipway.model.predictor import Predictions, Predictor, label_name
@@ -42,7 +42,7 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
     contract, goal = features(problem), target(problem)
     rows = pd.read_parquet(table / TRAIN)
     arrays = contract.arrays(rows)
-    estimator = fit(problem, params, arrays, goal.encode(rows[problem.target]))
+    estimator = fit(problem, params, arrays, goal.encode(rows[problem.target]), weights_of(problem, rows))
     compiled = compile_estimator(
         estimator,
         contract,

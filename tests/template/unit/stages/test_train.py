@@ -10,8 +10,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from flowers import Specimen, flower_problem, flowers
 from flowers import build as build_flowers
-from flowers import flower_problem, flowers
 from slipway.contract import features
 from slipway.fitting import fit
 from slipway.model.bundle import read_bundle
@@ -130,6 +130,22 @@ def test_the_manifest_tells_the_version_of_the_library_that_fitted(passed):
 def test_what_cannot_be_fitted_is_told(passed, build, words):
     with pytest.raises(SlipwayError, match=words):
         run(flower_problem(build=build), passed)
+
+
+class Weighed(Specimen):
+    care: float
+
+
+def test_the_weights_of_the_rows_reach_the_estimator(problem, passed):
+    path = passed / "table" / "train.parquet"
+    rows = pd.read_parquet(path)
+    rows.assign(care=(rows["kind"] == "rose") * 5 + 1.0).to_parquet(path, index=False)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (passed / "validation" / "passed.json").write_text(json.dumps({"train": digest}))
+    run(problem, passed)
+    run(flower_problem(record=Weighed, weight="care"), passed, out="weighed")
+    roses = [(Predictor.load(passed / name).predict(flowers()).values == 1).sum() for name in ("bundle", "weighed")]
+    assert roses[1] > roses[0]
 
 
 def test_a_failed_training_leaves_the_bundle_before(problem, passed):
