@@ -1,5 +1,5 @@
-# All commands, the same on a laptop and in CI. `make help` lists them, with those of the image (stack/image.mk) and of the
-# cluster (k8s/k8s.mk).
+# All commands, the same on a laptop and in CI. `make help` lists them, with those of the image (stack/image.mk), of the
+# cluster (k8s/k8s.mk) and of notebooks (notebooks/notebooks.mk).
 PYTHON ?= python3.11
 PORT ?= 8000
 VENV := .venv
@@ -20,7 +20,7 @@ else # macOS: its keychain
 export UV_SYSTEM_CERTS ?= true
 endif
 .DEFAULT_GOAL := help
--include stack/image.mk k8s/k8s.mk
+-include stack/image.mk k8s/k8s.mk notebooks/notebooks.mk
 .PHONY: help setup run data pipeline reproduce report serve test test-all lint lint-workflows actionlint bench \
 	bench-serving mutants current ui lock release rollback retrain clean
 
@@ -123,9 +123,10 @@ mutants: setup ## Mutation testing: count small changes to the code that no unit
 	python benchmarks/mutants.py
 
 # In a separate folder: rewriting a lock file, even unchanged, would make `setup` rebuild the environment.
-LOCKS = $(wildcard requirements*.txt stack/mlflow/requirements.txt stack/cyclonedx.txt k8s/checkov.txt benchmarks/mutants.txt)
+LOCKS = $(wildcard requirements*.txt stack/mlflow/requirements.txt stack/cyclonedx.txt k8s/checkov.txt \
+	benchmarks/mutants.txt notebooks/requirements.txt)
 current: setup ## Check that requirements*.txt match pyproject.toml
-	@rm -rf build/locks && mkdir -p build/locks/stack/mlflow build/locks/k8s build/locks/benchmarks
+	@rm -rf build/locks && mkdir -p build/locks/stack/mlflow build/locks/k8s build/locks/benchmarks build/locks/notebooks
 	@for lock in $(LOCKS); do cp $$lock build/locks/$$lock; done
 	$(MAKE) --no-print-directory lock INTO=build/locks/
 	@for lock in $(LOCKS); do diff $$lock build/locks/$$lock || { echo "$$lock is out of date: make lock" >&2; exit 1; }; done
@@ -142,6 +143,7 @@ lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest
 	$(call lock,stack/cyclonedx.in,stack/cyclonedx.txt)
 	$(call lock,k8s/checkov.in,k8s/checkov.txt)
 	$(call lock,benchmarks/mutants.in --constraint requirements-dev.txt,benchmarks/mutants.txt)
+	$(if $(wildcard notebooks/requirements.in),$(call lock,notebooks/requirements.in --constraint requirements-dev.txt,notebooks/requirements.txt))
 
 # Tools in separate environments: their dependencies conflict with ours, or make our commands start more slowly.
 $(VENV)/checkov/.done: k8s/checkov.txt

@@ -49,7 +49,7 @@ def prepare(problem: Problem, params: Prepare, data: Path, out: Path) -> Prepare
     one. Raises SlipwayError if load() fails, gives no rows, or no group or time to split by.
     """
     digest = data_digest(data)
-    table = shape(record(problem), _load(problem, data))
+    table = shape(record(problem), load(problem, data))
     needed = (*problem.groups, *([problem.time] if problem.time and params.by_time else []))
     missing = [name for name in needed if name not in table]
     if missing:
@@ -68,7 +68,8 @@ def prepare(problem: Problem, params: Prepare, data: Path, out: Path) -> Prepare
     return Prepared(train, test, len(table) - train - test, digest)
 
 
-def _load(problem: Problem, data: Path) -> pd.DataFrame:
+def load(problem: Problem, data: Path) -> pd.DataFrame:
+    """Load the files with the project's load(). Raises SlipwayError if it fails, or returns no table."""
     import pandas as pd
 
     try:

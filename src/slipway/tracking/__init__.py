@@ -18,6 +18,7 @@ from slipway.tracking.record import DIGEST, VERDICT, Record
 from slipway.workspace import Workspace
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
@@ -58,6 +59,20 @@ def track(workspace: Workspace, released: str | None = None) -> Tracked:
     where = {"candidate": record.bundle.digest, "run": done.run_id, "version": done.version}
     workspace.tracked.write_bytes(canonical_json(where))  # a promotion puts the run into its decision
     return done
+
+
+def read_runs(workspace: Workspace) -> pd.DataFrame:
+    """Read the runs of the problem, newest first: parameters, metrics and tags as columns.
+
+    Raises SlipwayError if MLflow does not answer.
+    """
+    import mlflow
+
+    with connect(workspace.root):
+        runs: pd.DataFrame = mlflow.search_runs(
+            experiment_names=[workspace.problem.name], order_by=["attributes.start_time DESC"]
+        )
+        return runs
 
 
 def update_version(
