@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slipway.contract.column import Column, is_missing
+from slipway.contract.column import Column
+from slipway.contract.dates import is_missing
 from slipway.problem import SlipwayError
 
 EXACT = 2**53
@@ -125,6 +126,12 @@ def test_single_values_must_have_the_columns_type(column, right, wrong):
     optional = Column(column.name, column.kind, optional=True, categories=column.categories)
     assert optional.checked([None, np.nan, pd.NA])[1].tolist() == [False] * 3
     assert not optional.checked(right)[1].any()
+
+
+@pytest.mark.parametrize("column", [NUMBER, INTEGER, BOOLEAN, KIND, TEXT])
+def test_no_values_are_an_empty_array_and_none_is_refused(column):
+    array, refused = column.checked([])
+    assert (len(array), refused.tolist()) == (0, [])
 
 
 def test_the_empty_text_is_missing_in_a_table_and_wrong_in_a_row():

@@ -85,3 +85,24 @@ def test_the_time_goes_on_after_2038(clock):
     for numeric in (False, True):
         ids = make(numeric=numeric)
         assert ids.read(ids.make([1])[0]).time == clock["now"]
+
+
+def test_each_answer_goes_on_counting():
+    ids = make()
+    first, second = (ids.read(ids.make([1])[0]) for _ in range(2))
+    assert second.number == first.number + 1
+
+
+def test_an_id_of_another_version_is_told_from_a_forged_one():
+    (text,) = Ids("ba9876543210", key=b"k" * 64, numeric=False, seconds=DAY, kept=100).make([1])
+    assert make().read(text) == "other_version"
+
+
+def test_an_id_is_remembered_as_long_as_it_is_taken(clock):
+    ids = make()
+    first, second, third = ids.make([1, 1, 1])
+    ids.read(first)
+    clock["now"] = NOW + DAY
+    ids.read(second)
+    assert ids.read(first) == "duplicate"
+    assert isinstance(ids.read(third), Predicted)
