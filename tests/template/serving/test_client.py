@@ -1,0 +1,185 @@
+"""slipway.client against a running service, and against one that is overloaded or loses connections."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pydantic import BaseModel
+
+import slipway.client
+from serving.running import Process
+from slipway.client import AsyncClient, Client, Prediction, ServiceError
+
+ANSWER = {"model": {"name": "flowers", "version": "0"}, "predictions": [{"label": "lily", "id": "1"}]}
+OVERLOADED = (503, {"retry-after": "0"}, {"type": "urn:slipway:problem:overloaded", "detail": "try again"})
+FINE = (200, {}, ANSWER)
+LOST = None  # the connection is closed without an answer
+
+
+class Flower(BaseModel):
+    """A row as the project declares it."""
+
+    site: str
+    height: float
+    leaves: int
+    potted: bool
+
+
+class Scripted(http.server.BaseHTTPRequestHandler):
+    """Answers as told, one request after the other."""
+
+    answers: list[Any]
+    asked: int
+
+    def do_POST(self) -> None:
+        type(self).asked += 1
+        self.rfile.read(int(self.headers["content-length"]))
+        answer = self.answers.pop(0)
+        if answer is LOST:
+            return self.connection.close()
+        status, headers, content = answer
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+        return None
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def scripted() -> Iterator[tuple[str, type[Scripted]]]:
+    handler = type("Handler", (Scripted,), {"answers": [], "asked": 0})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", handler
+        server.shutdown()
+
+
+def test_a_row_is_predicted_and_its_truth_told_once(process: Process, row: dict[str, Any]) -> None:
+    with Client(process.url) as client:
+        prediction = client.predict(row)
+        assert prediction.label == "lily"
+        assert prediction.probabilities
+        assert sum(prediction.probabilities.values()) == pytest.approx(1)
+        assert client.predict(Flower(**row)).probabilities == prediction.probabilities
+        assert client.feedback(prediction.id, "lily") == "correct"
+        with pytest.raises(ServiceError) as refused:
+            client.feedback(prediction.id, "lily")
+    assert (refused.value.status, refused.value.kind) == (409, "duplicate")
+
+
+def test_a_wrong_row_is_refused_with_its_field(process: Process, row: dict[str, Any]) -> None:
+    with Client(process.url) as client, pytest.raises(ServiceError, match="row 1: height") as refused:
+        client.predict_rows([row, {**row, "height": 11.0}])
+    assert [(error["row"], error["field"]) for error in refused.value.errors] == [(1, "height")]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "arrow"])
+def test_a_table_is_predicted_in_parts_as_its_rows_are(process: Process, row: dict[str, Any], kind: str) -> None:
+    rows = [{**row, "height": 1 + n / 4} for n in range(7)]
+    frame = pd.DataFrame(rows, index=range(100, 107))
+    with Client(process.url) as client:
+        one_by_one = client.predict_rows(rows)
+        table = client.predict_table(frame if kind == "pandas" else pa.Table.from_pylist(rows), rows=3)
+    if kind == "pandas":
+        assert table.index.tolist() == frame.index.tolist()
+    else:
+        table = table.to_pandas()
+    assert table["label"].tolist() == [prediction.label for prediction in one_by_one]
+    expected = [prediction.probabilities["lily"] for prediction in one_by_one if prediction.probabilities]
+    assert table["probability_lily"].tolist() == pytest.approx(expected)
+
+
+def test_the_asynchronous_client_gives_the_same(process: Process, row: dict[str, Any]) -> None:
+    async def ask() -> tuple[Prediction, str, Any]:
+        async with AsyncClient(process.url) as client:
+            one, two = await asyncio.gather(client.predict(row), client.predict(row))
+            assert one.probabilities == two.probabilities
+            return one, await client.feedback(two.id, "rose"), await client.predict_table(pd.DataFrame([row] * 3))
+
+    prediction, outcome, table = asyncio.run(ask())
+    assert prediction.label == "lily"
+    assert outcome == "incorrect"
+    assert table["label"].tolist() == ["lily"] * 3
+
+
+def test_a_key_is_sent(made: dict[str, Path], tmp_path: Path, row: dict[str, Any]) -> None:
+    (tmp_path / "keys").write_text("open sesame\n")
+    with Process(made["weight"], api_keys_file=tmp_path / "keys") as guarded:
+        with Client(guarded.url, key="open sesame") as client:
+            prediction = client.predict(row)
+            assert prediction.value
+            assert prediction.label is None
+            assert client.feedback(prediction.id, 2.5) == "scored"
+        with Client(guarded.url) as client, pytest.raises(ServiceError, match="answers 401"):
+            client.predict(row)
+
+
+LATER = (429, {"retry-after": formatdate(0, usegmt=True)}, {})
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"), [([OVERLOADED, FINE], 2), ([LATER, (502, {}, "no JSON"), FINE], 3), ([LOST, FINE], 2)]
+)
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_request_that_was_not_taken_is_repeated(scripted, answers, asked, asynchronous) -> None:
+    url, server = scripted
+    server.answers += answers
+
+    async def ask() -> Prediction:
+        async with AsyncClient(url) as client:
+            return await client.predict({})
+
+    with Client(url) as client:
+        assert (asyncio.run(ask()) if asynchronous else client.predict({})).label == "lily"
+    assert server.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("answers", "options", "status"),
+    [
+        ([OVERLOADED] * 3, {"retries": 2}, 503),
+        ([(503, {"retry-after": "60"}, {})], {"patience": 10}, 503),
+        ([(500, {}, {"detail": "failed"})], {}, 500),
+        ([(422, {}, {"detail": "wrong"})], {}, 422),
+    ],
+)
+def test_what_would_not_help_is_not_repeated(scripted, answers, options, status) -> None:
+    url, server = scripted
+    server.answers += answers
+    with Client(url, **options) as client, pytest.raises(ServiceError) as refused:
+        client.predict({})
+    assert refused.value.status == status
+    assert server.asked == len(answers)
+
+
+def test_feedback_that_may_have_been_counted_is_not_sent_again(scripted) -> None:
+    url, server = scripted
+    server.answers += [LOST]
+    with Client(url) as client, pytest.raises(httpx.TransportError):
+        client.feedback("1", "lily")
+    assert server.asked == 1
+
+
+def test_the_file_works_without_the_rest_of_slipway(tmp_path: Path) -> None:
+    shutil.copy(slipway.client.__file__, tmp_path / "flowers.py")
+    code = "import sys, flowers; assert not [name for name in sys.modules if name.startswith('slipway')]"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
