@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,15 +25,23 @@ class Drift:
 def drift(reference: Mapping[str, Any], column: Column, values: Array, groups: int, columns: int) -> Drift:
     """Compare values with the bins of a bundle's reference.
 
-    values: the column's array, shape (rows,). groups: their number; rows of one group are not independent.
-    columns: the number compared. The PSI of two samples of one distribution is about (1/n + 1/m) times chi-squared.
+    values: the column's array, shape (rows,). groups, columns: as for `drift_of`.
+    """
+    before = reference["features"].get(column.name) or reference["target"]
+    counts = read_bins(column.name, before).count(values)
+    return drift_of(column.name, before["shares"], counts, (reference["groups"], groups), columns)
+
+
+def drift_of(name: str, before: Sequence[float], counts: Array, groups: tuple[int, int], columns: int) -> Drift:
+    """Compare the shares of a column's bins at training with counts of rows in the same bins.
+
+    groups: of the training rows, and of those counted; rows of one group are not independent. columns: the number
+    compared. The PSI of two samples of one distribution is about (1/n + 1/m) times chi-squared.
     """
     from scipy.stats import chi2
 
-    before = reference["features"].get(column.name) or reference["target"]
-    smallest = 0.5 / min(groups, reference["groups"])  # half a group, so that an empty bin gives no infinite PSI
-    now = shares(read_bins(column.name, before).count(values))
-    psi = population_stability_index(before["shares"], now, least=smallest)
-    filled = sum(share > 0 for share in before["shares"])
-    explained = chi2.ppf(1 - FALSE_ALARM / columns, max(1, filled - 1)) * (1 / reference["groups"] + 1 / groups)
-    return Drift(column.name, psi, max(NOTABLE, float(explained)))
+    smallest = 0.5 / min(groups)  # half a group, so that an empty bin gives no infinite PSI
+    psi = population_stability_index(before, shares(counts), least=smallest)
+    filled = sum(share > 0 for share in before)
+    explained = chi2.ppf(1 - FALSE_ALARM / columns, max(1, filled - 1)) * (1 / groups[0] + 1 / groups[1])
+    return Drift(name, psi, max(NOTABLE, float(explained)))
