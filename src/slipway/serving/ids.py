@@ -17,6 +17,10 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
+import numpy as np
+
+from slipway.contract import Array
+
 TAG = 10
 
 Refusal = Literal["forged", "expired", "duplicate", "other_version"]
@@ -37,7 +41,8 @@ class Ids:
     def __init__(self, version: str, *, key: bytes, numeric: bool, seconds: int, kept: int) -> None:
         self._version = bytes.fromhex(version)
         self._layout = struct.Struct(">6sIQd" if numeric else ">6sIQH")
-        self._characters = (self._layout.size + TAG) // 3 * 4
+        self._fields = np.dtype([("", "V6"), ("", ">u4"), ("", ">u8"), ("", ">f8" if numeric else ">u2")])
+        self.characters = (self._layout.size + TAG) // 3 * 4
         self._mac = blake2b(key=key[:64], digest_size=TAG)
         self._number = int.from_bytes(os.urandom(8), "big") >> 1
         self._seconds, self._kept = seconds, kept
@@ -57,13 +62,39 @@ class Ids:
         self._number = number
         # An id's length is a multiple of 3 bytes, so all are encoded at once, without padding.
         text = binascii.b2a_base64(b"".join(parts), newline=False).translate(URL_SAFE).decode()
-        size = self._characters
+        size = self.characters
         return [text[at : at + size] for at in range(0, len(text), size)]
+
+    def joined(self, values: Array, *, signed: bool) -> bytes:
+        """Make ids as `make` does for many values, shape (rows,): one after the other, each of `characters` bytes.
+
+        signed: else the MACs are random, which takes a tenth of the time: unique ids, refused if they come as feedback.
+        """
+        content = np.empty(len(values), self._fields)
+        columns = np.void(self._version), int(time.time()), np.arange(len(values), dtype=np.uint64), values
+        for name, column in zip(self._fields.names or (), columns, strict=True):
+            content[name] = column
+        content["f2"] += np.uint64(self._number + 1)
+        self._number += len(values)
+        packed = content.tobytes()
+        made = np.empty((len(values), self._layout.size + TAG), np.uint8)
+        made[:, :-TAG] = np.frombuffer(packed, np.uint8).reshape(len(values), self._layout.size)
+        tags = self._tags(packed) if signed else os.urandom(TAG * len(values))
+        made[:, -TAG:] = np.frombuffer(tags, np.uint8).reshape(len(values), TAG)
+        return binascii.b2a_base64(made.tobytes(), newline=False).translate(URL_SAFE)
+
+    def _tags(self, packed: bytes) -> bytes:
+        tags, size = [], self._layout.size
+        for at in range(0, len(packed), size):
+            mac = self._mac.copy()
+            mac.update(packed[at : at + size])
+            tags.append(mac.digest())
+        return b"".join(tags)
 
     def read(self, text: str) -> Predicted | Refusal:
         """Decode an id, each only once; otherwise give the reason for refusing it."""
         try:
-            if len(text) != self._characters:
+            if len(text) != self.characters:
                 return "forged"
             raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
             content, tag = raw[:-TAG], raw[-TAG:]

@@ -83,7 +83,7 @@ class Rows:
         self.check_count(len(rows))
         errors: list[Error] = []
         for number, row in enumerate(rows):
-            errors += self._errors(number, row)
+            errors += self.errors(number, row)
             if len(errors) >= MAX_ERRORS:
                 break
         if errors:
@@ -95,7 +95,8 @@ class Rows:
         value = row.get(column.name)
         return dates.parse(column.kind, value) if column.temporal and value is not None else value
 
-    def _errors(self, number: int, row: Any) -> list[Error]:
+    def errors(self, number: int, row: Any) -> list[Error]:
+        """Explain what the contract does not allow of a parsed JSON object, the row of that number; slowly."""
         if not isinstance(row, Mapping):
             what = "null" if row is None else f"a {type(row).__name__}"
             return [error(number, "", "row_type", f"a row is a JSON object, not {what}", row)]

@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pytest
 
 from slipway.serving import ids as module
@@ -106,3 +107,23 @@ def test_an_id_is_remembered_as_long_as_it_is_taken(clock):
     ids.read(second)
     assert ids.read(first) == "duplicate"
     assert isinstance(ids.read(third), Predicted)
+
+
+@pytest.mark.parametrize(("numeric", "values"), [(False, [2, 0, 65_535]), (True, [-0.1, 0.0, 1e300])])
+def test_ids_that_are_made_together_say_the_same_and_follow_one_another(numeric, values):
+    ids = make(numeric=numeric)
+    joined = ids.joined(np.array(values), signed=True).decode()
+    (later,) = ids.make(values[:1])
+    read = [ids.read(joined[at : at + ids.characters]) for at in range(0, len(joined), ids.characters)]
+    assert [one.value for one in read] == values
+    numbers = [one.number for one in (*read, ids.read(later))]
+    assert numbers == list(range(numbers[0], numbers[0] + len(values) + 1))
+    assert read[0] == Predicted("0123456789ab", NOW, numbers[0], values[0])
+
+
+def test_an_unsigned_id_looks_like_one_and_is_refused():
+    ids = make()
+    joined = ids.joined(np.array([1, 1]), signed=False).decode()
+    first, second = joined[: ids.characters], joined[ids.characters :]
+    assert first != second
+    assert [ids.read(first), ids.read(second)] == ["forged", "forged"]
