@@ -6,8 +6,10 @@ import pytest
 
 from checkouts import ROOT, copy_checkout, make_release, retrain
 from flowers import flower_problem, flowers
+from serving import bundles
 from slipway.problem import Problem
 from slipway.workspace import Workspace
+from trips import make_trip_bundle
 
 EXAMPLE = "penguins"
 LEFT_OUT = pytest.StashKey[str]()
@@ -26,6 +28,27 @@ def data(tmp_path: Path) -> Path:
     folder.mkdir()
     flowers().to_csv(folder / "flowers.csv", index=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A bundle's folder for each kind."""
+    root = tmp_path_factory.mktemp("bundles")
+    for name, (target, runtime) in bundles.KINDS.items():
+        bundles.write(root / name / "bundle", target, runtime=runtime)
+    return {name: root / name / "bundle" for name in bundles.KINDS}
+
+
+@pytest.fixture(scope="session")
+def bundle(made: dict[str, Path]) -> Path:
+    """A classifier's bundle."""
+    return made["species"]
+
+
+@pytest.fixture(scope="session")
+def trip_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a problem with a field of every kind, dates among them."""
+    return make_trip_bundle(tmp_path_factory.mktemp("trips"))
 
 
 @pytest.fixture(scope="session")

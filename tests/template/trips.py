@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -11,6 +14,9 @@ from pydantic import BaseModel, Field
 
 from flowers import build
 from slipway.problem import Problem
+from slipway.problem.params import Params
+from slipway.stages.prepare import prepare
+from slipway.stages.train import train
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 Kilometres = Annotated[float, Field(ge=0, le=900, description="Way", examples=[12.5])]
@@ -84,3 +90,16 @@ def trip_problem(**changes) -> Problem:
         "build": build,
     }
     return Problem(**declared | changes)
+
+
+def make_trip_bundle(root: Path) -> Path:
+    """Make the candidate's folder by the stages of the pipeline."""
+    problem = trip_problem()
+    params = Params.model_validate({"gate": {"thresholds": {"accuracy": 0.5}, "champion": {"metric": "accuracy"}}})
+    (root / "data").mkdir()
+    (root / "data" / "trips.csv").write_text("made in memory")
+    prepare(problem, params.prepare, root / "data", root / "table")
+    digest = hashlib.sha256((root / "table" / "train.parquet").read_bytes()).hexdigest()
+    (root / "passed.json").write_text(json.dumps({"train": digest}))
+    train(problem, params, root / "table", root, root / "bundle")
+    return root / "bundle"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from slipway.cli import learn, lineage, release, scaffold, serve
+from slipway.cli import learn, lineage, predict, release, scaffold, serve
 from slipway.cli.console import EXIT_REFUSED, say
 from slipway.problem import SlipwayError
 
@@ -39,6 +39,7 @@ def main(ctx: click.Context, root: Path) -> None:
       slipway report    shows the run on one page
       slipway promote   makes the candidate the champion, the model that serves
       slipway serve     serves the champion over HTTP
+      slipway predict   predicts for files
 
     \b
     Once:
@@ -53,7 +54,7 @@ COMMANDS = (
     scaffold.new,
     *(learn.run, learn.prepare, learn.validate, learn.train, learn.evaluate, learn.gate, learn.track, learn.reproduce),
     *(release.promote, release.rollback, release.release, release.pin, release.propose, release.history),
-    *(lineage.lineage, learn.report, serve.serve, serve.smoke, serve.monitor, serve.doctor),
+    *(lineage.lineage, learn.report, predict.predict, serve.serve, serve.smoke, serve.monitor, serve.doctor),
 )
 for each in COMMANDS:
     main.add_command(each)

@@ -143,8 +143,8 @@ def _encoding(file: Path) -> str:
 
 def _header(file: Path, options: dict[str, Any]) -> list[str]:
     if _is_parquet(file):
-        import pyarrow  # type: ignore[import-untyped]
-        import pyarrow.parquet as pq  # type: ignore[import-untyped]
+        import pyarrow
+        import pyarrow.parquet as pq
 
         try:
             return [str(name) for name in pq.read_schema(file).names if not name.startswith("__index_level_")]

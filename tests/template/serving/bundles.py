@@ -38,6 +38,14 @@ class Weight(BaseModel):
     weight: float
 
 
+KINDS = {
+    "species": (Species, "onnx"),
+    "alive": (Alive, "onnx"),
+    "weight": (Weight, "onnx"),
+    "skops": (Species, "skops"),
+}
+
+
 def flowers(rows: int = 400, seed: int = 0) -> dict[str, np.ndarray]:
     """Make arrays of the contract, as `Contract.arrays` gives them."""
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Bundles of each kind, and a service of the first, shared by the tests."""
+"""A service of the first bundle, shared by the tests."""
 
 from __future__ import annotations
 
@@ -10,30 +10,7 @@ from typing import Any
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-from serving import bundles
 from serving.running import Direct, Process, quiet
-
-KINDS = {
-    "species": (bundles.Species, "onnx"),
-    "alive": (bundles.Alive, "onnx"),
-    "weight": (bundles.Weight, "onnx"),
-    "skops": (bundles.Species, "skops"),
-}
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A bundle's folder for each kind."""
-    root = tmp_path_factory.mktemp("bundles")
-    for name, (target, runtime) in KINDS.items():
-        bundles.write(root / name / "bundle", target, runtime=runtime)
-    return {name: root / name / "bundle" for name in KINDS}
-
-
-@pytest.fixture(scope="session")
-def bundle(made: dict[str, Path]) -> Path:
-    """A classifier's bundle."""
-    return made["species"]
 
 
 @pytest.fixture(scope="session")

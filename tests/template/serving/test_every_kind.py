@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -20,38 +19,22 @@ from selenium.webdriver.support.ui import WebDriverWait
 from serving.running import Direct, Process, quiet
 from slipway.contract import features, record
 from slipway.model.predictor import Predictor
-from slipway.problem.params import Params, Validate
-from slipway.stages.prepare import prepare
-from slipway.stages.train import train
+from slipway.problem.params import Validate
 from trips import trip_problem, trips
 
 PROBLEM = trip_problem()
-PARAMS = Params.model_validate({"gate": {"thresholds": {"accuracy": 0.5}, "champion": {"metric": "accuracy"}}})
 NAMES = features(PROBLEM).names
 ONE = 7  # of the rows, one in which something is missing
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The candidate's folder, made by the stages of the pipeline."""
-    root = tmp_path_factory.mktemp("trips")
-    (root / "data").mkdir()
-    (root / "data" / "trips.csv").write_text("made in memory")
-    prepare(PROBLEM, PARAMS.prepare, root / "data", root / "table")
-    digest = hashlib.sha256((root / "table" / "train.parquet").read_bytes()).hexdigest()
-    (root / "passed.json").write_text(json.dumps({"train": digest}))
-    train(PROBLEM, PARAMS, root / "table", root, root / "bundle")
-    return root / "bundle"
+def predictor(trip_bundle: Path) -> Predictor:
+    return Predictor.load(trip_bundle)
 
 
 @pytest.fixture(scope="module")
-def predictor(folder: Path) -> Predictor:
-    return Predictor.load(folder)
-
-
-@pytest.fixture(scope="module")
-def service(folder: Path) -> Iterator[Direct]:
-    direct = Direct(quiet(folder))
+def service(trip_bundle: Path) -> Iterator[Direct]:
+    direct = Direct(quiet(trip_bundle))
     yield direct
     direct.close()
 
@@ -215,8 +198,8 @@ def test_openapi_says_what_every_field_may_be_and_its_examples_are_answered(serv
         assert service.ask("/predict", example).status == 200
 
 
-def test_the_page_has_a_control_for_every_kind_and_sends_what_it_holds(folder: Path, browser: Chrome) -> None:
-    with Process(folder) as process:
+def test_the_page_has_a_control_for_every_kind_and_sends_what_it_holds(trip_bundle: Path, browser: Chrome) -> None:
+    with Process(trip_bundle) as process:
         browser.get(process.url)
         WebDriverWait(browser, 30).until(lambda b: b.find_elements(By.CSS_SELECTOR, "button, h2 + p"))
         kinds = {name: browser.find_element(By.NAME, name) for name in NAMES}

@@ -20,7 +20,7 @@ def answer(model: LoadedModel, body: bytes) -> tuple[bytes, int]:
     Raises ProblemDetails.
     """
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]
+        import pyarrow as pa
     except ModuleNotFoundError:
         raise ProblemDetails(415, "wrong-type", "this server lacks Arrow: install slipway[arrow]") from None
     reader, optional = model.rows, {column.name for column in model.contract.columns if column.optional}

@@ -1,0 +1,153 @@
+"""Divides a batch into the rows that the contract allows, as arrays, and the errors of the others."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from slipway.batch.reading import Table
+from slipway.contract import Array, Column, Contract
+from slipway.problem import SlipwayError
+from slipway.serving.problems import Error, error
+from slipway.serving.rows import Rows
+
+# In a CSV an empty cell is missing, and so are these, but in free text and where a category is called so.
+MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+BOOLEAN = r"^(?i:true|false|0|1)$"
+TYPES = {"integer": pa.int64(), "boolean": pa.bool_(), "number": pa.float64()}
+
+
+class Checked(NamedTuple):
+    """The rows of a batch that the contract allows, as arrays and as they were read, and the errors of the others."""
+
+    arrays: dict[str, Array]
+    content: Any
+    errors: list[Error]
+    refused: int
+
+
+class Checker:
+    """Checks the batches of one table by a contract."""
+
+    def __init__(self, contract: Contract, table: Table, *, typed: bool) -> None:
+        """typed: whether the features of a CSV get their types in the content, or stay as they are written.
+
+        Raises SlipwayError if the table lacks a column, or has one of a type that no value of it can have.
+        """
+        self._contract, self._text = contract, table.format == "csv"
+        self._typed = typed and self._text
+        self._rows = Rows(contract, limit=1)
+        self._columns = [column for column in contract.columns if column.name in table.schema.names]
+        self._absent = [column for column in contract.columns if column not in self._columns]
+        if names := ", ".join(column.name for column in self._absent if not column.optional):
+            raise SlipwayError(f"{table.files[0].place.shown}: lacks the column(s) {names}, which the model needs")
+        for column in self._columns:
+            found = table.schema.field(column.name).type
+            if not (self._text or pa.types.is_null(found) or _fits(column, found)):
+                raise SlipwayError(f"{table.files[0].place.shown}: {column.name} is of type {found}, not {column.kind}")
+
+    def check(self, content: Any) -> Checked:
+        """Check a batch; shape of each array: (rows that are allowed,)."""
+        arrays: dict[str, Array] = {}
+        refused = np.zeros(len(content), bool)
+        given: dict[str, tuple[Any, Array]] = {}
+        for column in self._columns:
+            values, unread = self._values(column, content.column(column.name))
+            arrays[column.name], wrong = _checked(column, values)
+            given[column.name] = values, unread
+            refused |= wrong | unread
+        for column in self._absent:
+            arrays[column.name] = column.array([None] * len(content))
+        errors = self._errors(content, given, np.flatnonzero(refused))
+        if count := int(refused.sum()):
+            kept = ~refused
+            arrays = {name: values[kept] for name, values in arrays.items()}
+            content = content.filter(pa.array(kept))
+        if self._typed:
+            content = self._with_types(content, arrays)
+        return Checked(arrays, content, errors, count)
+
+    def _values(self, column: Column, values: Any) -> tuple[Any, Array]:
+        """Read a column's values, if they are text as its kind; and say which cannot be read so."""
+        none = np.zeros(len(values), bool)
+        if not self._text:
+            return values, none
+        words = () if column.kind == "text" else set(MISSING_WORDS) - set(column.categories)
+        values = pc.if_else(pc.is_in(values, pa.array(["", *words])), None, values)
+        if not column.numeric or column.temporal:
+            return values, none
+        boolean = column.kind == "boolean"
+        try:
+            read = values.cast(pa.bool_() if boolean else pa.float64())
+            return read, none if boolean else pc.is_nan(read).fill_null(False).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:  # which names the first of them only
+            good = pc.match_substring_regex(values, BOOLEAN if boolean else NUMBER).fill_null(True)
+            kept = pc.if_else(good, values, None)
+            read = (
+                kept.cast(pa.bool_()) if boolean else pa.array([v and float(v) for v in kept.to_pylist()], pa.float64())
+            )
+            return read, pc.invert(good).to_numpy(zero_copy_only=False)
+
+    def _errors(self, content: Any, given: dict[str, tuple[Any, Array]], rows: Array) -> list[Error]:
+        """Explain refused rows by the rules that the service names."""
+        listed = {}
+        for name, (values, unread) in given.items():
+            read, written = values.take(rows).to_pylist(), content.column(name).take(rows).to_pylist()
+            chosen = zip(read, written, unread[rows], strict=True)
+            listed[name] = [_plain(self._contract[name], text if wrong else value) for value, text, wrong in chosen]
+        errors: list[Error] = []
+        for number, row in enumerate(rows.tolist()):
+            values = {name: items[number] for name, items in listed.items()}
+            # The arrays refuse what Pydantic refuses (a test compares them); should they differ, the row is named too.
+            unexplained = [error(row, "", "contract", "the contract does not allow this row", values)]
+            errors += self._rows.errors(row, values) or unexplained
+        return errors
+
+    def _with_types(self, content: Any, arrays: dict[str, Array]) -> Any:
+        for column in self._columns:
+            if column.kind in TYPES:
+                typed = pa.array(arrays[column.name], from_pandas=True).cast(TYPES[column.kind])
+                position = content.schema.get_field_index(column.name)
+                content = content.set_column(position, column.name, typed)
+        return content
+
+
+def _checked(column: Column, values: Any) -> tuple[Array, Array]:
+    """Give `Column.checked` of an Arrow array. Of text each distinct value is checked once."""
+    if pa.types.is_temporal(values.type):
+        stamps = values.cast(pa.timestamp("us", getattr(values.type, "tz", None)), safe=False)
+        return column.checked(np.asarray(stamps.to_numpy(zero_copy_only=False)))
+    if column.numeric and not column.temporal:
+        return column.checked(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    if not pa.types.is_dictionary(values.type):
+        values = values.cast(pa.string()).dictionary_encode()
+    array, refused = column.checked([*values.dictionary.to_pylist(), None])
+    index = values.indices.fill_null(len(array) - 1).to_numpy(zero_copy_only=False)
+    return array[index], refused[index]
+
+
+def _fits(column: Column, kind: Any) -> bool:
+    """Whether values of an Arrow type can be of the column's kind."""
+    if column.kind == "boolean":
+        return bool(pa.types.is_boolean(kind))
+    if column.temporal and pa.types.is_temporal(kind):  # a timestamp without a time zone is no point in time
+        return bool(column.kind == "date" if not pa.types.is_timestamp(kind) else column.kind == "date" or kind.tz)
+    if column.numeric and not column.temporal:
+        return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _plain(column: Column, value: Any) -> Any:
+    """Give a value as JSON has it, for Pydantic."""
+    if isinstance(value, float):
+        return None if value != value else int(value) if column.kind == "integer" and value.is_integer() else value
+    if isinstance(value, date):  # or a datetime
+        return value.isoformat()
+    return float(value) if isinstance(value, Decimal) else value

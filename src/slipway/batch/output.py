@@ -1,0 +1,130 @@
+"""The output of a run: a file, or a folder of parts that a later run can resume."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from slipway.batch.places import Place, format_of, reported
+from slipway.batch.reading import Table
+from slipway.batch.summary import Summary, Tally
+from slipway.batch.writing import Part, write
+from slipway.contract import canonical_json
+from slipway.problem import SlipwayError
+
+DONE = "_SUCCESS"  # the name that Hadoop and Spark give to the mark of a complete folder
+PROGRESS = "_progress"
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file, or a folder of parts for `part_rows` rows of the input each. part_rows: None for a file."""
+
+    place: Place
+    format: str
+    part_rows: int | None
+
+    @classmethod
+    def of(cls, given: str, table: Table, *, part_rows: int) -> Output:
+        """Decide by the name: with the suffix of a table it is a file, else a folder of parts in the input's format.
+
+        Raises SlipwayError if the output is the input, or lies where it would be read as a part of it.
+        """
+        place, source = Place.of(given), table.source
+        if any(f"{file.place.path}/".startswith(f"{place.path}/") for file in table.files):
+            raise SlipwayError(f"{given}: the output is the input; name another file or folder")
+        if place.system == source.system and place.path.startswith(f"{source.path}/"):
+            raise SlipwayError(f"{given}: would be read as a part of the input the next time; name another folder")
+        if not given.endswith("/"):
+            with contextlib.suppress(SlipwayError):
+                return cls(place, format_of(place), None)
+        return cls(place, table.format, part_rows)
+
+    @property
+    def rejected(self) -> Place:
+        """Where refused rows are listed: a file, or a folder with a file for each part that has some."""
+        return self.place.beside(f"{self.place.name}.rejected")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs on this machine from the output. Raises SlipwayError if one is writing it."""
+        if not self.place.local:
+            yield
+            return
+        from filelock import FileLock, Timeout
+
+        file = self.place.beside(f".{self.place.name}.lock")
+        lock = FileLock(file.path)
+        with reported(self.place.shown, "cannot be written"):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise SlipwayError(f"{self.place.shown}: another run is writing it") from None
+        try:
+            yield
+        finally:
+            file.remove()
+            lock.release()
+
+    def begin(self, table: Table, version: str) -> None:
+        """Prepare the output. Raises SlipwayError if something is there."""
+        if self.place.exists and (self.part_rows is None or self.place.below() or self._state.exists):
+            hint = "; --resume continues an interrupted run" if self.part_rows and self._state.exists else ""
+            raise SlipwayError(f"{self.place.shown}: exists already; remove it, or name another{hint}")
+        if self.rejected.exists:
+            raise SlipwayError(f"{self.rejected.shown}: exists already, from another run; remove it first")
+        if self.part_rows:
+            write(self._state, self._identity(table, version))
+
+    def resume(self, table: Table, version: str) -> Tally:
+        """Give the counts of the parts that an interrupted run has completed; parts are completed in order.
+
+        Raises SlipwayError if there is none, or if its input, model or size of parts was another.
+        """
+        if not self.part_rows:
+            raise SlipwayError("--resume needs a folder as OUTPUT: a file is written as a whole")
+        if not self._state.exists:
+            done = ": it is complete" if (self.place / DONE).exists else ""
+            raise SlipwayError(f"{self.place.shown}: no interrupted run is here{done}")
+        before, now = json.loads(self._state.read()), json.loads(self._identity(table, version))
+        if other := [name for name in now if before.get(name) != now[name]]:
+            raise SlipwayError(f"{self.place.shown}: the interrupted run had another {', '.join(other)}; begin anew")
+        tally, number = Tally(), 0
+        while self.part(number).exists:
+            tally.add(Tally(**json.loads(self._progress(number).read())))
+            number += 1
+        return tally
+
+    def part(self, number: int) -> Place:
+        """Give the place of a part."""
+        return self.place / f"part-{number:05}.{self.format}" if self.part_rows else self.place
+
+    @contextlib.contextmanager
+    def writing(self, number: int, tally: Tally) -> Iterator[Part]:
+        """Write a part: complete, with its counts as they are in the end, or not at all."""
+        listed = self.rejected / f"part-{number:05}.csv" if self.part_rows else self.rejected
+        with Part(self.part(number), listed) as part:
+            yield part
+            part.finish()
+            if self.part_rows:  # first, so that a part that is there has been counted
+                write(self._progress(number), canonical_json(asdict(tally)))
+            part.commit()
+
+    def finish(self, summary: Summary) -> None:
+        """Mark a folder as complete: `_SUCCESS` holds the summary."""
+        if self.part_rows:
+            write(self.place / DONE, canonical_json(summary.as_json()))
+            (self.place / PROGRESS).remove()
+
+    @property
+    def _state(self) -> Place:
+        return self.place / PROGRESS / "run.json"
+
+    def _progress(self, number: int) -> Place:
+        return self.place / PROGRESS / f"part-{number:05}.json"
+
+    def _identity(self, table: Table, version: str) -> bytes:
+        known = {"input": table.identity, "model": version, "number of rows in a part": self.part_rows}
+        return canonical_json(known | {"format": self.format})

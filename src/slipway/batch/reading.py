@@ -1,0 +1,184 @@
+"""Reads tables batch by batch in constant memory: CSV as text, Parquet and Arrow with their types."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+
+from slipway.batch.places import Place, find, format_of, reported
+from slipway.problem import SlipwayError
+
+BATCH_ROWS = 1 << 16
+BLOCK_BYTES = 4 << 20  # of a CSV
+HEADER_BYTES = 1 << 20
+SEPARATORS = ",;\t|"
+
+
+class Batch(NamedTuple):
+    """Rows of one file: the first one's number there (from 0), and the part of the output that they belong to.
+
+    done: the share of the input's bytes that are read.
+    """
+
+    file: Place
+    first: int
+    content: Any
+    part: int
+    done: float
+
+
+@dataclass(frozen=True)
+class File:
+    """A file, as it was when the run began. rows: None if they are not known before it is read."""
+
+    place: Place
+    info: Any
+    schema: Any
+    rows: int | None
+
+    def batches(self, schema: Any) -> Iterator[tuple[Any, float]]:
+        """Yield its rows with the columns of `schema`, and the share of its bytes that is read. Raises SlipwayError."""
+        with reported(self.place.shown, "cannot be read"):
+            raw = self.place.system.open_input_file(self.place.path)
+            opened = _open_text(raw, self) if format_of(self.place) == "csv" else _open_typed(raw, self)
+            for batch, done in opened:
+                yield batch.select(schema.names).cast(schema), done
+        now = self.place.info()
+        if (now.size, now.mtime_ns) != (self.info.size, self.info.mtime_ns):
+            raise SlipwayError(f"{self.place.shown}: the file was changed while it was read")
+
+
+@dataclass(frozen=True)
+class Table:
+    """The files that are read as one table; all have the columns of the first. source: where they were looked for."""
+
+    source: Place
+    files: tuple[File, ...]
+
+    @classmethod
+    def open(cls, given: str) -> Table:
+        """Open a file, a folder or a glob and look at every file's columns, before anything is read.
+
+        Raises SlipwayError naming the file that cannot be read or has other columns than the first.
+        """
+        files = tuple(_file(place, info) for place, info in find(given))
+        first = files[0]
+        for file in files:
+            if format_of(file.place) != format_of(first.place):
+                raise SlipwayError(f"{file.place.shown}: of another format than {first.place.shown}; use a glob")
+            if other := ", ".join(sorted(set(first.schema.names) ^ set(file.schema.names))):
+                raise SlipwayError(
+                    f"{file.place.shown}: has not the columns of {first.place.shown}; in one only: {other}"
+                )
+            for name in first.schema.names:
+                here, there = file.schema.field(name).type, first.schema.field(name).type
+                if here != there and not pa.types.is_null(here):
+                    raise SlipwayError(f"{file.place.shown}: {name} is {here} here and {there} in {first.place.shown}")
+        return cls(Place.of(given), files)
+
+    @property
+    def schema(self) -> Any:
+        """The columns, of the first file; those of a CSV are text."""
+        return self.files[0].schema
+
+    @property
+    def format(self) -> str:
+        """The files' format; the values of a CSV have no types."""
+        return format_of(self.files[0].place)
+
+    @cached_property
+    def identity(self) -> list[list[Any]]:
+        """Path, size and time of each file: the same as long as the input is the same."""
+        return [[file.info.path, file.info.size, file.info.mtime_ns] for file in self.files]
+
+    def batches(self, part_rows: int | None, skip: int = 0) -> Iterator[Batch]:
+        """Yield all rows but the first `skip`, in order; no batch belongs to two parts of `part_rows` rows."""
+        total, read, row = sum(file.info.size for file in self.files), 0, 0
+        for file in self.files:
+            if file.rows is not None and row + file.rows <= skip:
+                row += file.rows
+            else:
+                first = row
+                for content, share in file.batches(self.schema):
+                    done = (read + share * file.info.size) / total
+                    for start, piece in _cut(content, row, skip, part_rows):
+                        yield Batch(file.place, start - first, piece, start // part_rows if part_rows else 0, done)
+                    row += len(content)
+            read += file.info.size
+        if not row:
+            raise SlipwayError(f"{self.files[0].place.shown}: there are no rows")
+
+
+def _cut(content: Any, row: int, skip: int, part_rows: int | None) -> Iterator[tuple[int, Any]]:
+    """Cut a batch that begins at `row` at the ends of parts; leave the first `skip` rows of the table out."""
+    start, end = max(row, skip), row + len(content)
+    while start < end:
+        stop = min(end, (start // part_rows + 1) * part_rows) if part_rows else end
+        stop = min(stop, start + BATCH_ROWS)
+        yield start, content.slice(start - row, stop - start)
+        start = stop
+
+
+def _file(place: Place, info: Any) -> File:
+    with reported(place.shown, f"cannot be read as {format_of(place)}"):
+        if format_of(place) == "csv":
+            names, _ = _header(place)
+            schema, rows = pa.schema([(name, pa.string()) for name in names]), None
+        else:
+            with place.system.open_input_file(place.path) as raw:
+                if format_of(place) == "parquet":
+                    parquet = pq.ParquetFile(raw)
+                    schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
+                else:
+                    schema, rows = pa.ipc.open_file(raw).schema, None
+    names = schema.names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SlipwayError(f"{place.shown}: columns of the same name: {', '.join(map(repr, twice))}")
+    return File(place, info, schema.remove_metadata(), rows)
+
+
+def _header(place: Place) -> tuple[list[str], str]:
+    """Give the columns' names and the separator of a CSV. Raises SlipwayError if it is not UTF-8."""
+    with place.system.open_input_stream(place.path) as stream:  # decompressed by its name
+        start = bytes(stream.read(HEADER_BYTES)).removeprefix(codecs.BOM_UTF8)
+    line = start.partition(b"\n")[0]
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SlipwayError(f"{place.shown}: the header is not UTF-8 ({error.reason}); convert it with iconv") from None
+    separator = max(SEPARATORS, key=text.count)
+    return next(csv.reader([text.rstrip("\r")], delimiter=separator), []), separator
+
+
+def _open_text(raw: Any, file: File) -> Iterator[tuple[Any, float]]:
+    _, separator = _header(file.place)
+    stream = pa.CompressedInputStream(raw, "gzip") if file.place.name.endswith(".gz") else raw
+    reader = pc.open_csv(
+        stream,
+        # One thread reads: only so do errors name the row. Other threads check, score and write meanwhile.
+        read_options=pc.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
+        parse_options=pc.ParseOptions(delimiter=separator, newlines_in_values=True),
+        convert_options=pc.ConvertOptions(column_types=file.schema),
+    )
+    for batch in reader:
+        yield batch, raw.tell() / file.info.size
+
+
+def _open_typed(raw: Any, file: File) -> Iterator[tuple[Any, float]]:
+    if format_of(file.place) == "parquet":
+        parquet, read = pq.ParquetFile(raw), 0
+        for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
+            read += len(batch)
+            yield batch, read / parquet.metadata.num_rows
+        return
+    reader = pa.ipc.open_file(raw)
+    for number in range(reader.num_record_batches):
+        yield reader.get_batch(number), (number + 1) / reader.num_record_batches

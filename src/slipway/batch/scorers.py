@@ -1,0 +1,148 @@
+"""What predicts: a bundle in this process, or a running service."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from slipway.contract import MISSING, Array, Column, Contract, Label, dates
+from slipway.http import Reply, Service
+from slipway.model.predictor import Predictions, Predictor, label_name
+from slipway.problem import SlipwayError
+from slipway.serving.ids import Ids
+from slipway.serving.protocols.arrow import TYPE
+
+REQUEST_ROWS = 5000  # half of what a service takes by default
+REQUESTS = 4  # at a time
+ATTEMPTS = 6  # while a service is overloaded or restarts; the pause between them doubles from half a second
+VERSION_BYTES = 6  # with which an id begins
+PROBABILITY = "probability."
+ADDED = ("prediction", "model_version", "prediction_id")
+
+
+class Scored(NamedTuple):
+    """Predictions, and their ids as an Arrow array."""
+
+    predictions: Predictions
+    ids: Any
+
+
+class Scorer(Protocol):
+    """A model. reference: see `slipway.model.reference`; empty if it is not known."""
+
+    contract: Contract
+    version: str
+    classes: Sequence[Label]
+    reference: Mapping[str, Any]
+
+    def score(self, arrays: Mapping[str, Array]) -> Scored:
+        """Predict for the contract's arrays, each of shape (rows,)."""
+
+
+class BundleScorer:
+    """The predictor of a bundle, as the service runs it."""
+
+    def __init__(self, bundle: Path, *, expected: str | None = None, key: str | None = None, threads: int = 1) -> None:
+        """key: signs the ids, as SLIPWAY_FEEDBACK_KEY does of a service; without it nobody could check a signature."""
+        self._predictor = Predictor.load(bundle, expected=expected, threads=threads)
+        self.contract, self.version = self._predictor.contract, self._predictor.version
+        self.classes: Sequence[Label] = self._predictor.classes
+        self.reference: Mapping[str, Any] = self._predictor.bundle.reference
+        self._signed = key is not None
+        secret = key.encode() if key else os.urandom(32)
+        self._ids = Ids(self.version, key=secret, numeric=not self.classes, seconds=0, kept=0)
+
+    def score(self, arrays: Mapping[str, Array]) -> Scored:
+        """Predict for the contract's arrays."""
+        predictions = self._predictor.predict_arrays(arrays)
+        text = self._ids.joined(predictions.values, signed=self._signed)
+        ends = np.arange(len(predictions) + 1, dtype=np.int32) * self._ids.characters
+        ids = pa.StringArray.from_buffers(len(predictions), pa.py_buffer(ends), pa.py_buffer(text))
+        return Scored(predictions, ids)
+
+
+class ServiceScorer:
+    """A running service, asked over Arrow."""
+
+    def __init__(self, url: str, *, key: str | None = None) -> None:
+        """Ask the service for its schema. Raises SlipwayError if it does not answer."""
+        self._service = Service(url, key=key, timeout=60)
+        reply = self._ask("/model", None)
+        about = json.loads(reply.content)
+        self.contract, self.version = Contract.from_schema(about["schema"]), about["version"]
+        self.classes: Sequence[Label] = about["classes"]
+        self.reference: Mapping[str, Any] = {}
+
+    def score(self, arrays: Mapping[str, Array]) -> Scored:
+        """Predict, in requests of REQUEST_ROWS rows. Raises SlipwayError if it refuses or changes its model."""
+        if not len(next(iter(arrays.values()))):
+            one = self.score(self.contract.arrays([self.contract.example]))
+            shaped = None if one.predictions.probabilities is None else one.predictions.probabilities[:0]
+            return Scored(Predictions(one.predictions.values[:0], shaped, tuple(self.classes)), one.ids.slice(0, 0))
+        table = pa.table({column.name: _sent(column, arrays[column.name]) for column in self.contract.columns})
+        starts = range(0, table.num_rows, REQUEST_ROWS)
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            answers = list(pool.map(lambda start: self._answer(table.slice(start, REQUEST_ROWS)), starts))
+        answer = pa.concat_tables(answers)
+        names = [f"probability_{label_name(label)}" for label in self.classes]
+        if not names:
+            return Scored(Predictions(answer["value"].to_numpy(), None, ()), answer["id"].combine_chunks())
+        values = pc.index_in(answer["label"], pa.array(list(self.classes))).to_numpy().astype(np.int64)
+        given = [answer[name].to_numpy() for name in names if name in answer.schema.names]
+        shaped = np.column_stack(given) if given else None
+        return Scored(Predictions(values, shaped, tuple(self.classes)), answer["id"].combine_chunks())
+
+    def _answer(self, table: Any) -> Any:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        with pa.ipc.open_stream(self._ask("/predict", sink.getvalue().to_pybytes()).content) as stream:
+            answer = stream.read_all()
+        version = base64.urlsafe_b64decode(answer["id"][0].as_py())[:VERSION_BYTES].hex()
+        if version != self.version:
+            raise SlipwayError(f"{self._service.url}: the model changed from {self.version} to {version} meanwhile")
+        return answer
+
+    def _ask(self, path: str, body: bytes | None) -> Reply:
+        for attempt in range(ATTEMPTS):
+            reply = self._service.send(path, body, TYPE)
+            if reply.status == 200:
+                return reply
+            if reply.status not in (0, 503):
+                break
+            time.sleep(2**attempt / 2)
+        status = reply.status or "no answer"
+        raise SlipwayError(f"{self._service.url}{path}: {status}: {reply.content[:500].decode(errors='replace')}")
+
+
+def _sent(column: Column, values: Array) -> Any:
+    """Give an array as the service takes it, missing values as null."""
+    if column.temporal:
+        stamps = pa.array(dates.to_datetime64(column.kind, values))
+        return stamps.cast(pa.date32() if column.kind == "date" else pa.timestamp("us", "UTC"))
+    if column.numeric:
+        made = pa.array(values, from_pandas=True)
+        return made.cast(pa.bool_()) if column.kind == "boolean" else made
+    return pa.array(values, pa.string(), mask=values == MISSING)
+
+
+def columns_of(scored: Scored, version: str) -> dict[str, Any]:
+    """Give the columns that are added to a table."""
+    predictions = scored.predictions
+    columns: dict[str, Any] = {"prediction": pa.array(predictions.values)}
+    if predictions.classes:
+        columns["prediction"] = pa.array(list(predictions.classes)).take(columns["prediction"])
+    if predictions.probabilities is not None:
+        parts = zip(predictions.classes, predictions.probabilities.T, strict=True)
+        columns |= {f"{PROBABILITY}{label_name(label)}": pa.array(part) for label, part in parts}
+    return columns | {"model_version": pa.repeat(version, len(predictions)), "prediction_id": scored.ids}

@@ -1,0 +1,129 @@
+"""The command `predict`: predictions for files."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from slipway.cli.command import command
+from slipway.cli.console import table as print_table
+from slipway.problem import SlipwayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from slipway.batch import Scorer, Summary
+    from slipway.workspace import Workspace
+
+PART_ROWS = 1_000_000
+KEY = "SLIPWAY_FEEDBACK_KEY"
+
+
+@command
+@click.argument("input_", metavar="INPUT")
+@click.argument("output")
+@click.option("--bundle", type=click.Path(file_okay=False, path_type=Path), help="By default the champion's.")
+@click.option("--url", help="Ask a running service instead, over Arrow.")
+@click.option("--key", envvar="API_KEY", help="An API key, if the service asks for one; or $API_KEY.")
+@click.option("--strict", is_flag=True, help="End at the first row that the contract refuses.")
+@click.option(
+    "--max-rejected",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    metavar="SHARE",
+    help="End if a larger share of the rows is refused, such as 0.01.",
+)
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run into this folder ended.")
+@click.option(
+    "--part-rows", type=click.IntRange(1), default=PART_ROWS, show_default=True, help="Rows of the input for each part."
+)
+@click.option("--threads", type=click.IntRange(1), help="Of one inference; by default one for each core.")
+def predict(
+    at: Workspace,
+    input_: str,
+    output: str,
+    bundle: Path | None,
+    url: str | None,
+    key: str | None,
+    strict: bool,
+    max_rejected: float,
+    resume: bool,
+    part_rows: int,
+    threads: int | None,
+) -> None:
+    """Predict for the rows of files, as the service does for requests.
+
+    INPUT is a CSV, Parquet or Arrow file, a folder of such files, or a glob in quotes; OUTPUT a file, or a folder for
+    parts. Both may be URIs: s3://bucket/folder/, gs://..., abfs://...
+
+    \b
+      slipway predict day.csv day-predicted.csv
+      slipway predict 's3://bucket/2026-11-*/*.parquet' s3://bucket/predicted/
+
+    All columns are carried over, and prediction, probability.<class>, model_version and prediction_id added. Rows that
+    the contract refuses go to OUTPUT.rejected with file, row (from 0), field, rule and value; they do not end the run.
+    """
+    from slipway.batch import Limits, Output, Table
+    from slipway.batch import predict as run
+
+    if bundle and url:
+        raise click.UsageError("--bundle and --url exclude each other")
+    table = Table.open(input_)
+    to = Output.of(output, table, part_rows=part_rows)
+    scorer = _scorer(at, bundle, url, key, threads or os.cpu_count() or 1)
+    with _progress() as progress:
+        summary = run(table, to, scorer, Limits(strict, max_rejected), resume=resume, progress=progress)
+    _show(summary, output, to.rejected.shown)
+
+
+def _scorer(at: Workspace, bundle: Path | None, url: str | None, key: str | None, threads: int) -> Scorer:
+    from slipway.batch import BundleScorer, ServiceScorer
+    from slipway.champion import BUNDLE, fetch_champion
+
+    if url:
+        return ServiceScorer(url, key=key)
+    signs = os.environ.get(KEY)
+    if bundle:
+        return BundleScorer(bundle, key=signs, threads=threads)
+    champion = fetch_champion(at.root)
+    if champion is None:
+        raise SlipwayError("no champion yet; `slipway promote` makes one, and --bundle build/bundle is the candidate")
+    return BundleScorer(at.champion / BUNDLE, expected=champion.digest, key=signs, threads=threads)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, float], None]]:
+    """Show a bar with rows and the time left, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1.0, rows=0)
+        yield lambda rows, done: bar.update(task, completed=done, rows=rows)
+
+
+def _show(summary: Summary, output: str, rejected: str) -> None:
+    """Print what was done."""
+    share = f"{summary.rejected / summary.rows:.2%}"
+    lines = [
+        ("rows", f"{summary.rows:,}" + (f", {summary.resumed:,} of them by an earlier run" if summary.resumed else "")),
+        ("rejected", f"{summary.rejected:,} ({share}), see {rejected}" if summary.rejected else "0"),
+        *((f"predicted {name}", f"{count:,}") for name, count in summary.predictions.items()),
+        ("seconds", f"{summary.seconds:.1f}, {summary.rows_per_second:,.0f} rows a second"),
+    ]
+    print_table(f"{output} by model {summary.model_version}", ("what", "found"), lines)
+    drift = [one for one in summary.drift or () if one.psi > one.limit]
+    if summary.drift is None:
+        click.echo("Drift is not known: a service does not tell its reference.")
+    elif drift:
+        listed = ", ".join(f"{one.name} (PSI {one.psi:.3f}, limit {one.limit:.3f})" for one in drift)
+        click.secho(f"Drifted since training: {listed}", fg="yellow")
+    else:
+        most = summary.drift[0]
+        click.echo(f"No drift since training; the most is {most.name}: PSI {most.psi:.3f}, limit {most.limit:.3f}.")

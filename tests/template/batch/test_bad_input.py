@@ -1,0 +1,170 @@
+"""Input and output that cannot be used: an error that names the file, and nothing half written."""
+
+from __future__ import annotations
+
+import resource
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from batch.conftest import run, store, table
+from slipway.batch import BundleScorer
+from slipway.batch.scorers import Scored
+from slipway.contract import Array
+from slipway.problem import SlipwayError
+
+
+def parts(folder: Path, spoil: Callable[[Path], Any]) -> Path:
+    """Ten Parquet files, the one with number 7 spoiled."""
+    for number in range(10):
+        store(table().slice(number * 10, 10), folder / f"part-{number}.parquet")
+    spoil(folder / "part-7.parquet")
+    return folder
+
+
+def as_text(path: Path) -> None:
+    column = table(10)["height"].cast(pa.string())
+    store(table(10).set_column(2, "height", column), path)
+
+
+BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "missing": (lambda at: at / "no.csv", r"no\.csv: no such file or folder"),
+    "no file": (lambda at: at, "in: no file is there"),
+    "glob": (lambda at: at / "*.csv", r"\*\.csv: no file is there"),
+    "empty": (lambda at: put(at / "a.csv", b""), r"a\.csv: the file is empty"),
+    "no rows": (lambda at: store(table().slice(0, 0), at / "a.parquet"), r"a\.parquet: there are no rows"),
+    "header": (lambda at: put(at / "a.csv", header()), r"a\.csv: there are no rows"),
+    "name": (lambda at: put(at / "a.txt", b"x"), r"a\.txt: not a table by its name; \.csv"),
+    "garbage": (lambda at: put(at / "a.parquet", b"x" * 99), r"a\.parquet: cannot be read as parquet"),
+    "ragged": (lambda at: put(at / "a.csv", header() + b"1,2\n"), r"a\.csv: cannot be read: .*Row #2: Expected 8"),
+    "latin-1": (lambda at: put(at / "a.csv", latin()), r"a\.csv: cannot be read: .*invalid UTF8"),
+    "twice": (lambda at: put(at / "a.csv", b"site,site\n1,2\n"), r"a\.csv: columns of the same name: 'site'"),
+    "lacks": (lambda at: store(table().drop(["site", "leaves"]), at / "a.csv"), r"a\.csv: lacks .*site, leaves"),
+    "added": (lambda at: store(added(), at / "a.csv"), r"a\.csv: prediction: columns that predict adds"),
+    "formats": (
+        lambda at: [store(table(), at / "a.csv"), store(table(), at / "b.parquet")][0].parent,
+        "another format",
+    ),
+    "part 7 unreadable": (lambda at: parts(at, lambda path: path.write_bytes(b"PAR1")), r"part-7\.parquet: cannot be"),
+    "part 7 columns": (
+        lambda at: parts(at, lambda path: store(table(10).drop(["note"]), path)),
+        r"part-7\.parquet: has not the columns of .*part-0\.parquet; in one only: note",
+    ),
+    "part 7 types": (lambda at: parts(at, as_text), r"part-7\.parquet: height is string here and double"),
+}
+
+
+def put(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def header() -> bytes:
+    return ",".join(table().schema.names).encode() + b"\n"
+
+
+def latin() -> bytes:
+    return header() + "1,north,1,none,1,true,7,schön\n".encode("latin-1")
+
+
+def added() -> pa.Table:
+    return table().append_column("prediction", table()["site"])
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("output", ["out.csv", "out/"])
+def test_an_input_that_cannot_be_used_is_named_and_nothing_is_left(bad, output, scorer, tmp_path):
+    (tmp_path / "in").mkdir()
+    make, words = BAD[bad]
+    given = make(tmp_path / "in")
+    with pytest.raises(SlipwayError, match=words):
+        run(given, f"{tmp_path}/{output}", scorer)
+    left = [path for path in tmp_path.rglob("*") if (tmp_path / "in") not in (path, *path.parents) and path.is_file()]
+    assert [path for path in left if path.parent.name != "_progress"] == []
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("in/a.csv", "the output is the input"),
+        ("in", "the output is the input"),
+        ("in/", "the output is the input"),
+        ("in/predicted.csv", "would be read as a part of the input"),
+        ("in/predicted/", "would be read as a part of the input"),
+        ("there.csv", r"there\.csv: exists already"),
+        ("full/", "full: exists already"),
+        ("listed.csv", r"listed\.csv\.rejected: exists already"),
+    ],
+)
+def test_an_output_is_never_written_over_something(output, words, scorer, tmp_path):
+    for name in ("in/a.csv", "there.csv", "full/other.csv", "listed.csv.rejected"):
+        store(table(), tmp_path / name) if name.endswith("csv") else (tmp_path / name).touch()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with pytest.raises(SlipwayError, match=words):
+        run(tmp_path / "in", f"{tmp_path}/{output}", scorer)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+class During(BundleScorer):
+    """Calls a function at the first prediction."""
+
+    def __init__(self, bundle: Path, function: Callable[[], Any]) -> None:
+        super().__init__(bundle)
+        self._function = function
+
+    def score(self, arrays: Mapping[str, Array]) -> Scored:
+        self._function()
+        return super().score(arrays)
+
+
+def test_a_file_that_changes_while_it_is_read_ends_the_run(bundle, tmp_path):
+    given = store(table(), tmp_path / "in.csv")
+
+    def change() -> None:
+        with given.open("a") as file:
+            file.write("x")
+
+    with pytest.raises(SlipwayError, match=r"in\.csv: the file was changed while it was read"):
+        run(given, tmp_path / "out.csv", During(bundle, change))
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out/"])
+def test_two_runs_into_one_output_are_refused(output, bundle, scorer, tmp_path):
+    given = store(table(), tmp_path / "in.csv")
+    said: list[str] = []
+
+    def again() -> None:
+        def attempt() -> None:
+            with pytest.raises(SlipwayError) as refused:
+                run(given, f"{tmp_path}/{output}", scorer)
+            said.append(str(refused.value))
+
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        thread.join()
+
+    run(given, f"{tmp_path}/{output}", During(bundle, again), part_rows=1000)
+    assert said == [f"{tmp_path}/{output.rstrip('/')}: another run is writing it"]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow"])
+def test_a_full_disk_is_an_error_and_leaves_nothing(form, scorer, tmp_path):
+    given = store(table(5000), tmp_path / "in.parquet")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, hard))  # of every file: what a full disk does, too
+    try:
+        with pytest.raises(SlipwayError, match=f"out.{form}: cannot be written: .*File too large"):
+            run(given, tmp_path / f"out.{form}", scorer)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+def test_a_uri_that_no_file_system_knows_is_an_error(scorer, tmp_path):
+    with pytest.raises(SlipwayError, match=r"ftp://x/a\.csv: not a path or a URI that can be used"):
+        run("ftp://x/a.csv", tmp_path / "out.csv", scorer)

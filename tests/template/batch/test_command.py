@@ -1,0 +1,50 @@
+"""The command: the champion by default, a summary in the end."""
+
+from __future__ import annotations
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from batch.conftest import store, table
+from slipway.champion import read_decision
+from slipway.cli import main
+from slipway.problem.files import TEST
+
+
+def call(*arguments: object):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_the_last_commits_champion_predicts_by_default(released, tmp_path):
+    champion = read_decision(released.root)
+    (released.champion / "bundle" / "manifest.json").unlink()  # `champion.dvc` says what belongs there
+    done = call("--root", released.root, "predict", released.table / TEST, tmp_path / "out.parquet")
+    assert done.exit_code == 0, done.output
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert set(found["model_version"].to_pylist()) == {champion.version}
+    assert f"by model {champion.version}" in " ".join(done.output.split())
+    assert "rows a second" in done.output
+
+
+def test_without_a_champion_the_error_says_what_to_do(tmp_path):
+    given = store(table(), tmp_path / "in.csv")
+    done = call("--root", tmp_path, "predict", given, tmp_path / "out.csv")
+    assert done.exit_code == 1
+    assert "no champion yet; `slipway promote` makes one, and --bundle build/bundle is the candidate" in done.stderr
+
+
+@pytest.mark.parametrize("options", [["--strict"], ["--max-rejected", "0.001"]])
+def test_more_refused_rows_than_allowed_give_status_1(options, bundle, tmp_path):
+    content = table()
+    wrong = content.set_column(2, "height", [[99.0] * len(content)])
+    given = store(wrong, tmp_path / "in.parquet")
+    done = call("predict", given, tmp_path / "out.parquet", "--bundle", bundle, *options)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "the contract refuses 300 of 300 rows" in done.stderr
+
+
+def test_a_bundle_and_a_service_exclude_each_other(bundle, tmp_path):
+    done = call("predict", store(table(), tmp_path / "a.csv"), "b.csv", "--bundle", bundle, "--url", "http://x")
+    assert done.exit_code == 2
+    assert "exclude each other" in done.stderr
