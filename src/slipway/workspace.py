@@ -76,6 +76,7 @@ class Workspace:
         _check_split(self.problem, self.record, params.prepare)
         if params.evaluate.backtest and not params.prepare.by_time:
             raise SlipwayError("params.yaml: evaluate.backtest needs windows of time: prepare.split: time")
+        _check_names("validate.max_missing_of", params.validate_.max_missing_of, self.record.names)
         _check_names("evaluate.slices", params.evaluate.slices, self.record.names)
         known = metrics.names(self.target)
         _check_names("gate.thresholds", params.gate.thresholds, known)

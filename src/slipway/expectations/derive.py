@@ -91,7 +91,7 @@ def of_records(
 
 def of_column(column: Column, values: pd.Series, params: Validate) -> list[Expectation]:
     """Derive the expectations on one column; `values` only decide how its type can be checked."""
-    derived = [_presence(column, params.max_missing)]
+    derived = [_presence(column, params.max_missing_of.get(column.name, params.max_missing))]
     if column.numeric:
         kind, sound = _kind(column, values)
         return [*derived, kind, *([*_bounds(column), *_categories(column)] if sound else [])]

@@ -48,9 +48,13 @@ class Prepare(_Section):
 
 
 class Validate(_Section):
-    """Limits of the expectations that are derived from the contract."""
+    """Limits of the expectations that are derived from the contract.
+
+    max_missing: the share of missing values that an optional field may have. max_missing_of: of single fields, instead.
+    """
 
     max_missing: Share = 0.2
+    max_missing_of: dict[str, Share] = {}
     max_leak: Share = 0.98
     max_repeated: Share = 0.05
 

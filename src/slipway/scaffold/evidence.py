@@ -53,15 +53,15 @@ class Median(NamedTuple):
 class Evidence:
     """The numbers behind `params.yaml`, the expectations and the tests.
 
-    train, test: the table as `slipway prepare` divides it. thresholds: champions are compared by the last one. shares:
-    of each class.
+    train, test: the table as `slipway prepare` divides it. max_missing_of: the limits of fields that are often missing.
+    thresholds: champions are compared by the last one. shares: of each class.
     """
 
     proposal: Proposal
     train: pd.DataFrame
     test: pd.DataFrame
     test_share: float
-    max_missing: float
+    max_missing_of: dict[str, float]
     thresholds: tuple[Threshold, ...]
     slice_threshold: Threshold
     slices: tuple[str, ...]
@@ -120,13 +120,17 @@ def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
     labels = proposal.goal.classes
     shares: dict[Label, float] = {label: float((target == label).mean()) for label in labels}
     thresholds, of_slices = _of_classes(shares) if labels else _of_numbers(target.to_numpy())
-    absent = max(one.absent / proposal.rows for one in proposal.features)
+    absent = {one.column.name: one.absent / proposal.rows for one in proposal.features}
     return Evidence(
         proposal=proposal,
         train=table[~test],
         test=table[test],
         test_share=share,
-        max_missing=max(Validate().max_missing, math.ceil(20 * absent + 1) / 20),
+        max_missing_of={
+            name: limit
+            for name, share in absent.items()
+            if (limit := math.ceil(20 * share + 1) / 20) > Validate().max_missing
+        },
         thresholds=thresholds,
         slice_threshold=of_slices,
         slices=_slices(proposal, table[test]),

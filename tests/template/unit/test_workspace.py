@@ -42,3 +42,11 @@ def test_a_backtest_needs_a_split_by_time(tmp_path):
 def test_a_date_without_quotes_is_refused_since_dvc_cannot_record_it(tmp_path):
     with pytest.raises(SlipwayError, match=r'prepare.test_from: .*a date needs quotes: "2024-01-31"'):
         _ = make_workspace(tmp_path, prepare="split: time, test_from: 2024-01-31").params
+
+
+def test_a_limit_of_missing_values_for_an_unknown_field_is_refused(tmp_path):
+    workspace = make_workspace(tmp_path)
+    path = workspace.root / "params.yaml"
+    path.write_text(path.read_text().replace("max_missing: 0.5", "max_missing_of: {bet: 0.5}"))
+    with pytest.raises(SlipwayError, match=r"validate.max_missing_of: 'bet' is unknown; did you mean bed\?"):
+        _ = workspace.params

@@ -140,6 +140,13 @@ def test_an_optional_field_may_be_missing_as_often_as_allowed_and_no_more(check)
     assert failure.count == flowers()["bed"].isna().sum()
 
 
+def test_a_field_may_have_a_limit_of_missing_values_of_its_own(check):
+    failures = check(flowers(), params=Validate(max_missing=0, max_missing_of={"bed": 0.5})).failures
+    assert [failure.column for failure in failures] == ["weight"]
+    (failure,) = check(flowers(), params=Validate(max_missing=0.5, max_missing_of={"bed": 0})).failures
+    assert failure.expectation == "bed is missing in at most 0 of the records"
+
+
 def test_a_record_that_occurs_twice_is_refused_with_the_rows_of_both(check):
     table = flowers()
     table.loc[201] = table.loc[9]
