@@ -200,7 +200,7 @@ def _feedback(http: httpx.Client | httpx.AsyncClient, prediction: str, truth: st
 
 def _parts(http: httpx.Client | httpx.AsyncClient, table: Any, rows: int) -> Iterator[httpx.Request]:
     """Make a request of each so many rows of a table."""
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
     content = table if isinstance(table, pa.Table) else pa.Table.from_pandas(table, preserve_index=False)
     for start in range(0, max(content.num_rows, 1), rows):
