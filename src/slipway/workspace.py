@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from slipway import contract
 from slipway.contract import Contract, Target
@@ -68,6 +71,21 @@ class Workspace:
     def problem(self) -> Problem:
         """The problem that the project declares."""
         return load_problem(self.root)
+
+    def require_dependency(self) -> None:
+        """Raise SlipwayError if the pipeline would not notice a change of the project's features."""
+        function = self.problem.features
+        if function is None:
+            return
+        path = Path(inspect.getsourcefile(inspect.unwrap(function)) or "").resolve()
+        name = path.relative_to(self.root.resolve()).as_posix() if path.is_relative_to(self.root.resolve()) else ""
+        pipeline = yaml.safe_load((self.root / "dvc.yaml").read_text("utf-8"))
+        lacking = [stage for stage in ("train", "evaluate") if name not in pipeline["stages"][stage]["deps"]]
+        if name and lacking:
+            raise SlipwayError(
+                f"dvc.yaml: {' and '.join(lacking)} would not notice a change of {name}; add to the deps of each:\n"
+                f"      - {name}"
+            )
 
     @cached_property
     def params(self) -> Params:

@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from flowers import build
-from slipway.problem import Problem
+from slipway.problem import Function, Problem
 from slipway.problem.params import Params
 from slipway.stages.prepare import prepare
 from slipway.stages.train import train
@@ -88,6 +88,7 @@ def trip_problem(**changes) -> Problem:
         "group": "bus",
         "load": lambda folder: trips(),
         "build": build,
+        "features": Function("trip_features:features"),
     }
     return Problem(**declared | changes)
 

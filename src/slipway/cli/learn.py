@@ -27,6 +27,7 @@ def run(at: Workspace, track: bool, pull: bool) -> None:
     from slipway.versioning import DATA, fetch, pointed, reproduce, short
 
     check_arguments(at.problem.build, at.params.model)  # a typo is reported before anything is run
+    at.require_dependency()
     for said in fetch(at.root):
         stage_line("pull", said)
     before = pointed(at.root, DATA)

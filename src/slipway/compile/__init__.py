@@ -14,6 +14,7 @@ import numpy as np
 
 from slipway.compile.parity import DisagreementError, Probe, largest_difference, probe
 from slipway.contract import Array, Contract, Target
+from slipway.model.derived import Derived
 from slipway.model.runtimes import load_runtime
 from slipway.problem import SlipwayError
 
@@ -39,9 +40,11 @@ def compile_estimator(
     seed: int,
     tolerance: float,
     allow_onnx: bool = True,
+    derived: Derived | None = None,
 ) -> Compiled:
     """Make the model file of an estimator that was fitted on `arrays`, the training rows; the same bytes each time.
 
+    contract, arrays: of the rows. derived: makes the estimator's columns of these; without it, they are the same.
     tolerance: the largest difference of probabilities or, in a regression, of values in standard deviations.
     Raises SlipwayError if the estimator does not know all classes, fails on rows that the contract allows, or can be
     stored in neither way.
@@ -51,7 +54,7 @@ def compile_estimator(
     estimator = getattr(estimator, "best_estimator_", estimator)  # of a search; the rest of it holds wall-clock times
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of converters, and of encoders that meet an unknown category
-        probes = _probes(estimator, contract, arrays, target, seed)
+        probes = _probes(estimator, contract, arrays, target, seed, derived)
         own_labels = _own_labels(estimator, probes[0], tolerance)
 
         def agreement(runtime: str, model: bytes) -> str:
@@ -61,7 +64,7 @@ def compile_estimator(
         reason = "train.compile in params.yaml is false"
         if allow_onnx:
             try:
-                model = _onnx(estimator, contract)
+                model = _onnx(estimator, derived.contract if derived else contract)
                 return Compiled("onnx", f"compiled; {agreement('onnx', model)}", model)
             except DisagreementError as error:
                 reason = f"as ONNX it would answer otherwise: {error}"
@@ -77,7 +80,9 @@ def compile_estimator(
             ) from error
 
 
-def _probes(estimator: Any, contract: Contract, arrays: Mapping[str, Array], target: Target, seed: int) -> list[Probe]:
+def _probes(
+    estimator: Any, contract: Contract, arrays: Mapping[str, Array], target: Target, seed: int, derived: Derived | None
+) -> list[Probe]:
     """Have the estimator predict; refuse one that knows other classes, or fails on rows that the contract allows."""
     from slipway.model.runtimes import skops
 
@@ -91,7 +96,7 @@ def _probes(estimator: Any, contract: Contract, arrays: Mapping[str, Array], tar
         raise SlipwayError(f"{target.column.name}: no training row is {lacking}, so the model could never say so")
     predict = partial(skops.predict, estimator, classes=len(classes), threads=1)
     try:
-        return probe(contract, arrays, predict, seed)
+        return probe(contract, arrays, predict, seed, derived)
     except Exception as error:
         raise SlipwayError(
             f"the fitted estimator fails on rows that the schema allows: {_first_line(error)}\n"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slipway.contract import MISSING, Array, Column, Contract
+from slipway.model.derived import Derived
 from slipway.model.runtimes import Output
 
 MOST_ROWS = 20_000  # of each kind
@@ -37,11 +38,14 @@ class DisagreementError(Exception):
     """The stored model answers otherwise; the text says how many rows of which kind differ, and by how much."""
 
 
-def probe(contract: Contract, arrays: Arrays, predict: Predict, seed: int) -> list[Probe]:
+def probe(
+    contract: Contract, arrays: Arrays, predict: Predict, seed: int, derived: Derived | None = None
+) -> list[Probe]:
     """Make the rows from the training rows, the same for the same seed, and have the estimator predict them.
 
     Each kind has at most MOST_ROWS rows. Training rows: a sample. Resampled: each column drawn by itself. Perturbed:
     numbers between and beside the training values, missing values wherever the contract allows them, all categories.
+    derived: makes the estimator's columns of the rows.
     """
     rng = np.random.default_rng(seed)
     size = len(next(iter(arrays.values())))
@@ -52,6 +56,8 @@ def probe(contract: Contract, arrays: Arrays, predict: Predict, seed: int) -> li
         "resampled": {name: values[rng.integers(0, size, made)] for name, values in arrays.items()},
         "perturbed": {column.name: _perturbed(column, arrays[column.name], made, rng) for column in contract.columns},
     }
+    if derived:
+        kinds = {kind: derived(rows) for kind, rows in kinds.items()}
     return [Probe(kind, rows, in_batches(predict, rows)) for kind, rows in kinds.items()]
 
 

@@ -16,6 +16,7 @@ from slipway.contract import Array, Label, features, record, target, times
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import Bootstrap
 from slipway.fitting import fit, weights_of
+from slipway.model.derived import derive
 from slipway.model.predictor import Predictions
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.params import Params
@@ -33,6 +34,8 @@ def backtest(problem: Problem, params: Params, rows: pd.DataFrame) -> list[dict[
 
     column, goal, seen = record(problem)[str(problem.time)], target(problem), features(problem)
     at, truth, arrays = times.points(column, rows[column.name]), goal.encode(rows[problem.target]), seen.arrays(rows)
+    derived = derive(problem, arrays)
+    arrays = derived(arrays) if derived else arrays
     groups = rows.groupby(list(problem.groups), sort=False, dropna=False).ngroup().to_numpy()
     bootstrap = Bootstrap(params.evaluate.bootstrap, params.evaluate.confidence)
     starts = window_starts(at, params.evaluate.backtest)

@@ -21,11 +21,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slipway.contract import Contract, Label, Target, canonical_json, strict_json
+from slipway.model.derived import Derived
 from slipway.problem import SlipwayError
 
 MANIFEST = "manifest.json"
 REFERENCE = "reference.json"
 EXAMPLES = "examples.json"
+FEATURES = "features.py"
 MODELS = {"onnx": "model.onnx", "skops": "model.skops"}
 VERSION_DIGITS = 12
 FORMAT = 2
@@ -59,6 +61,13 @@ class Split(_Strict):
     test_from: int | float | str
 
 
+class Features(_Strict):
+    """The function in `features.py` that makes the estimator's columns, and the kind of each."""
+
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
+    columns: dict[str, Literal["number", "text"]]
+
+
 class Manifest(_Strict):
     """The content of `manifest.json`."""
 
@@ -75,6 +84,7 @@ class Manifest(_Strict):
     data: str
     params: Digest
     split: Split | None = None
+    features: Features | None = None
     files: dict[str, File]
 
 
@@ -105,6 +115,12 @@ class Bundle:
     def model(self) -> bytes:
         """The model file's bytes, in the runtime's format."""
         return self.files[MODELS[self.manifest.runtime]]
+
+    @cached_property
+    def derived(self) -> Derived | None:
+        """The project's own features, if it has any; their code runs at the first call."""
+        features = self.manifest.features
+        return Derived(self.files[FEATURES], features.function, features.columns) if features else None
 
     @cached_property
     def reference(self) -> dict[str, Any]:
@@ -213,7 +229,7 @@ def _manifest(content: bytes, folder: Path = Path()) -> Manifest:
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", "..") or "\\" in name:  # noqa: PTH119
             raise BundleError(f"{path}: names {name!r}, which points outside of the bundle")
-    needed = {MODELS[manifest.runtime], REFERENCE, EXAMPLES}
+    needed = {MODELS[manifest.runtime], REFERENCE, EXAMPLES, *([FEATURES] if manifest.features else [])}
     if set(manifest.files) != needed:
         strange = sorted(set(manifest.files) ^ needed)
         raise BundleError(f"{path}: a bundle of this kind lists {', '.join(sorted(needed))}; differing: {strange[0]}")

@@ -67,6 +67,7 @@ class Predictor:
         self.contract = bundle.contract
         self.target = bundle.target
         self.classes = self.target.classes
+        self._derived = bundle.derived
         self._runtime = load_runtime(
             bundle.manifest.runtime, bundle.model, self.contract, classes=len(self.classes), threads=threads
         )
@@ -122,6 +123,8 @@ class Predictor:
         if not len(next(iter(arrays.values()))):
             empty = np.empty((0, len(self.classes))) if self.classes else None
             return Predictions(np.empty(0, dtype=np.int64 if self.classes else np.float64), empty, self.classes)
+        if self._derived is not None:
+            arrays = self._derived(arrays)
         output = self._runtime.run(arrays)
         return Predictions(output.values, output.probabilities, self.classes)
 

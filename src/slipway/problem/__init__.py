@@ -7,12 +7,13 @@ import importlib
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from pydantic import BaseModel, GetJsonSchemaHandler
     from pydantic_core import CoreSchema
@@ -74,8 +75,10 @@ class Problem:
     load: reads the data folder into a table with the record's columns; its index names the source's rows.
     build: makes the estimator; its keyword arguments are the section `model` of `params.yaml`.
     expectations: returns Great Expectations' expectations on the data as a whole.
+    features: optional; makes the estimator's columns of the row's: a pure function from arrays by name to arrays by
+        name, row by row, which needs NumPy only. Its module's source becomes part of the bundle.
 
-    The last three are functions, or each a `Function` that names one: only the commands that call it then import its
+    The last four are functions, or each a `Function` that names one: only the commands that call it then import its
     module, so that its imports do not slow down other commands.
     """
 
@@ -89,6 +92,7 @@ class Problem:
     load: Callable[[Path], pd.DataFrame]
     build: Callable[..., Any]
     expectations: Callable[[], list[Any]] = list
+    features: Callable[[Mapping[str, np.ndarray[Any, Any]]], Mapping[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

@@ -15,7 +15,8 @@ from slipway.compile import Compiled, compile_estimator
 from slipway.contract import Array, Contract, Target, canonical_json, features, target
 from slipway.fitting import fit, library, weights_of
 from slipway.model import reference
-from slipway.model.bundle import EXAMPLES, MODELS, REFERENCE, Bundle, write_bundle
+from slipway.model.bundle import EXAMPLES, FEATURES, MODELS, REFERENCE, Bundle, write_bundle
+from slipway.model.derived import derive
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.runtimes import load_runtime
 from slipway.problem import Problem, SlipwayError
@@ -42,7 +43,9 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
     contract, goal = features(problem), target(problem)
     rows = pd.read_parquet(table / TRAIN)
     arrays = contract.arrays(rows)
-    estimator = fit(problem, params, arrays, goal.encode(rows[problem.target]), weights_of(problem, rows))
+    derived = derive(problem, arrays)
+    seen = derived(arrays) if derived else arrays
+    estimator = fit(problem, params, seen, goal.encode(rows[problem.target]), weights_of(problem, rows))
     compiled = compile_estimator(
         estimator,
         contract,
@@ -51,18 +54,24 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
         seed=params.train.seed,
         tolerance=params.train.tolerance,
         allow_onnx=params.train.compile,
+        derived=derived,
     )
     runtime = load_runtime(compiled.runtime, compiled.model, contract, classes=len(goal.classes), threads=1)
     golden = golden_rows(contract, arrays, params.train.seed)
-    answers = Predictions(*runtime.run(contract.arrays(golden)), goal.classes).as_json()
-    predictions = Predictions(*runtime.run(arrays), goal.classes)
+    golden_arrays = contract.arrays(golden)
+    answers = Predictions(*runtime.run(derived(golden_arrays) if derived else golden_arrays), goal.classes).as_json()
+    predictions = Predictions(*runtime.run(seen), goal.classes)
     source = json.loads((table / SOURCE).read_bytes())
     files = {
         MODELS[compiled.runtime]: compiled.model,
         REFERENCE: canonical_json(_reference(problem, rows, arrays, predictions)),
         EXAMPLES: canonical_json({"rows": golden, "predictions": rounded(answers)}),
     }
-    bundle = write_bundle(out, _manifest(problem, params, estimator, compiled, source), files)
+    manifest = _manifest(problem, params, estimator, compiled, source)
+    if derived:
+        manifest["features"] = {"function": derived.function, "columns": dict(derived.columns)}
+        files[FEATURES] = derived.source
+    bundle = write_bundle(out, manifest, files)
     Predictor.load(out)  # raises unless the bundle reproduces its golden rows
     return bundle
 

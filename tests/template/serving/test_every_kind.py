@@ -1,4 +1,7 @@
-"""A field of every kind, required and optional, in every protocol, on the page, in expectations, bins and OpenAPI."""
+"""A field of every kind, required and optional, in every protocol, on the page, in expectations, bins and OpenAPI.
+
+The model has derived features, too.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +57,12 @@ def labels(predictor: Predictor, rows: list[dict[str, Any]]) -> list[Any]:
     return found
 
 
-def test_the_model_compiles_to_onnx(predictor: Predictor) -> None:
-    assert predictor.bundle.manifest.runtime == "onnx"
+def test_the_model_compiles_to_onnx_and_its_inputs_are_the_derived_features(predictor: Predictor) -> None:
+    manifest = predictor.bundle.manifest
+    assert manifest.runtime == "onnx"
+    assert manifest.features
+    assert {"hour", "way", "zone"} < manifest.features.columns.keys()
+    assert "start" not in manifest.features.columns
 
 
 @pytest.mark.parametrize("size", [1, 10, 100])

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.xdist_group("built")  # they share a checkout that take
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # What a stage uses of the project, besides its declaration in __init__.py and schema.py. A backtest in evaluate fits.
 PROJECT = {"prepare": {"data"}, "validate": {"expectations"}, "train": {"model"}, "evaluate": {"model"}}
+if (ROOT / "src" / "project" / "features.py").exists():
+    PROJECT = {stage: used | ({"features"} if "model" in used else set()) for stage, used in PROJECT.items()}
 ARITHMETIC = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NPY_DISABLE_CPU_FEATURES")
 SMALL = {"slipway", "slipway.evaluation", "slipway.model", "slipway.stages"}  # they do not change what a stage does
 
