@@ -1,10 +1,13 @@
 """A field's JSON Schema becomes a column, and a column the same JSON Schema; JSON itself is read strictly."""
 
 from datetime import date, datetime
+from enum import Enum
 from typing import Literal, Optional
 
 import pytest
+from pydantic import create_model, field_validator, model_validator
 
+from slipway.contract import Contract
 from slipway.contract.column import Column
 from slipway.contract.schema import annotated, resolve, to_column, to_schema
 from slipway.contract.strict import canonical_json, strict_json
@@ -103,6 +106,30 @@ def test_a_reference_is_replaced_and_what_stands_beside_it_counts():
         "default": None,
     }
     assert resolve({"type": "number"}, {}) == {"type": "number"}
+
+
+class Kind(Enum):
+    ROSE = "rose"
+    IRIS = "iris"
+
+
+def test_the_labels_of_an_enum_class_are_categories():
+    model = create_model("Plant", kind=(Kind, ...), other=(Kind | None, None))
+    kind, other = Contract.from_model(model).columns
+    assert kind == Column("kind", "category", categories=("rose", "iris"))
+    assert other == Column("other", "category", optional=True, categories=("rose", "iris"))
+
+
+def test_the_title_of_a_row_is_the_models_and_else_row():
+    assert Contract.from_model(create_model("Plant", height=(float, ...))).title == "Plant"
+    assert Contract.from_schema({"properties": {"height": {"type": "number"}}, "required": ["height"]}).title == "Row"
+
+
+@pytest.mark.parametrize("validator", [field_validator("height"), model_validator(mode="before")])
+def test_each_kind_of_validator_in_python_is_refused(validator):
+    model = create_model("Plant", height=(float, ...), __validators__={"check": validator(lambda cls, value: value)})
+    with pytest.raises(SlipwayError, match=r"^Plant has validators in Python; .* Use bounds and categories here"):
+        Contract.from_model(model)
 
 
 @pytest.mark.parametrize(
