@@ -155,7 +155,8 @@ def _whole(root: Path) -> Iterator[None]:
         raise KeyboardInterrupt
 
     recover(root)
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows: no SIGHUP
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:

@@ -8,7 +8,6 @@ import ctypes
 import gc
 import importlib
 import logging
-import resource
 import signal
 import socket
 import struct
@@ -135,7 +134,14 @@ def _backlog_size(listening: socket.socket) -> int:
 
 
 def run(settings: Settings, sockets: list[socket.socket]) -> None:
-    """Serve the application named by the settings in this process, until SIGTERM or SIGINT."""
+    """Serve the application named by the settings in this process, until SIGTERM or SIGINT.
+
+    Raises SlipwayError on Windows, which lacks what this needs.
+    """
+    if sys.platform == "win32":
+        raise SlipwayError("the server runs on Linux and macOS: use the image or the development container (README.md)")
+    import resource
+
     import uvloop
 
     app = load_application(settings.app)
