@@ -120,6 +120,21 @@ def test_the_labels_of_an_enum_class_are_categories():
     assert other == Column("other", "category", optional=True, categories=("rose", "iris"))
 
 
+def test_the_schema_of_a_row_is_closed_and_requires_what_is_not_optional():
+    contract = Contract("Plant", (Column("height", "number"), Column("bed", "text", optional=True)))
+    assert contract.schema() == {
+        "title": "Plant",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "height": {"type": "number"},
+            "bed": {"anyOf": [{"type": "string"}, NULL], "default": None},
+        },
+        "required": ["height"],
+    }
+    assert Contract.from_schema(contract.schema()) == contract
+
+
 def test_the_title_of_a_row_is_the_models_and_else_row():
     assert Contract.from_model(create_model("Plant", height=(float, ...))).title == "Plant"
     assert Contract.from_schema({"properties": {"height": {"type": "number"}}, "required": ["height"]}).title == "Row"
