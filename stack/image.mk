@@ -1,7 +1,7 @@
 # The image, its signature, and the local stack (docs/image.md, docs/signing.md).
 # RELEASE=build packs the candidate. BASE is the base image, best pinned by digest. SIGNING=1 adds model-signing, which verifies
 # signatures.
-.PHONY: image release-here image-test image-archive sbom scan signing sign verify-signature sigstore-roots up down demo
+.PHONY: image release-here image-test image-archive sbom scan scanner signing sign verify-signature sigstore-roots up down demo
 IMAGE ?= slipway:local
 RELEASE ?= champion
 BASE ?= python:3.11-slim-bookworm
@@ -47,6 +47,8 @@ scan: $(BIN)/grype-$(GRYPE) ## Scan the image for known vulnerabilities; fail fr
 	$< $(IMAGE) --only-fixed
 	@echo "Of these, on top of the base image (at least $(SEVERITY) fails):"
 	$< $(IMAGE) --only-fixed --fail-on $(SEVERITY) $(BASE_PATHS:%=--exclude '%')
+
+scanner: $(BIN)/grype-$(GRYPE) ## Build the scanner (needs Go)
 
 $(BIN)/grype-$(GRYPE): | setup
 	GOBIN=$(CURDIR)/$(BIN) go install github.com/anchore/grype/cmd/grype@$(GRYPE)
