@@ -19,7 +19,7 @@ from slipway.problem.files import BACKTEST, METRICS, SLICES, TRAIN
 from slipway.versioning import git
 from slipway.workspace import Workspace
 
-PICTURES = ("confusion", "calibration", "predicted", "importance", "slices", "backtest")
+PICTURES = ("confusion", "calibration", "predicted", "importance", "slices", "decision", "backtest")
 
 
 @dataclass(frozen=True)
@@ -187,14 +187,21 @@ def _calibration_chart(path: Path) -> list[Chart]:
     return [Chart(title, f"share of {curve[0]['class']}", names, observed, predicted)]
 
 
-def _split(bundle: Bundle) -> dict[str, str]:
-    split = bundle.manifest.split
-    if split is None:
-        return {}
-    return {
-        "split": f"{split.by.replace('_', ' ')}, by {split.field}: trained on rows until {split.train_until}, "
-        f"tested on rows from {split.test_from} on"
-    }
+def _options(bundle: Bundle) -> dict[str, str]:
+    """Describe the split by time and the decision threshold, where there is one."""
+    split, decision, found = bundle.manifest.split, bundle.manifest.decision, {}
+    if split:
+        found["split"] = (
+            f"{split.by.replace('_', ' ')}, by {split.field}: trained on rows until {split.train_until}, "
+            f"tested on rows from {split.test_from} on"
+        )
+    if decision:
+        costs = ", ".join(f"{name} {cost:g}" for name, cost in (decision.costs or {}).items())
+        found["decision threshold"] = (
+            f"{decision.positive} from a probability of {decision.threshold:g} on, by {decision.maximize}"
+            + (f" ({costs})" if costs else "")
+        )
+    return found
 
 
 def _lineage(workspace: Workspace, bundle: Bundle, champion: Bundle | None) -> dict[str, str]:
@@ -205,7 +212,7 @@ def _lineage(workspace: Workspace, bundle: Bundle, champion: Bundle | None) -> d
         "Git commit": _commit(workspace.root),
         "data": manifest.data,
         "champion's data": champion.manifest.data if champion else "none yet",
-        **_split(bundle),
+        **_options(bundle),
         "estimator": manifest.estimator,
         "runtime": f"{manifest.runtime}: {manifest.runtime_reason}",
         "built with": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),

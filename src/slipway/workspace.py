@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from slipway import contract
-from slipway.contract import Contract, Target
+from slipway.contract import Contract, Label, Target
 from slipway.evaluation import metrics
 from slipway.problem import Problem, SlipwayError, close_names, load_problem
 from slipway.problem.files import TEST
@@ -96,6 +96,8 @@ class Workspace:
             raise SlipwayError("params.yaml: evaluate.backtest needs windows of time: prepare.split: time")
         _check_names("validate.max_missing_of", params.validate_.max_missing_of, self.record.names)
         _check_names("evaluate.slices", params.evaluate.slices, self.record.names)
+        if decision := params.train.decision:
+            _check_positive(self.target, decision.positive)
         known = metrics.names(self.target)
         _check_names("gate.thresholds", params.gate.thresholds, known)
         _check_names("gate.champion.metric", [params.gate.champion.metric], known)
@@ -123,6 +125,19 @@ def _check_names(place: str, names: Iterable[str], known: Sequence[str]) -> None
     for name in names:
         if name not in known:
             raise SlipwayError(f"params.yaml: {place}: {name!r} is unknown; {close_names(name, known)}")
+
+
+def _check_positive(target: Target, positive: Label) -> None:
+    """Check that a decision threshold is possible: two classes, of which the positive one is one."""
+    classes = [str(label) for label in target.classes]
+    if len(classes) != 2:
+        found = f"has {len(classes)} classes" if classes else "is a number"
+        raise SlipwayError(f"params.yaml: train.decision: {target.column.name} {found}; a threshold needs two classes")
+    if positive not in target.classes or type(positive) is not type(target.classes[0]):
+        raise SlipwayError(
+            f"params.yaml: train.decision.positive: {positive!r} is no class of {target.column.name}; "
+            f"{close_names(str(positive), classes)}"
+        )
 
 
 def _check_split(problem: Problem, record: Contract, prepare: Prepare) -> None:

@@ -109,7 +109,7 @@ def evaluate(at: Workspace) -> str:
 
     scores = stage(at.problem, at.params.evaluate, at.bundle, at.table, at.evaluation)
     if at.params.evaluate.backtest:
-        score_windows(at.problem, at.params, at.table, at.evaluation)
+        score_windows(at.problem, at.params, at.bundle, at.table, at.evaluation)
     return ", ".join(f"{name} {scores[name].value:.4g}" for name in metrics.headlines(at.target) if name in scores)
 
 

@@ -17,7 +17,8 @@ from slipway.evaluation import metrics
 from slipway.evaluation.metrics import Bootstrap
 from slipway.fitting import fit, weights_of
 from slipway.model.derived import derive
-from slipway.model.predictor import Predictions
+from slipway.model.manifest import Decision
+from slipway.model.predictor import decide
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.params import Params
 
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def backtest(problem: Problem, params: Params, rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give each window's time, numbers of rows, and scores with intervals, oldest first. rows: the training rows.
+def backtest(
+    problem: Problem, params: Params, rows: pd.DataFrame, decision: Decision | None = None
+) -> list[dict[str, Any]]:
+    """Give each window's time, numbers of rows, and scores with intervals, oldest first.
 
+    rows: the training rows. decision: the bundle's decision threshold, which every window's labels are by.
     Raises SlipwayError if there are too few times, or the rows before a window lack a class.
     """
     from slipway.model.runtimes import skops
@@ -52,7 +56,7 @@ def backtest(problem: Problem, params: Params, rows: pd.DataFrame) -> list[dict[
             estimator, _chosen(arrays, inside), classes=len(goal.classes), threads=params.train.threads
         )
         of_groups = np.unique(groups[inside], return_inverse=True)[1]
-        table = metrics.statistics(goal, truth[inside], Predictions(*output, goal.classes), of_groups)
+        table = metrics.statistics(goal, truth[inside], decide(output, goal.classes, decision), of_groups)
         scores = {name: score.as_json() for name, score in metrics.evaluate(goal, table, bootstrap).items()}
         until = times.written(column, at[inside].max())
         counts = {"trained": int(before.sum()), "rows": int(inside.sum())}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slipway.contract import Array, Column
+from slipway.model.manifest import Decision
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,6 +87,17 @@ def slices(path: Path, found: list[dict[str, Any]], score: str, overall: float) 
         axes.set_yticks(range(len(shown)), names)
         axes.axvline(overall, color=RED, linewidth=1, linestyle="--", label="all rows")
         axes.set(xlabel=score, title="Slices (rows)")
+        axes.legend(frameon=False, loc="best")
+
+
+def decision(path: Path, chosen: Decision, thresholds: Array, curves: Mapping[str, Array]) -> None:
+    """Draw what the decision threshold was chosen by over thresholds, and the chosen one."""
+    with _axes(path) as axes:
+        for colour, (name, values) in zip((BLUE, GREY), curves.items(), strict=True):
+            axes.plot(thresholds, values, color=colour, linewidth=1.5, label=name)
+        axes.axvline(chosen.threshold, color=RED, linewidth=1, linestyle="--", label=f"chosen: {chosen.threshold:.3g}")
+        what = f"F1 of {chosen.positive}" if chosen.maximize == "f1" else "mean cost of a row"
+        axes.set(xlabel=f"threshold of the probability of {chosen.positive}", ylabel=what, title="Decision threshold")
         axes.legend(frameon=False, loc="best")
 
 

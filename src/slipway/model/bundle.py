@@ -16,12 +16,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from slipway.contract import Contract, Label, Target, canonical_json, strict_json
+from slipway.contract import Contract, Target, canonical_json, strict_json
 from slipway.model.derived import Derived
+from slipway.model.manifest import FORMAT, MAX_BUNDLE, Manifest
 from slipway.problem import SlipwayError
 
 MANIFEST = "manifest.json"
@@ -30,62 +31,11 @@ EXAMPLES = "examples.json"
 FEATURES = "features.py"
 MODELS = {"onnx": "model.onnx", "skops": "model.skops"}
 VERSION_DIGITS = 12
-FORMAT = 2
 MAX_MANIFEST = 1 << 20  # bytes
-MAX_BUNDLE = 2 << 30  # bytes, which is also the limit of ONNX files
-
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class BundleError(SlipwayError):
     """The bundle is invalid or was changed; the message names the file."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class File(_Strict):
-    """The size in bytes and the SHA-256 of a file."""
-
-    size: Annotated[int, Field(ge=0, le=MAX_BUNDLE)]
-    sha256: Digest
-
-
-class Split(_Strict):
-    """A split by time: until when rows were trained on, from when on they were tested on."""
-
-    by: Literal["time", "group_and_time"]
-    field: str
-    train_until: int | float | str
-    test_from: int | float | str
-
-
-class Features(_Strict):
-    """The function in `features.py` that makes the estimator's columns, and the kind of each."""
-
-    function: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
-    columns: dict[str, Literal["number", "text"]]
-
-
-class Manifest(_Strict):
-    """The content of `manifest.json`."""
-
-    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
-    name: str
-    kind: Literal["classification", "regression"]
-    row: dict[str, Any]
-    target: dict[str, Any]
-    classes: list[Label]
-    runtime: Literal["onnx", "skops"]
-    runtime_reason: str
-    estimator: str
-    versions: dict[str, str]
-    data: str
-    params: Digest
-    split: Split | None = None
-    features: Features | None = None
-    files: dict[str, File]
 
 
 @dataclass(frozen=True)
@@ -245,6 +195,10 @@ def _parsed(bundle: Bundle, folder: Path) -> Bundle:
         _ = bundle.contract
         if list(bundle.target.classes) != bundle.manifest.classes:
             raise ValueError("the classes differ from the target's")
+        if bundle.manifest.decision:
+            if len(bundle.manifest.classes) != 2:
+                raise ValueError("a decision threshold needs two classes")
+            bundle.manifest.classes.index(bundle.manifest.decision.positive)
         name = REFERENCE
         _ = bundle.reference
         name = EXAMPLES

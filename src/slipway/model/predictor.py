@@ -12,7 +12,8 @@ import numpy as np
 from slipway.contract import Array, Label
 from slipway.model.bundle import MODELS, Bundle, BundleError, read_bundle
 from slipway.model.limits import limited
-from slipway.model.runtimes import load_runtime
+from slipway.model.manifest import Decision
+from slipway.model.runtimes import Output, load_runtime
 from slipway.problem import SlipwayError
 
 # Processors may sum in different orders. A wrong model differs by far more.
@@ -125,8 +126,7 @@ class Predictor:
             return Predictions(np.empty(0, dtype=np.int64 if self.classes else np.float64), empty, self.classes)
         if self._derived is not None:
             arrays = self._derived(arrays)
-        output = self._runtime.run(arrays)
-        return Predictions(output.values, output.probabilities, self.classes)
+        return decide(self._runtime.run(arrays), self.classes, self.bundle.manifest.decision)
 
     def score(self, table: Any, target: Any = None) -> float:
         """Give the accuracy, or R2 in a regression, as scikit-learn's `score` does.
@@ -149,6 +149,18 @@ class Predictor:
                 raise BundleError(f"golden row {number}: {error}") from None
             if not alike(got, expected):
                 raise BundleError(f"golden row {number} gives {got}, but {expected} was stored with the bundle")
+
+
+def decide(output: Output, classes: tuple[Label, ...], decision: Decision | None) -> Predictions:
+    """Make predictions of a runtime's output: with a decision threshold the labels are by it.
+
+    The probabilities stay what they are.
+    """
+    if decision is None or output.probabilities is None:
+        return Predictions(output.values, output.probabilities, classes)
+    positive = classes.index(decision.positive)
+    chosen = output.probabilities[:, positive] >= decision.threshold
+    return Predictions(np.where(chosen, positive, 1 - positive), output.probabilities, classes)
 
 
 def label_name(label: Label) -> str:

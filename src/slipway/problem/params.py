@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from slipway.problem import SlipwayError, close_names
 
@@ -59,6 +59,30 @@ class Validate(_Section):
     max_repeated: Share = 0.05
 
 
+class Costs(_Section):
+    """What a wrong label costs, in any unit."""
+
+    false_positive: Annotated[float, Field(ge=0)]
+    false_negative: Annotated[float, Field(ge=0)]
+
+
+class Decision(_Section):
+    """The decision threshold of a binary classifier: the class that is looked for, and by what it is chosen.
+
+    maximize: `f1` of the positive class; or `cost`, of which the least is best.
+    """
+
+    positive: str | bool | int
+    maximize: Literal["f1", "cost"]
+    costs: Costs | None = None
+
+    @model_validator(mode="after")
+    def _costs_if_needed(self) -> Decision:
+        if (self.maximize == "cost") != (self.costs is not None):
+            raise ValueError("costs belong to maximize: cost, as costs: {false_positive: 1, false_negative: 5}")
+        return self
+
+
 class Train(_Section):
     """Fitting and compiling the model."""
 
@@ -66,6 +90,7 @@ class Train(_Section):
     compile: bool = True
     tolerance: Annotated[float, Field(gt=0, le=0.1)] = 1e-5
     threads: Annotated[int, Field(ge=1)] = 1
+    decision: Decision | None = None
 
 
 class Evaluate(_Section):

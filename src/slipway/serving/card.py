@@ -37,6 +37,7 @@ class Card:
             "versions": manifest.versions,
             "target": predictor.target.column.name,
             "classes": list(predictor.classes),
+            **({"decision": manifest.decision.model_dump(exclude_none=True)} if manifest.decision else {}),
             "schema": predictor.contract.schema(),
             "example": predictor.contract.example,
             "metrics": _json(evaluation / "metrics.json"),

@@ -13,10 +13,12 @@ from slipway.contract import Array, canonical_json, target
 from slipway.evaluation import backtest, metrics, plots
 from slipway.evaluation.metrics import Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
+from slipway.fitting.threshold import measure
+from slipway.model.bundle import Bundle, read_bundle
 from slipway.model.predictor import Predictions, Predictor
 from slipway.problem import Problem
 from slipway.problem.files import BACKTEST, CLASSES, METRICS, SLICES, TEST, TRAIN
-from slipway.problem.params import Evaluate, Params
+from slipway.problem.params import Decision, Evaluate, Params
 
 MAX_PLOTTED = 10_000  # rows
 MAX_SHUFFLED = 20_000  # rows
@@ -43,17 +45,19 @@ def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out:
     plots.slices(out / "slices.svg", slices, headline, scores[headline].value)
     if test_set.target.classes:
         _draw_classification(out, test_set, predictions)
+        _draw_decision(out, test_set, predictions, predictor.bundle)
     else:
         _write_csv(out / "predicted.csv", _sample(test_set.truth, predictions.values))
         plots.predicted(out / "predicted.svg", test_set.truth, predictions.values, test_set.target.column)
     return scores
 
 
-def score_windows(problem: Problem, params: Params, table: Path, out: Path) -> None:
+def score_windows(problem: Problem, params: Params, bundle: Path, table: Path, out: Path) -> None:
     """Score the estimator in windows of the training rows (see `slipway.evaluation.backtest`); write and draw it."""
     import pandas as pd
 
-    windows = backtest.backtest(problem, params, pd.read_parquet(table / TRAIN))
+    decision = read_bundle(bundle).manifest.decision
+    windows = backtest.backtest(problem, params, pd.read_parquet(table / TRAIN), decision)
     (out / BACKTEST).write_bytes(canonical_json(windows))
     headline = metrics.headlines(target(problem))[0]
     plots.backtest(out / "backtest.svg", windows, headline)
@@ -91,6 +95,18 @@ def _draw_classification(out: Path, test_set: TestSet, predictions: Predictions)
         curve = metrics.calibration(test_set.target, test_set.truth, predictions.probabilities)
         _write_csv(out / "calibration.csv", curve)
         plots.calibration(out / "calibration.svg", curve)
+
+
+def _draw_decision(out: Path, test_set: TestSet, predictions: Predictions, bundle: Bundle) -> None:
+    """Draw what the threshold was chosen by, over thresholds: in cross-validation, and on the test set."""
+    decision = bundle.manifest.decision
+    if decision is None or predictions.probabilities is None:
+        return
+    positive = test_set.target.classes.index(decision.positive)
+    asked = Decision.model_validate(decision.model_dump(exclude={"threshold"}))
+    thresholds, chosen_by = np.array(bundle.reference["decision"]).T
+    on_test = measure(asked, test_set.truth == positive, predictions.probabilities[:, positive], thresholds)
+    plots.decision(out / "decision.svg", decision, thresholds, {"cross-validation": chosen_by, "test set": on_test})
 
 
 def _sample(actual: Array, predicted: Array) -> list[dict[str, Any]]:

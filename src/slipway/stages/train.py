@@ -13,11 +13,11 @@ import numpy as np
 
 from slipway.compile import Compiled, compile_estimator
 from slipway.contract import Array, Contract, Target, canonical_json, features, target
-from slipway.fitting import fit, library, weights_of
+from slipway.fitting import fit, library, threshold, weights_of
 from slipway.model import reference
 from slipway.model.bundle import EXAMPLES, FEATURES, MODELS, REFERENCE, Bundle, write_bundle
 from slipway.model.derived import derive
-from slipway.model.predictor import Predictions, Predictor, label_name
+from slipway.model.predictor import Predictions, Predictor, decide, label_name
 from slipway.model.runtimes import load_runtime
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.files import PASSED, SOURCE, TRAIN
@@ -56,22 +56,25 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
         allow_onnx=params.train.compile,
         derived=derived,
     )
+    decision, curve = threshold.choose(problem, params, goal, seen, rows)
     runtime = load_runtime(compiled.runtime, compiled.model, contract, classes=len(goal.classes), threads=1)
     golden = golden_rows(contract, arrays, params.train.seed)
     golden_arrays = contract.arrays(golden)
-    answers = Predictions(*runtime.run(derived(golden_arrays) if derived else golden_arrays), goal.classes).as_json()
-    predictions = Predictions(*runtime.run(seen), goal.classes)
-    source = json.loads((table / SOURCE).read_bytes())
+    output = runtime.run(derived(golden_arrays) if derived else golden_arrays)
+    answers = decide(output, goal.classes, decision).as_json()
+    described = _reference(problem, rows, arrays, decide(runtime.run(seen), goal.classes, decision))
     files = {
         MODELS[compiled.runtime]: compiled.model,
-        REFERENCE: canonical_json(_reference(problem, rows, arrays, predictions)),
+        REFERENCE: canonical_json(described | ({"decision": curve} if decision else {})),
         EXAMPLES: canonical_json({"rows": golden, "predictions": rounded(answers)}),
     }
-    manifest = _manifest(problem, params, estimator, compiled, source)
+    options = json.loads((table / SOURCE).read_bytes())
+    if decision:
+        options["decision"] = decision.model_dump(exclude_none=True)
     if derived:
-        manifest["features"] = {"function": derived.function, "columns": dict(derived.columns)}
+        options["features"] = {"function": derived.function, "columns": dict(derived.columns)}
         files[FEATURES] = derived.source
-    bundle = write_bundle(out, manifest, files)
+    bundle = write_bundle(out, _manifest(problem, params, estimator, compiled, options), files)
     Predictor.load(out)  # raises unless the bundle reproduces its golden rows
     return bundle
 
@@ -89,10 +92,10 @@ def _reference(problem: Problem, rows: pd.DataFrame, arrays: Mapping[str, Array]
     }
 
 
-def _manifest(problem: Problem, params: Params, estimator: Any, compiled: Compiled, source: Any) -> dict[str, Any]:
-    """The manifest's content. source: of `prepare`: the digest of the data, and a split by time."""
+def _manifest(problem: Problem, params: Params, estimator: Any, compiled: Compiled, options: Any) -> dict[str, Any]:
+    """The manifest's content. options: the digest of the data, a split by time, a decision threshold."""
     goal = target(problem)
-    arguments = {"model": dict(sorted(params.model.items())), "train": params.train.model_dump()}
+    arguments = {"model": dict(sorted(params.model.items())), "train": params.train.model_dump(exclude_none=True)}
     libraries = ("numpy", "scikit-learn", *LIBRARIES[compiled.runtime], *_distributions(estimator))
     return {
         "name": problem.name,
@@ -104,7 +107,7 @@ def _manifest(problem: Problem, params: Params, estimator: Any, compiled: Compil
         "runtime_reason": compiled.reason,
         "estimator": describe(estimator),
         "versions": {name: version(name) for name in libraries},
-        **source,
+        **options,
         "params": hashlib.sha256(canonical_json(arguments)).hexdigest(),
     }
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 
+from plants import retrain
 from seasons import make_workspace, season_problem
 from slipway.evaluation.backtest import backtest, window_starts
 from slipway.problem import SlipwayError
@@ -78,7 +79,7 @@ def test_more_windows_than_there_are_times_are_refused(at, windows):
 
 def test_the_stage_writes_and_draws_the_windows(tmp_path):
     workspace, _ = prepared(tmp_path)
-    workspace.evaluation.mkdir(parents=True)
-    score_windows(workspace.problem, workspace.params, workspace.table, workspace.evaluation)
+    retrain(workspace)
+    score_windows(workspace.problem, workspace.params, workspace.bundle, workspace.table, workspace.evaluation)
     assert len(json.loads((workspace.evaluation / "backtest.json").read_bytes())) == 3
     assert "<svg" in (workspace.evaluation / "backtest.svg").read_text()

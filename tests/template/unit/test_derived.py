@@ -8,6 +8,10 @@ import shutil
 import numpy as np
 import pytest
 import yaml
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from checkouts import ROOT
 from flowers import flower_problem, flowers
@@ -44,14 +48,14 @@ def module(tmp_path, monkeypatch):
     return write
 
 
-def trained(folder, function):
-    problem = flower_problem(features=function, load=lambda _: flowers(200))
+def trained(folder, function, params=PARAMS, **changes):
+    problem = flower_problem(features=function, load=lambda _: flowers(200), **changes)
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "flowers.csv").write_text("made in memory")
     prepare(problem, PARAMS.prepare, folder / "data", folder / "table")
     digest = hashlib.sha256((folder / "table" / "train.parquet").read_bytes()).hexdigest()
     (folder / "passed.json").write_text(json.dumps({"train": digest}))
-    return train(problem, PARAMS, folder / "table", folder, folder / "bundle")
+    return train(problem, params, folder / "table", folder, folder / "bundle")
 
 
 def test_the_bundle_answers_without_the_project_and_the_manifest_names_what_the_estimator_sees(module, tmp_path):
@@ -62,6 +66,17 @@ def test_the_bundle_answers_without_the_project_and_the_manifest_names_what_the_
     assert bundle.manifest.files["features.py"].sha256 == hashlib.sha256(GOOD.encode()).hexdigest()
     assert dict(bundle.manifest.features.columns) == {"tall": "number", "per_petal": "number", "bed": "text"}
     assert Predictor.load(tmp_path / "run" / "bundle").score(flowers(300, seed=1)) > 0.8
+
+
+def test_a_decision_threshold_is_chosen_by_what_the_estimator_sees(module, tmp_path):
+    def build():
+        columns = make_column_transformer((StandardScaler(), ["tall", "per_petal"]))
+        return make_pipeline(columns, LogisticRegression())
+
+    gate = {"thresholds": {"accuracy": 0.5}, "champion": {"metric": "accuracy"}}
+    train = {"decision": {"positive": "rose", "maximize": "f1"}}
+    params = Params.model_validate({"gate": gate, "train": train})
+    assert trained(tmp_path, module(GOOD)[0], params, build=build).manifest.decision.positive == "rose"
 
 
 def test_without_features_the_manifest_does_not_speak_of_them(tmp_path):
