@@ -83,6 +83,7 @@ class Model:
         self.predictions = Predictions(values, given, classes)
 
     def predict(self, table) -> Predictions:
+        assert table == "the test set"
         return self.predictions
 
 
@@ -94,9 +95,11 @@ def asked(candidate: Model, champion: Model | None, groups=None, metric: str = "
     def statistics(predictions):
         return metrics.statistics(KIND, np.zeros(rows, dtype=int), predictions, groups)
 
-    test_set = SimpleNamespace(target=KIND, time=Column("seen", "date"), table=None, statistics=statistics)
+    test_set = SimpleNamespace(target=KIND, time=Column("seen", "date"), table="the test set", statistics=statistics)
     table = statistics(candidate.predictions)
-    return challenge(gate(metric), test_set, candidate, table, champion, BOOTSTRAP)
+    reason, comparison = challenge(gate(metric), test_set, candidate, table, champion, BOOTSTRAP)
+    assert reason.check == "champion"
+    return reason, comparison
 
 
 RIGHT, WRONG = [0] * 40, [1] * 20 + [0] * 20
@@ -105,6 +108,7 @@ RIGHT, WRONG = [0] * 40, [1] * 20 + [0] * 20
 def test_without_a_champion_nothing_is_compared():
     reason, comparison = asked(Model("a", RIGHT), None)
     assert (reason.outcome, comparison) == (PASS, {})
+    assert reason.detail == "there is no champion yet: the other checks decide alone"
 
 
 def test_the_champion_itself_is_nothing_new():
@@ -175,6 +179,7 @@ def test_candidate_minus_champion_on_the_same_rows(metric, candidate, champion, 
     reason, comparison = asked(Model("a", candidate), Model("b", champion), metric=metric)
     assert reason.outcome == outcome
     assert words in reason.detail
+    assert " against b (" in reason.detail
     assert comparison["accuracy"].value == pytest.approx(np.mean(champion) - np.mean(candidate))
 
 
@@ -188,7 +193,7 @@ def test_a_model_without_probabilities_is_not_compared_by_them():
 def test_one_group_says_nothing_of_chance_and_holds(candidate, champion):
     reason, _ = asked(Model("a", candidate), Model("b", champion), groups=[0] * 40)
     assert reason.outcome == HOLD
-    assert "one group" in reason.detail
+    assert reason.detail == "all rows are of one group, so no interval can be computed"
 
 
 def test_few_groups_are_less_certain_than_as_many_rows():
