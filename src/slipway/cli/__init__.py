@@ -44,6 +44,7 @@ def main(ctx: click.Context, root: Path) -> None:
     \b
     Once:
       slipway new TABLE --target COLUMN   makes this the project of your own table
+      slipway upgrade                     brings the template's files to its newest release
 
     Your problem is declared in src/project, its numbers in params.yaml.
     """
@@ -51,7 +52,7 @@ def main(ctx: click.Context, root: Path) -> None:
 
 
 COMMANDS = (
-    scaffold.new,
+    *(scaffold.new, scaffold.upgrade),
     *(learn.run, learn.prepare, learn.validate, learn.train, learn.evaluate, learn.gate, learn.track, learn.reproduce),
     *(release.promote, release.rollback, release.release, release.pin, release.propose, release.history),
     *(lineage.lineage, learn.report, predict.predict, serve.serve, serve.smoke, serve.monitor, serve.doctor),

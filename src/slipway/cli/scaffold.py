@@ -1,4 +1,4 @@
-"""The command that makes a project of a table."""
+"""The commands that make a project of a table, and bring it to another release of the template."""
 
 from __future__ import annotations
 
@@ -54,6 +54,37 @@ def new(
     apply(plan)
     click.secho(f"\n{name} predicts {target}. Next:", bold=True)
     click.echo("  slipway run\n  dvc push && git add --all && git commit -m 'Our problem'")
+
+
+@command
+@click.argument("version", required=False)
+@click.option("--from", "remote", default="slipway", show_default=True, help="Remote or address of the template.")
+@click.option("--keep-conflicts", is_flag=True, help="Leave conflicts marked in the files, instead of undoing all.")
+def upgrade(at: Workspace, version: str | None, remote: str, keep_conflicts: bool) -> None:
+    """Bring the template's files to a release of the template, by default the newest, in one commit.
+
+    What is yours stays: src/project, params.yaml, your tests, data, model and README.md. Your changes of other files
+    are merged; a part that you removed stays away. On a conflict, or if the project does not fit the new code,
+    everything is as it was.
+    """
+    from slipway.scaffold.upgrade import apply, make_plan
+
+    plan = make_plan(at.root, remote, version)
+    if plan is None:
+        click.echo("The template's files are those of this release already.")
+        return
+    conflicts = apply(plan, keep_conflicts=keep_conflicts)
+    click.echo(
+        f"{len(plan.changed) + len(plan.locks)} of the template's files changed{', locks remade' * plan.relock}."
+    )
+    if plan.skipped:
+        click.echo(f"Left out, since you removed them: {', '.join(plan.skipped)}")
+    click.echo(f"\n{plan.news}\n" if plan.news else "")
+    if conflicts:
+        raise SlipwayError(f"resolve the conflicts in {', '.join(conflicts)}, then git add and commit")
+    click.secho(
+        f"Upgraded to {plan.version}, in one commit. Next: make test. To undo: git reset --hard HEAD~1", bold=True
+    )
 
 
 def _show(drafted: Draft, plan: Plan) -> None:

@@ -1,0 +1,161 @@
+"""A fork's template files brought to another release of the template.
+
+The changes between two tags of the template are applied to the fork, file by file with a three-way merge. That needs no
+common history, which a repository made with "Use this template" does not have.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from slipway.problem import SlipwayError
+from slipway.versioning import file_at, find_commit, git
+
+# The fork's own; of a folder, all that is in it.
+KEPT = (
+    *("src/project", "tests/project", "tests/data", "tests/model", "params.yaml", "docs/data-card.md", "README.md"),
+    *("data.dvc", "champion.dvc", "dvc.lock", ".dvc/store"),
+)
+LOCK = re.compile(r"(.*/)?(requirements[\w-]*|checkov|cyclonedx|mutants)\.txt")
+CHECK = (sys.executable, "-m", "slipway", "doctor", "--quick")  # in a process of its own, which has the new code
+RELOCK = ("make", "lock")
+CHANGES = "CHANGELOG.md"
+
+
+class Upgrade(NamedTuple):
+    """What an upgrade changes.
+
+    base, target: the template's commits. changed: files to merge. locks: lock files that the fork has as they were, so
+    that the new ones are taken. relock: whether others have to be made anew. skipped: what the fork has removed.
+    """
+
+    root: Path
+    version: str
+    base: str
+    target: str
+    changed: list[str]
+    locks: list[str]
+    relock: bool
+    skipped: list[str]
+
+    @property
+    def news(self) -> str:
+        """The sections of the target's CHANGELOG.md about what is newer than the base."""
+        return _news(file_at(self.root, self.target, CHANGES) or "", file_at(self.root, self.base, CHANGES) or "")
+
+
+def make_plan(root: Path, remote: str, version: str | None) -> Upgrade | None:
+    """Plan the upgrade to a version, or to the newest one; None if the fork has it.
+
+    remote: a remote or an address of the template. Raises SlipwayError if there is uncommitted work or no such release.
+    """
+    if dirty := git(root, "status", "--porcelain", "--untracked-files=no").strip():
+        raise SlipwayError(f"uncommitted work: commit or stash it first, an upgrade could not be undone:\n{dirty}")
+    listed = git(root, "ls-remote", "--tags", "--refs", "--sort=-version:refname", remote, "refs/tags/v*")
+    releases = [line.rpartition("refs/tags/v")[2] for line in listed.splitlines()]
+    current = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    wanted = (version or (releases or [current])[0]).removeprefix("v")
+    if missing := [one for one in (current, wanted) if one not in releases]:
+        raise SlipwayError(f"{remote}: no release {missing[0]} of the template; it has {', '.join(releases) or 'none'}")
+    if wanted == current:
+        return None
+    base, target = (_fetch(root, remote, one) for one in (current, wanted))
+    return _compare(root, wanted, base, target)
+
+
+def _fetch(root: Path, remote: str, version: str) -> str:
+    """Fetch a release, to a reference that is no tag: the fork may have tags of the same name."""
+    reference = f"refs/slipway/v{version}"
+    git(root, "fetch", "--quiet", "--no-tags", "--force", remote, f"refs/tags/v{version}:{reference}")
+    return find_commit(root, reference) or ""
+
+
+def _files(root: Path, revision: str) -> dict[str, str]:
+    """Give the files of a commit, and the hashes of their content."""
+    lines = git(root, "ls-tree", "-r", "-z", "--full-tree", revision).split("\0")
+    return {name: details.split()[2] for details, _, name in (line.partition("\t") for line in lines if line)}
+
+
+def _compare(root: Path, version: str, base: str, target: str) -> Upgrade:
+    before, after, here = _files(root, base), _files(root, target), _files(root, "HEAD")
+    changed, locks, skipped, relock = [], [], [], False
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) == after.get(name) or any(PurePosixPath(name).is_relative_to(kept) for kept in KEPT):
+            continue
+        if name not in here and (name in before or PurePosixPath(name).parent in _folders(before) - _folders(here)):
+            skipped.append(name)
+        elif not (LOCK.fullmatch(name) and name in here and name in after):
+            changed.append(name)
+        elif here[name] == before.get(name):
+            locks.append(name)
+        else:
+            relock = True
+    return Upgrade(root, version, base, target, changed, locks, relock, skipped)
+
+
+def _folders(files: Iterable[str]) -> set[PurePosixPath]:
+    return {parent for name in files for parent in PurePosixPath(name).parents}
+
+
+def apply(plan: Upgrade, *, keep_conflicts: bool = False) -> list[str]:
+    """Apply an upgrade and commit it, whole or not at all; give the files with conflicts, which are left if asked for.
+
+    Raises SlipwayError, with everything as it was, if files conflict or the project does not fit the new code.
+    """
+    head, conflicts = git(plan.root, "rev-parse", "HEAD").strip(), []
+    try:
+        conflicts = _merge(plan)
+        if plan.locks:
+            git(plan.root, "checkout", plan.target, "--", *plan.locks)
+        if conflicts and not keep_conflicts:
+            raise SlipwayError(
+                f"your changes and the template's conflict in {', '.join(conflicts)}. Nothing was changed; "
+                "--keep-conflicts leaves them marked in these files, for you to resolve and commit"
+            )
+        if not conflicts:
+            if plan.relock:
+                _call(plan.root, RELOCK, "the locks could not be made anew")
+            _call(plan.root, CHECK, "the project does not fit the new version")
+            git(plan.root, "commit", "--quiet", "--all", "--message", f"Upgrade Slipway to {plan.version}")
+    except BaseException:
+        git(plan.root, "reset", "--quiet", "--hard", head)
+        raise
+    return conflicts
+
+
+def _merge(plan: Upgrade) -> list[str]:
+    """Apply the changes of the template; give the files in which they conflict with the fork's."""
+    if not plan.changed:
+        return []
+    with TemporaryDirectory() as name:
+        patch = Path(name) / "patch"
+        options = ("--binary", "--full-index", "--no-renames", f"--output={patch}")
+        git(plan.root, "diff", *options, plan.base, plan.target, "--", *plan.changed)
+        try:
+            git(plan.root, "apply", "--3way", "--index", str(patch))
+        except SlipwayError:
+            conflicts = git(plan.root, "diff", "--name-only", "--diff-filter=U", "-z").split("\0")
+            if not any(conflicts):
+                raise
+            return [name for name in conflicts if name]
+    return []
+
+
+def _call(root: Path, command: tuple[str, ...], failed: str) -> None:
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise SlipwayError(f"{failed}; nothing was changed:\n{(done.stdout + done.stderr).strip()}")
+
+
+def _news(text: str, before: str) -> str:
+    """Give the sections (`## ...`) of a text that are not in an earlier one."""
+    sections = re.split(r"^(?=## )", text, flags=re.M)[1:]
+    known = {section.splitlines()[0] for section in re.split(r"^(?=## )", before, flags=re.M)[1:]}
+    return "".join(section for section in sections if section.splitlines()[0] not in known).strip()
