@@ -117,10 +117,9 @@ bench-serving: setup build/table ## Benchmark serving against other servers, in 
 build/table:
 	slipway run --no-track
 
-mutants: setup ## Mutation testing: count small changes to the code that no unit test notices (docs/architecture.md)
+mutants: setup ## Mutation testing: count small changes to the code that no unit test notices (MODULES=slipway.champion)
 	uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/mutants.txt
-	mutmut run
-	python benchmarks/mutants.py
+	python benchmarks/mutants.py $(MODULES)
 
 # In a separate folder: rewriting a lock file, even unchanged, would make `setup` rebuild the environment.
 LOCKS = $(wildcard requirements*.txt stack/mlflow/requirements.txt stack/cyclonedx.txt k8s/checkov.txt \
