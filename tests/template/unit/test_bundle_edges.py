@@ -1,0 +1,98 @@
+"""A bundle at its edges: how it is written, the sizes that are allowed, and the words for what is wrong."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from slipway.model.bundle import BundleError, read_bundle, write_bundle
+from unit.test_bundle import ANY, FILES, MANIFEST
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_bundle(tmp_path / "bundle", MANIFEST, FILES)
+    return tmp_path / "bundle"
+
+
+def test_it_is_written_beside_its_place_and_a_failure_leaves_the_old_one(folder, monkeypatch):
+    version, seen, write = read_bundle(folder).version, [], Path.write_bytes
+
+    def fail(path, content):
+        seen.append(path.parent)
+        if path.name == "reference.json":
+            raise OSError("no room")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="no room"):
+        write_bundle(folder, MANIFEST, {**FILES, "model.onnx": b"other"})
+    assert {(path.parent, path.name[:8]) for path in seen} == {(folder.parent, ".bundle-")}
+    assert list(folder.parent.iterdir()) == [folder]
+    assert read_bundle(folder).version == version
+
+
+def test_its_folders_are_made_and_everybody_may_read_it(tmp_path):
+    folder = tmp_path / "not" / "there" / "bundle"
+    write_bundle(folder, MANIFEST, FILES)
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_content_that_could_not_be_read_back_is_not_written(tmp_path):
+    with pytest.raises(BundleError, match=rf"^{tmp_path}/bundle/examples.json: KeyError: 'rows'"):
+        write_bundle(tmp_path / "bundle", MANIFEST, {**FILES, "examples.json": b"{}"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_is_the_start_of_the_manifests_digest(folder):
+    bundle = read_bundle(folder)
+    assert bundle.digest == hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+    assert read_bundle(folder, expected=bundle.digest[:12]).version == bundle.digest[:12]
+    with pytest.raises(BundleError, match=f"this is bundle {bundle.version}, expected is {'f' * 12}$"):
+        read_bundle(folder, expected="f" * 64)
+
+
+def test_a_manifest_says_what_is_wrong_with_it_by_its_path(folder):
+    path = folder / "manifest.json"
+    for content, words in ((b"{", "not JSON: "), (b'{"format": 2}', "name: Field required")):
+        path.write_bytes(content)
+        with pytest.raises(BundleError, match=f"^{path}: {words}"):
+            read_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "/etc/passwd"])
+def test_a_name_that_is_no_plain_one_is_refused(folder, name):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = ANY
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=re.escape(f"names {name!r}, which points outside of the bundle")):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize(("more", "refused"), [(0, False), (1, True)])
+def test_the_files_may_have_as_many_bytes_in_all_as_are_allowed(folder, monkeypatch, more, refused):
+    size = sum(len(content) for content in FILES.values())
+    monkeypatch.setattr("slipway.model.bundle.MAX_BUNDLE", size - more)
+    if refused:
+        with pytest.raises(BundleError, match=f"the files have {size} bytes in all; at most {size - 1} are read"):
+            read_bundle(folder)
+    else:
+        assert read_bundle(folder).files == FILES
+
+
+def test_a_manifest_may_have_as_many_bytes_as_are_allowed(folder):
+    path = folder / "manifest.json"
+    path.write_bytes(path.read_bytes().ljust(1 << 20))
+    assert read_bundle(folder).files == FILES
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(BundleError, match="1,048,577 bytes; at most 1,048,576 are read"):
+        read_bundle(folder)
+
+
+def test_what_is_no_folder_is_no_bundle(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "missing"):
+        with pytest.raises(BundleError, match=f"^{path}: no bundle is here$"):
+            read_bundle(path)
