@@ -15,6 +15,7 @@ import yaml
 from slipway import contract
 from slipway.contract import Contract, Label, Target
 from slipway.evaluation import metrics
+from slipway.model.predictor import label_name
 from slipway.problem import Problem, SlipwayError, close_names, load_problem
 from slipway.problem.files import TEST
 from slipway.problem.params import Params, Prepare, load_params
@@ -103,6 +104,10 @@ class Workspace:
         _check_names("gate.champion.metric", [params.gate.champion.metric], known)
         if slices := params.gate.slice_thresholds:
             _check_names("gate.slice_thresholds.metric", [slices.metric], metrics.headlines(self.target))
+        rates = tuple(f"selection_rate.{label_name(label)}" for label in self.target.classes)
+        for limits in params.gate.fairness:
+            _check_names("gate.fairness.column", [limits.column], self.record.names)
+            _check_names("gate.fairness.metric", [limits.metric], (*known, *rates))
         return params
 
     @cached_property

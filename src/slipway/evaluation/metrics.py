@@ -186,6 +186,22 @@ def evaluate(target: Target, table: Array, bootstrap: Bootstrap) -> dict[str, Sc
     }
 
 
+def selection_rates(target: Target, totals: Array) -> dict[str, Array]:
+    """Compute the share of rows for which each class is predicted; shapes as for `scores`."""
+    k = len(target.classes)
+    predicted = totals[..., 1 + k : 1 + 2 * k] / totals[..., :1]
+    return {f"selection_rate.{label_name(label)}": predicted[..., i] for i, label in enumerate(target.classes)}
+
+
+def evaluate_one(target: Target, name: str, table: Array, bootstrap: Bootstrap) -> Score | None:
+    """Give one score or selection rate with its interval; None if it is not defined. table: see `statistics`."""
+    compute = selection_rates if name.startswith("selection_rate.") else scores
+    point = compute(target, table.sum(axis=0)).get(name)
+    if point is None or np.isnan(point):
+        return None
+    return Score(float(point), *bootstrap.interval(compute(target, bootstrap.weights(len(table)) @ table)[name]))
+
+
 def compare(target: Target, candidate: Array, champion: Array, bootstrap: Bootstrap) -> dict[str, Score]:
     """Give candidate minus champion, with paired intervals, for every score defined for both.
 

@@ -34,10 +34,10 @@ class TestSet:
         self.truth: Array = self.target.encode(self.table[problem.target])
         self.groups: Array = self.table.groupby(list(problem.groups), sort=False, dropna=False).ngroup().to_numpy()
 
-    def statistics(self, predictions: Predictions, where: Array | None = None) -> Array:
+    def statistics(self, predictions: Predictions, where: Array | None = None, *, ranked: bool = False) -> Array:
         """Sum predictions of all or the chosen rows into statistics by group, see `slipway.evaluation.metrics`.
 
-        Of the chosen rows only the headline scores are asked for, so their statistics are not `ranked`.
+        Of chosen rows mostly the headline scores are asked for, which need no `ranked` statistics.
         """
         if where is None:
             return metrics.statistics(self.target, self.truth, predictions, self.groups)
@@ -47,7 +47,7 @@ class TestSet:
             predictions.classes,
         )
         groups = np.unique(self.groups[where], return_inverse=True)[1]
-        return metrics.statistics(self.target, self.truth[where], chosen, groups, ranked=False)
+        return metrics.statistics(self.target, self.truth[where], chosen, groups, ranked=ranked)
 
     def classes(self) -> dict[str, int]:
         """Count the rows of each class; empty in a regression."""

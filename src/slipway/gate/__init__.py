@@ -12,6 +12,7 @@ from slipway.evaluation.metrics import LOWER_IS_BETTER, Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
 from slipway.gate.changes import check_changes
 from slipway.gate.checks import Reason, behaviour, check_constant, check_slices, check_thresholds, size
+from slipway.gate.fairness import check_fairness
 from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST
@@ -59,6 +60,7 @@ def judge(workspace: Workspace) -> Verdict:
     if params.gate.slice_thresholds:
         slices = test_set.score_slices(predictions, params.evaluate.slices, bootstrap)
         reasons.append(check_slices(params.gate.slice_thresholds, slices))
+    reasons += [check_fairness(limits, test_set, predictions, bootstrap) for limits in params.gate.fairness]
     if params.gate.beats_constant:
         reasons.append(check_constant(test_set, statistics, scores, bootstrap))
     reasons.append(size(params.gate, candidate))

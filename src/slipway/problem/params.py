@@ -111,6 +111,22 @@ class SliceThresholds(_Section):
     min_rows: Annotated[int, Field(ge=1)] = 10
 
 
+class Fairness(_Section):
+    """How much a metric may differ between the slices of a column: difference and ratio of its extremes."""
+
+    column: str
+    metric: str
+    max_difference: Annotated[float | None, Field(ge=0)] = None
+    min_ratio: Annotated[float | None, Field(gt=0, le=1)] = None
+    min_rows: Annotated[int, Field(ge=1)] = 30
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> Fairness:
+        if self.max_difference is None and self.min_ratio is None:
+            raise ValueError("it needs max_difference, min_ratio or both")
+        return self
+
+
 class Champion(_Section):
     """The comparison of candidate and champion."""
 
@@ -123,6 +139,7 @@ class Gate(_Section):
 
     thresholds: Annotated[dict[str, float], Field(min_length=1)]
     slice_thresholds: SliceThresholds | None = None
+    fairness: list[Fairness] = []
     champion: Champion
     beats_constant: bool = True
     behaviour: bool = True

@@ -12,7 +12,7 @@ from slipway.evaluation.metrics import Bootstrap, Score
 from slipway.gate import against_champion, challenge, conclude
 from slipway.gate.changes import check_record
 from slipway.gate.checks import Reason, check_slices, check_thresholds, size
-from slipway.model.bundle import Split
+from slipway.model.manifest import Split
 from slipway.model.predictor import Predictions
 from slipway.problem import SlipwayError
 from slipway.problem.params import Champion, Gate, SliceThresholds
