@@ -66,7 +66,7 @@ def test_the_comparison_is_told_with_its_numbers():
 
 def test_a_metric_that_one_of_the_models_does_not_have_holds():
     reason = against_champion(gate("log_loss"), {"accuracy": Score(0.1, 0.05, 0.15)}, "abc", 0.95)
-    assert (reason.outcome, "log_loss cannot be computed for both models" in reason.detail) == (HOLD, True)
+    assert reason == Reason("champion", HOLD, "log_loss cannot be computed for both models on these rows")
 
 
 class Model:
