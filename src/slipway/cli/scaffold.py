@@ -88,6 +88,8 @@ def upgrade(at: Workspace, version: str | None, remote: str, keep_conflicts: boo
 
 
 def _show(drafted: Draft, plan: Plan) -> None:
+    from slipway.scaffold.checkout import PIPELINE
+
     proposal, rows = drafted.proposal, f"{drafted.proposal.rows:,} rows"
     if plan.table.step > 1:
         rows += f", one in {plan.table.step} of {plan.table.size / 1e6:,.0f} MB; the others were not looked at"
@@ -100,8 +102,9 @@ def _show(drafted: Draft, plan: Plan) -> None:
     show_table("What you should know", ("column", "found, and what was done"), drafted.findings)
     for one in drafted.evidence.thresholds:
         click.echo(f"\nThreshold: {one.metric} {one.value:g} ({one.evidence})", nl=False)
-    others = [name for name in plan.writes if name not in drafted.files]
-    click.echo(f"\n\nWrites   {', '.join(drafted.files)}")
+    ours = [*drafted.files, *([PIPELINE] if PIPELINE in plan.writes else [])]
+    others = [name for name in plan.writes if name not in ours]
+    click.echo(f"\n\nWrites   {', '.join(ours)}")
     if others:
         click.echo(
             f"Corrects the repository's address, the alert's accuracy and the pins in {len(others)} files of k8s/ and "

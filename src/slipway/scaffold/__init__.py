@@ -29,13 +29,15 @@ class Draft:
 def draft(table: Table, target: str, *, name: str, group: str | None = None, drop: Sequence[str] = ()) -> Draft:
     """Draft a project that predicts one column of a table. Raises SlipwayError saying why none can be."""
     from slipway.scaffold import behaviour, evidence, proposal
-    from slipway.scaffold.render import FILES, render
+    from slipway.scaffold.render import FEATURES, FILES, render
 
     first = proposal.propose(table, target, name, group, drop)
     found = evidence.gather(first, evidence.load(table, render("data.py", first)))
     proposed = found.proposal  # without features that give the target away
-    seen = behaviour.observe(found, evidence.function(render("model.py", proposed), "build"))
-    files = {path: render(path, proposed, found, seen) for path in FILES}
+    derive = evidence.function(render("features.py", proposed), "features") if proposed.dated else None
+    seen = behaviour.observe(found, evidence.function(render("model.py", proposed), "build"), derive)
+    paths = [*FILES, *([FEATURES] if proposed.dated else [])]
+    files = {path: render(path, proposed, found, seen) for path in paths}
     return Draft(proposed, found, files, (*proposed.findings, *seen.unlike))
 
 

@@ -28,6 +28,7 @@ CLEAR = 0.1  # by so much the most probable class must be ahead of the second
 LEAST_CORRELATION, MOST_DIRECTIONS = 0.3, 3
 MOST_DECIMALS = 3
 Row = dict[str, Any]
+Features = Callable[[dict[str, Array]], dict[str, Array]]
 Findings = tuple[tuple[str, str], ...]
 
 
@@ -61,10 +62,10 @@ class Behaviour:
 class _Fitted:
     """The proposed model, fitted to the training rows."""
 
-    def __init__(self, evidence: Evidence, build: Callable[[], Any]) -> None:
+    def __init__(self, evidence: Evidence, build: Callable[[], Any], features: Features | None) -> None:
         from threadpoolctl import threadpool_limits
 
-        self._estimator, self._proposal = build(), evidence.proposal
+        self._estimator, self._proposal, self._features = build(), evidence.proposal, features
         self.truth = self._proposal.goal.encode(evidence.train[self._proposal.goal.column.name])
         self.spread = 0.0 if self._proposal.goal.classes else float(self.truth.std())
         with warnings.catch_warnings(), threadpool_limits(limits=1):
@@ -74,7 +75,8 @@ class _Fitted:
     def _frame(self, rows: pd.DataFrame | Sequence[Row]) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.DataFrame(self._proposal.row.arrays(rows))
+        arrays = self._proposal.row.arrays(rows)
+        return pd.DataFrame(self._features(arrays) if self._features else arrays)
 
     def scores(self, rows: pd.DataFrame | Sequence[Row]) -> Array:
         """Give the probability of each class, shape (rows, classes), or the number predicted, shape (rows, 1)."""
@@ -83,9 +85,9 @@ class _Fitted:
         return np.asarray(self._estimator.predict(self._frame(rows)))[:, np.newaxis]
 
 
-def observe(evidence: Evidence, build: Callable[[], Any]) -> Behaviour:
-    """Find behaviour that both the data and the model show. build: that of `model.py`."""
-    fitted = _Fitted(evidence, build)
+def observe(evidence: Evidence, build: Callable[[], Any], features: Features | None = None) -> Behaviour:
+    """Find behaviour that both the data and the model show. build, features: those of `model.py` and `features.py`."""
+    fitted = _Fitted(evidence, build, features)
     cases, unclear = _cases(evidence, fitted)
     directions, others = _directions(evidence, fitted)
     optional = [column.name for column in evidence.proposal.row.columns if column.optional]

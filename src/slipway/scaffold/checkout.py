@@ -20,13 +20,14 @@ from types import FrameType
 
 from slipway.champion import OVERLAYS, POINTER, Pin, pinned
 from slipway.problem import SlipwayError
-from slipway.scaffold.render import FILES
+from slipway.scaffold.render import FEATURES, FILES
 from slipway.scaffold.table import Table
 from slipway.stages.prepare import data_digest
 from slipway.versioning import DATA, LOCK, dvc_repository, git
 
 STAGING = Path("build", "new")
 JOURNAL = "journal.json"
+PIPELINE, MODEL = "dvc.yaml", "src/project/model.py"
 FOLDER, STORE = "data", ".dvc/store"
 PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
 NOWHERE = "owner/repository"
@@ -80,7 +81,19 @@ def make_plan(root: Path, table: Table, files: Mapping[str, str], accuracy: floa
     path, top = table.path.resolve(), root.resolve()
     if path.is_relative_to(top) and not path.is_relative_to(top / FOLDER):
         removes.append(path.relative_to(top).as_posix())
-    return Plan(root, table, {**files, **_corrected(root, origin, accuracy)}, tuple(removes), tuple(notes))
+    if FEATURES not in files and (root / FEATURES).exists():
+        removes.append(FEATURES)
+    writes = {**files, **_pipeline(root, derives=FEATURES in files), **_corrected(root, origin, accuracy)}
+    return Plan(root, table, writes, tuple(removes), tuple(notes))
+
+
+def _pipeline(root: Path, *, derives: bool) -> dict[str, str]:
+    """Give dvc.yaml so that the stages that fit depend on `features.py`, or none does; nothing if it is so."""
+    before = (root / PIPELINE).read_text("utf-8")
+    text = before.replace(f"      - {FEATURES}\n", "")
+    if derives:
+        text = text.replace(f"      - {MODEL}\n", f"      - {FEATURES}\n      - {MODEL}\n")
+    return {PIPELINE: text} if text != before else {}
 
 
 def _corrected(root: Path, origin: str | None, accuracy: float | None) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from slipway.contract import EXACT, Array, Column, Kind
+from slipway.scaffold.dates import Way, describe_dates
 from slipway.stages.prepare import BOOLEANS
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Described:
     """A recorded column as a field of the schema, and the evidence for that.
 
     holds: "values" are numbers, booleans and categories; "words" are texts to read, "codes" are texts to compare.
-    missing: how a missing value is written, besides an empty cell. absent, distinct: how many. formats: of dates.
+    missing: how a missing value is written, besides an empty cell. absent, distinct: how many. formats, way: of dates.
     low, high: of numbers. notes: for a person.
     """
 
@@ -63,6 +64,7 @@ class Described:
     low: float = math.nan
     high: float = math.nan
     formats: tuple[str, ...] = ()
+    way: Way | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -89,12 +91,19 @@ def field_name(recorded: str, taken: Collection[str]) -> str:
 
 
 def describe(
-    recorded: str, cells: pd.Series, name: str, *, decimal: str = ".", na_is_missing: bool = False
+    recorded: str,
+    cells: pd.Series,
+    name: str,
+    *,
+    decimal: str = ".",
+    na_is_missing: bool = False,
+    typed: bool = False,
 ) -> Described:
     """Describe a column.
 
     cells: as written; an empty one is missing. na_is_missing: whether `NA` is a missing value elsewhere in the table,
-    so that it is one among words too, but not among two-letter codes.
+    so that it is one among words too, but not among two-letter codes. typed: cells are texts made
+    of other types.
     """
     written = {str(value): int(n) for value, n in cells.value_counts().items() if value != ""}
     numbers = [value for value in written if _is_number(value, decimal)]
@@ -106,9 +115,7 @@ def describe(
     if not counts:
         return found
     if formats := _formats(counts):
-        iso = formats[0].startswith("2024")
-        evidence = f"dates, {min(counts)} to {max(counts)}" if iso else f"dates, as {next(iter(counts))}"
-        return replace(found, holds="dates", evidence=evidence, formats=formats)
+        return _dated(replace(found, holds="dates", formats=formats), counts, convert=typed)
     truths = {value: BOOLEANS.get(value.strip().lower()) for value in counts}
     if set(truths.values()) == {False, True}:
         share = sum(n for value, n in counts.items() if truths[value]) / len(cells)
@@ -122,6 +129,18 @@ def describe(
         note = "whole numbers that look like a code: kept as text, as they are written"
         return _texts(replace(found, notes=(*notes, note)), counts, len(cells))
     return _numbers(found, np.sort(np.repeat(values, list(counts.values()))))
+
+
+def _dated(found: Described, counts: Mapping[str, int], *, convert: bool) -> Described:
+    dated = describe_dates(found.column, counts, convert=convert)
+    if dated.column is None:
+        return replace(found, evidence=dated.evidence)
+    note = (
+        f"{dated.evidence}; rows of one time may be on both sides of the split: if the model is to predict what comes "
+        "later, declare it as the time (docs/gate.md)"
+    )
+    notes = (*found.notes, *([dated.note] if dated.note else []), note)
+    return replace(found, column=dated.column, evidence=dated.evidence, way=dated.way, notes=notes)
 
 
 def _missing(

@@ -18,7 +18,8 @@ from slipway.expectations.repeats import repeats
 from slipway.problem import SlipwayError
 from slipway.problem.params import Validate
 from slipway.scaffold.columns import listed
-from slipway.scaffold.proposal import ROW_ID, Proposal
+from slipway.scaffold.groups import ROW_ID
+from slipway.scaffold.proposal import Proposal
 from slipway.scaffold.table import Table
 from slipway.stages.prepare import in_test, shape
 
@@ -109,7 +110,7 @@ def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
     """
     table = shape(proposal.record, loaded)
     for column in proposal.record.columns:
-        if column.numeric and table[column.name].dtype.kind not in "fiub":
+        if column.numeric and not column.temporal and table[column.name].dtype.kind not in "fiub":
             raise SlipwayError(f"{proposal.table.path}: {column.name}: not every cell is a {column.kind}")
     if not proposal.numbered and (same := int(table[list(proposal.record.names)].duplicated().sum())):
         note = f"{same:,} rows are as an earlier one in all columns that are used: load() numbers the rows"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from slipway.contract import Column, Contract, Target
 from slipway.problem import SlipwayError, close_names
 from slipway.scaffold.columns import MOST_CATEGORIES, Described, describe, field_name, listed
+from slipway.scaffold.dates import ISO
+from slipway.scaffold.groups import ROW_ID, choose_group, identifies
 from slipway.scaffold.table import Table
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 LEAST_OF_CLASS = 5  # rows: fewer cannot be both trained and tested on
 MOST_MISSING = 0.5  # of a column's cells; a column with more missing is left out
 MOST_NUMBERED_CLASSES = 10
-ROW_ID = "row_id"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Proposal:
         return {recorded: written for recorded, written in marks.items() if written}
 
     @property
+    def dated(self) -> bool:
+        """Whether a feature is a date: then there is a `features.py`."""
+        return any(one.column.temporal for one in self.features)
+
+    @property
     def row(self) -> Contract:
         """The contract of the features."""
         return Contract(f"{self._class}Row", tuple(one.column for one in self.features))
@@ -104,7 +110,7 @@ def propose(table: Table, target: str, name: str, group: str | None = None, drop
         raise SlipwayError("a column is the target, the group or dropped, and only one of these")
     described = {one.recorded: one for one in _describe_all(table) if one.recorded not in drop}
     goal, rare = _target(described.pop(target), cells[target])
-    chosen, said_of_group = _group(described, cells, group)
+    chosen, said_of_group = choose_group(described, cells, group)
     features = [one for one in described.values() if one is not chosen]
     unused = {one.recorded: reason for one in features if (reason := _unfit(one, len(cells)))}
     unused |= _twins([one for one in features if one.recorded not in unused], cells)
@@ -132,12 +138,13 @@ def _describe_all(table: Table) -> list[Described]:
     for recorded in table.cells.columns:
         names[recorded] = field_name(str(recorded), [*names.values(), ROW_ID])
     decimal = table.options.get("decimal", ".")
-    found = [describe(recorded, table.cells[recorded], name, decimal=decimal) for recorded, name in names.items()]
+    given = {"decimal": decimal, "typed": table.parquet}
+    found = [describe(recorded, table.cells[recorded], name, **given) for recorded, name in names.items()]
     written_na = any(one.column.numeric and "NA" in one.missing for one in found)
     for number, one in enumerate(found):
         if written_na and one.holds != "dates" and not one.column.numeric:
             cells = table.cells[one.recorded]
-            found[number] = describe(one.recorded, cells, one.column.name, decimal=decimal, na_is_missing=True)
+            found[number] = describe(one.recorded, cells, one.column.name, **given, na_is_missing=True)
     return found
 
 
@@ -193,47 +200,19 @@ def _unfit(one: Described, rows: int) -> str | None:
         return "empty"
     if one.distinct == 1:
         return "one value in every row" if not one.absent else "one value where it is filled"
-    if one.holds == "dates":
-        return f"{one.evidence}; a row has no field for dates, and rows of one time may be on both sides of the split"
+    if one.holds == "dates" and not one.column.temporal:
+        return one.evidence
     if one.absent > MOST_MISSING * rows:
         return f"missing in {one.absent / rows:.0%} of the rows"
-    if _identifies(one, rows):
+    if identifies(one, rows):
         return "identifies rows"
     if one.holds == "codes" and one.distinct > rows / 2:
         return f"a code of its own in nearly every row ({one.distinct:,} in {rows:,})"
     return None
 
 
-def _identifies(one: Described, rows: int) -> bool:
-    """Whether the column only tells rows apart: by its name, or because it counts them."""
-    if one.identifier and one.distinct > MOST_CATEGORIES and one.holds in ("codes", "values"):
-        return True
-    unique = one.distinct == rows and not one.absent
-    return unique and (one.holds == "codes" or (one.column.kind == "integer" and one.high - one.low == rows - 1))
-
-
-def _group(
-    described: dict[str, Described], cells: pd.DataFrame, asked: str | None
-) -> tuple[Described | None, tuple[str, str]]:
-    """Choose the column that groups rows: the one asked for, else an identifier. Gives a note on it, too."""
-    rows, chosen = len(cells), described[asked] if asked is not None else None
-    if chosen and chosen.absent:
-        raise SlipwayError(f"the group {asked!r} is missing in {chosen.absent:,} rows; every row needs one")
-    if chosen is None:
-        whole = [one for one in described.values() if not one.absent and one.distinct >= 10 and one.holds != "dates"]
-        found = [one for one in whole if _identifies(one, rows)]
-        chosen = min(found, key=lambda one: (one.distinct == rows, -one.distinct), default=None)
-    if chosen is None:
-        note, twice = "no column says which rows belong together", int(cells.duplicated().sum())
-        note += ": each row is a group of its own, numbered by load()"
-        return None, (ROW_ID, note + (f"; rows that repeat an earlier one: {twice:,}" if twice else ""))
-    why = "as asked" if asked else "it looks like an identifier"
-    note = f"the group, {why}: {chosen.distinct:,} in {rows:,} rows, each on one side of the split"
-    return chosen, (chosen.recorded, note)
-
-
 def _twins(features: list[Described], cells: pd.DataFrame) -> dict[str, str]:
-    """Find columns that say the same as one before them: one to one and, of numbers, in the same order."""
+    """Find columns that say the same as one before them: one to one and, of numbers and dates, in the same order."""
     import pandas as pd
 
     found: dict[str, str] = {}
@@ -243,6 +222,10 @@ def _twins(features: list[Described], cells: pd.DataFrame) -> dict[str, str]:
         if one.column.kind in ("number", "integer"):
             numbers = pd.to_numeric(cells[one.recorded].str.replace(",", "."), errors="coerce")
             codes = pd.factorize(numbers, sort=True)[0]
+        elif one.column.temporal:
+            form = one.way.form if one.way else ISO
+            moments = pd.to_datetime(cells[one.recorded], format=form, errors="coerce", utc=True)
+            codes = pd.factorize(moments, sort=True)[0]
         first = seen.setdefault(codes.tobytes(), one.recorded)
         if first != one.recorded and (one.column.numeric or one.distinct <= len(cells) / 2):
             found[one.recorded] = f"says the same as {first!r}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract import Column
+from slipway.scaffold.dates import derived, source
 
 if TYPE_CHECKING:
     from slipway.scaffold.behaviour import Behaviour
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from slipway.scaffold.proposal import Proposal
 
 TEMPLATES = Path(__file__).with_name("templates")
-TYPES = {"number": "float", "integer": "int", "boolean": "bool", "text": "str"}
+TYPES = {"number": "float", "integer": "int", "boolean": "bool", "text": "str", "date": "date", "datetime": "datetime"}
+FEATURES = "src/project/features.py"  # only of a table with dates
 LONGEST = 100
 FILES = (
     "src/project/__init__.py",
@@ -41,7 +43,7 @@ def render(file: str, proposal: Proposal, evidence: Evidence | None = None, beha
         keep_trailing_newline=True,
     )
     environment.filters |= {"lit": literal, "comment": comment, "number": number, "cell": _cell}
-    environment.filters |= {"type": _type, "field": _field}
+    environment.filters |= {"type": _type, "field": _field, "derived": derived}
     template = environment.get_template(f"{Path(file).name}.j2")
     return template.render(proposal=proposal, evidence=evidence, behaviour=behaviour)
 
@@ -77,8 +79,8 @@ def _type(column: Column) -> str:
 def _field(column: Column) -> str:
     """Write the arguments of Pydantic's Field: bounds, description, an example."""
     given = {
-        name: literal(int(bound) if bound == int(bound) else bound)
-        for name, bound in {"ge": column.minimum, "le": column.maximum}.items()
+        name: source(column.kind, bound) if column.temporal else literal(int(bound) if bound == int(bound) else bound)
+        for name, bound in {"ge": column.minimum, "le": column.maximum, "lt": column.below}.items()
         if bound is not None
     }
     given["description"] = literal(comment(column.description or column.name, 60))

@@ -59,11 +59,42 @@ def test_a_few_cells_that_are_no_numbers_are_read_as_missing_and_named():
 
 
 @pytest.mark.parametrize(
-    "value", ["2024-01-31", "2024-01-31T12:00:00Z", "2024/01/31", "20240131", "01/31/2024", "31.01.2024", "31 Jan 2024"]
+    ("value", "kind", "form"),
+    [
+        ("2024-01-31", "date", None),
+        ("2024-01-31T12:00:00Z", "datetime", None),
+        ("2024-01-31 12:00", "datetime", "ISO8601"),
+        ("2024/01/31", "date", "%Y/%m/%d"),
+        ("20240131", "date", "%Y%m%d"),
+        ("01/31/2024", "date", "%m/%d/%Y"),
+        ("31/01/2024 12:00", "datetime", "%d/%m/%Y %H:%M"),
+        ("31.01.2024", "date", "%d.%m.%Y"),
+        ("31 Jan 2024", "date", "%d %b %Y"),
+    ],
 )
-def test_dates_are_dates_however_they_are_written(value):
+def test_dates_are_fields_however_they_are_written_and_named_for_the_split(value, kind, form):
     found = described([value, value.replace("31", "30")] * 20)
-    assert (found.holds, len(found.formats)) == ("dates", 1)
+    assert (found.holds, len(found.formats), found.column.kind) == ("dates", 1, kind)
+    assert (found.way.form if found.way else None) == form
+    assert found.evidence.startswith("dates, 2024-01-30")
+    assert "rows of one time may be on both sides of the split" in found.notes[-1]
+    assert ("no time zone is written: read as UTC" in found.notes) == (kind == "datetime" and "Z" not in value)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("05/06/2024", "day and month cannot be told apart"),
+        ("2024-02-30", "written in no one way that is known"),
+        ("31.01.24", "written in no one way that is known"),
+    ],
+)
+def test_dates_that_cannot_be_read_are_no_field_and_the_reason_is_told(value, why):
+    found = described([value, value.replace("2024", "2023")] * 20)
+    assert (found.holds, found.column.kind) == ("dates", "text")
+    assert found.evidence == f"dates, as {value}: {why}" + (
+        "; as 2024-01-31 they could be used" if "known" in why else ""
+    )
 
 
 def test_bounds_hold_all_values_with_room_and_say_what_is_far():

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+import yaml
 
 from checkouts import make_checkout, run
 from slipway.problem import SlipwayError
@@ -93,6 +94,19 @@ def test_the_example_goes_and_the_table_comes_under_dvc(project, plan):
     assert not (project / ".dvc" / "store").exists()
     assert run(project, sys.executable, "-m", "dvc", "status", "--json", "data.dvc") == "{}\n"
     assert run(project, sys.executable, "-m", "dvc", "push", "data.dvc").startswith("2 files pushed")
+
+
+def test_the_pipeline_depends_on_the_features_of_a_table_with_dates_and_on_none_without(project, plan, tmp_path):
+    assert checkout.PIPELINE not in plan.writes
+    table = read_table(write(sales(), tmp_path / "sales.csv"))
+    dated = checkout.make_plan(project, table, draft(table, "price", name="houses").files, None)
+    stages = yaml.safe_load(dated.writes[checkout.PIPELINE])["stages"]
+    found = [name for name, stage in stages.items() if "src/project/features.py" in stage["deps"]]
+    assert found == ["train", "evaluate"]
+    checkout.apply(dated)
+    again = checkout.make_plan(project, plan.table, draft(plan.table, "target", name="flowers").files, None)
+    assert "src/project/features.py" in again.removes
+    assert "features.py" not in again.writes[checkout.PIPELINE]
 
 
 def test_a_table_within_the_checkout_is_moved(project):

@@ -6,6 +6,7 @@ import pytest
 
 from slipway.problem import SlipwayError
 from slipway.scaffold import draft
+from slipway.scaffold.evidence import function
 from slipway.scaffold.proposal import propose
 from slipway.scaffold.table import read_table
 from strangers import public, reviews, sales, write
@@ -37,15 +38,40 @@ def test_what_is_no_feature_is_named_with_what_was_done(houses):
 
 def test_what_is_declared_is_what_load_gives(houses):
     rows = pd.concat([houses.evidence.train, houses.evidence.test])
-    assert houses.proposal.row.names == ("zip", "living_area_m2", "built", "country", "heating")
+    assert houses.proposal.row.names == ("zip", "sold_on", "living_area_m2", "built", "country", "heating")
     assert set(rows["zip"]) == {"01067", "10115", "20095", "80331", "04109"}
     assert set(rows["country"]) == {"DE", "AT", "NA"}
-    assert rows["built"].isna().sum() == houses.proposal.features[2].absent > 0
+    assert rows["built"].isna().sum() == houses.proposal.features[3].absent > 0
     for column in houses.proposal.record.columns:
         values = rows[column.name].dropna()
         assert set(values) <= set(column.categories or values)
+        values = column.array(values) if column.temporal else values
         assert column.minimum is None or (values >= column.minimum).all()
         assert column.maximum is None or (values <= column.maximum).all()
+
+
+@pytest.mark.parametrize("name", ["sales.csv", "sales.parquet"])
+def test_dates_are_read_as_they_are_written_and_their_parts_are_what_the_model_sees(table, name):
+    random = np.random.default_rng(1)
+    moments = pd.Timestamp("2018-06-01 10:00") + pd.to_timedelta(random.integers(0, 500 * 86400, 600), unit="s")
+    days = moments.normalize().where(np.arange(600) % 9 > 0)
+    typed = name.endswith("parquet")
+    rows = sales().assign(
+        listed=moments if typed else moments.strftime("%Y-%m-%d %H:%M:%S"),
+        seen=days if typed else days.strftime("%d.%m.%Y"),
+    )
+    found = draft(table(rows, name), "price", name="houses")
+    loaded = pd.concat([found.evidence.train, found.evidence.test]).sort_values("_row")
+    assert loaded["listed"].tolist() == moments.strftime("%Y-%m-%dT%H:%M:%SZ").tolist()
+    assert loaded["seen"].isna().sum() == 67
+    derive = function(found.files["src/project/features.py"], "features")
+    derived = pd.DataFrame(derive(found.proposal.row.arrays(loaded)))
+    assert derived["listed_hour"].tolist() == moments.hour.tolist()
+    assert derived["listed_weekday"].tolist() == moments.day_of_week.tolist()
+    assert derived["listed_month"].tolist() == moments.month.tolist()
+    pd.testing.assert_series_equal(derived["seen_month"], pd.Series(days.month, name="seen_month"), check_dtype=False)
+    assert not {"listed", "seen", "sold_on"} & set(derived)
+    assert "datetime, Field(ge=datetime(2017, 1, 1, tzinfo=UTC)" in found.files["src/project/schema.py"]
 
 
 def test_a_table_in_which_nothing_identifies_has_a_group_for_each_row(table):
@@ -101,7 +127,7 @@ def test_a_target_that_is_mostly_zero_is_a_number_like_any_other(table):
 def test_rows_of_a_group_that_differ_in_an_unused_column_alone_are_numbered(table):
     rows = sales().drop(columns=["sale_id", "price_in_cent"]).sort_values("house_id")
     rows = pd.concat([rows, rows[:5].assign(sold_on="2021-01-01")])
-    found = draft(table(rows), "price", name="houses")
+    found = draft(table(rows), "price", name="houses", drop=["sold_on"])
     assert (found.proposal.group.recorded, found.proposal.numbered) == ("house_id", True)
     assert dict(found.findings)["row_id"].startswith("5 rows are as an earlier one in all columns that are used")
     assert "row_id: Annotated[int" in found.files["src/project/schema.py"]

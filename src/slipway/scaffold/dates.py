@@ -1,0 +1,97 @@
+"""Columns of dates: the way in which they are written, their field, and what is derived from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from slipway.contract import Column, dates
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ISO = "ISO8601"  # pandas' name of all its forms
+OF_DATES = (
+    "%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d %b %Y", "%d-%b-%Y", "%d %B %Y",
+    "%b %d, %Y",
+)  # fmt: skip
+OF_MOMENTS = (ISO, *(f"{form} {time}" for form in OF_DATES[1:6] for time in ("%H:%M", "%H:%M:%S")))
+WRITTEN = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%dT%H:%M:%S.%fZ"}
+ZONE = re.compile(r"(Z|[-+]\d\d:?\d\d)$")
+YEARS = 10  # after the last date that new ones may lie
+
+
+class Way(NamedTuple):
+    """How a column writes dates: pandas' format, and that of ISO 8601 in which load() gives them."""
+
+    form: str
+    written: str
+
+
+@dataclass(frozen=True)
+class Dated:
+    """A column's field; or, without a `column`, the reason why it cannot be one. way: None if it writes ISO 8601."""
+
+    column: Column | None
+    evidence: str
+    way: Way | None = None
+    note: str = ""
+
+
+def describe_dates(column: Column, cells: Collection[str], *, convert: bool) -> Dated:
+    """Find the field of a column of dates. cells: its different ones. convert: even if they are ISO 8601."""
+    first = next(iter(cells))
+    read = {form: found for form in (OF_DATES, OF_MOMENTS)[":" in first] if (found := _read(cells, form)) is not None}
+    if not read:
+        return Dated(None, f"dates, as {first}: written in no one way that is known; as 2024-01-31 they could be used")
+    if len(read) > 1:
+        return Dated(None, f"dates, as {first}: day and month cannot be told apart")
+    form, found = next(iter(read.items()))
+    kind: Literal["date", "datetime"] = "datetime" if ":" in first else "date"
+    low, middle, high = found.min(), found.sort_values().iloc[len(found) // 2], found.max()
+    low_day, high_day = _new_year(low.year - max(1, (high.year - low.year) // 2)), _new_year(high.year + YEARS)
+    texts = [_text(kind, moment) for moment in (low, middle, high)]
+    column = replace(
+        column,
+        kind=kind,
+        minimum=dates.parse(kind, low_day if kind == "datetime" else low_day.date()),
+        below=dates.parse(kind, high_day if kind == "datetime" else high_day.date()),
+        examples=(texts[1],),
+    )
+    iso = not convert and all(dates.FORMS[kind].fullmatch(cell) for cell in cells)
+    note = "" if kind == "date" or any(map(ZONE.search, cells)) else "no time zone is written: read as UTC"
+    return Dated(column, f"dates, {texts[0]} to {texts[2]}", None if iso else Way(form, WRITTEN[kind]), note)
+
+
+def derived(columns: Collection[Column]) -> list[str]:
+    """Name what `features.py` derives from the dates among columns."""
+    parts = {"date": ("weekday", "month"), "datetime": ("weekday", "month", "hour")}
+    return [f"{column.name}_{part}" for column in columns for part in parts.get(column.kind, ())]
+
+
+def source(kind: str, bound: float) -> str:
+    """Write a bound as Python does."""
+    written = dates.write(kind, bound)
+    if kind == "date":
+        day = date.fromisoformat(written)
+        return f"date({day.year}, {day.month}, {day.day})"
+    moment = datetime.fromisoformat(written)
+    return f"datetime({moment.year}, {moment.month}, {moment.day}, tzinfo=UTC)"
+
+
+def _read(cells: Collection[str], form: str) -> pd.Series | None:
+    import pandas as pd
+
+    found = pd.to_datetime(pd.Series([*cells]), format=form, errors="coerce", utc=True)
+    return found if found.notna().all() else None
+
+
+def _text(kind: str, moment: pd.Timestamp) -> str:
+    return dates.write(kind, dates.parse(kind, moment.date() if kind == "date" else moment))
+
+
+def _new_year(year: int) -> datetime:
+    return datetime(min(max(year, 1), 9999), 1, 1, tzinfo=UTC)

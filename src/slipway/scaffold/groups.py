@@ -1,0 +1,41 @@
+"""Which column only tells rows apart, and which says what rows belong together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slipway.problem import SlipwayError
+from slipway.scaffold.columns import MOST_CATEGORIES, Described
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROW_ID = "row_id"
+
+
+def identifies(one: Described, rows: int) -> bool:
+    """Whether the column only tells rows apart: by its name, or because it counts them."""
+    if one.identifier and one.distinct > MOST_CATEGORIES and one.holds in ("codes", "values"):
+        return True
+    unique = one.distinct == rows and not one.absent
+    return unique and (one.holds == "codes" or (one.column.kind == "integer" and one.high - one.low == rows - 1))
+
+
+def choose_group(
+    described: dict[str, Described], cells: pd.DataFrame, asked: str | None
+) -> tuple[Described | None, tuple[str, str]]:
+    """Choose the column that groups rows: the one asked for, else an identifier. Gives a note on it, too."""
+    rows, chosen = len(cells), described[asked] if asked is not None else None
+    if chosen and chosen.absent:
+        raise SlipwayError(f"the group {asked!r} is missing in {chosen.absent:,} rows; every row needs one")
+    if chosen is None:
+        whole = [one for one in described.values() if not one.absent and one.distinct >= 10 and one.holds != "dates"]
+        found = [one for one in whole if identifies(one, rows)]
+        chosen = min(found, key=lambda one: (one.distinct == rows, -one.distinct), default=None)
+    if chosen is None:
+        note, twice = "no column says which rows belong together", int(cells.duplicated().sum())
+        note += ": each row is a group of its own, numbered by load()"
+        return None, (ROW_ID, note + (f"; rows that repeat an earlier one: {twice:,}" if twice else ""))
+    why = "as asked" if asked else "it looks like an identifier"
+    note = f"the group, {why}: {chosen.distinct:,} in {rows:,} rows, each on one side of the split"
+    return chosen, (chosen.recorded, note)
