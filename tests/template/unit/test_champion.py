@@ -5,9 +5,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from checkouts import ROOT, commit_files, make_repository, run
 from overlays import commit_overlays, pinned
+from slipway import cli
 from slipway.champion import (
     Pin,
     fetch_champion,
@@ -221,3 +223,18 @@ def test_a_pin_is_written_beside_other_images_annotations_and_settings():
 def test_a_long_line_of_an_overlay_is_not_broken():
     text = f"resources:\n  - {'a/b ' * 100}c\n"
     assert pinned_text(text, PIN).startswith(text)
+
+
+@pytest.mark.parametrize(("made", "said"), [("b", "bbbbbbbbbbbb is the champion now, instead of"), (None, "already")])
+def test_promote_points_mlflows_alias_at_what_serves_also_if_an_earlier_call_was_interrupted(
+    checkout, monkeypatch, made, said
+):
+    commit_files(checkout, "Release", {"champion.dvc": pointer("b")})
+    pointed = []
+    monkeypatch.setattr("slipway.release.promote", lambda at, **_: serving_now(at.root) if made else None)
+    monkeypatch.setattr(
+        "slipway.cli.release.update_mlflow", lambda at, digest, _, alias: pointed.append((digest, alias))
+    )
+    done = CliRunner().invoke(cli.main, ["--root", str(checkout), "promote"])
+    assert said in done.output
+    assert pointed == [("b" * 64, "champion")]
