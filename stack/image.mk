@@ -28,13 +28,13 @@ image-archive: ## Save the image to build/image.tar.gz
 	docker save --output build/image.tar $(IMAGE)
 	gzip --force build/image.tar
 
-sbom: setup $(VENV)/cyclonedx/.done ## List the Python packages in the image: build/sbom.cdx.json (CycloneDX)
+sbom: setup $(VENV)/cyclonedx/.done ## List the model, its data and the Python packages in the image: build/sbom.cdx.json (CycloneDX)
 	rm -rf build/sbom
 	$(PYTHON) -m venv --without-pip build/sbom
 	@container=$$(docker create $(IMAGE)) && docker cp $$container:/opt/venv/lib/. build/sbom/lib; \
 		status=$$?; docker rm $$container >/dev/null; exit $$status
 	$(VENV)/cyclonedx/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json build/sbom
-	$(PYTHON) stack/sbom.py build/sbom.cdx.json
+	$(PYTHON) stack/sbom.py build/sbom.cdx.json $(RELEASE)
 
 # Findings of at least SEVERITY with a fix fail, if they are in the layers on top of the base image. Those in the base
 # (BASE_PATHS) are only listed, as they need another base; with BASE_PATHS= they fail, too. The scanner is built from source,

@@ -1,4 +1,4 @@
-"""One page that shows a run: for a browser (build/report.html), and for a pull request (build/report.md)."""
+"""One page that shows a run: for a browser, for a pull request, and as a model card for the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from slipway.problem.files import BACKTEST, METRICS, SLICES, TRAIN
 from slipway.versioning import git
 from slipway.workspace import Workspace
 
+MODEL_CARD = "MODEL_CARD.md"
 PICTURES = ("confusion", "calibration", "predicted", "importance", "slices", "decision", "backtest")
 
 
@@ -54,7 +55,7 @@ class Run:
 
 
 def write_report(workspace: Workspace) -> list[Path]:
-    """Write `build/report.html`, which needs no other file, and `build/report.md`; give their paths.
+    """Write `build/report.html`, which needs no other file, `report.md` and `MODEL_CARD.md`; give their paths.
 
     Raises SlipwayError if the candidate, its evaluation or the verdict is missing, or the verdict is another one's.
     """
@@ -73,12 +74,21 @@ def write_report(workspace: Workspace) -> list[Path]:
     environment.filters["quoted"] = lambda text: " ".join(str(text).replace('"', "'").replace("`", "'").split())
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
     written = []
-    for name in ("report.html", "report.md"):
+    environment.filters["yaml"] = _yaml
+    for name in ("report.html", "report.md", MODEL_CARD):
         path = workspace.root / "build" / name
         path.write_text(environment.get_template(name).render(run=run), "utf-8")
         written.append(path)
     write_for_gitlab(workspace.root / "build", run.verdict)
     return written
+
+
+def _yaml(value: Any) -> str:
+    """Write a text or a number in the front matter of the model card."""
+    import yaml
+
+    text = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=1_000_000)
+    return str(text).strip().removeprefix("[").removesuffix("]")
 
 
 def write_for_gitlab(folder: Path, verdict: dict[str, Any]) -> None:

@@ -158,6 +158,7 @@ def _record(at: Workspace) -> str:
 def report(at: Workspace) -> None:
     """Write the run's report: build/report.html for a browser, build/report.md for a pull request.
 
+    Also build/MODEL_CARD.md, with the front matter that the Hugging Face Hub reads.
     In a job of GitHub's it is the job's summary, too. Without a verdict, build/report.md says that there is none.
     """
     from slipway.report import write_report

@@ -144,9 +144,13 @@ def test_its_sbom_lists_its_packages(image, inside, tmp_path):
     copy_makefiles(tmp_path)
     (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
-    run("make", "-o", "setup", "-o", ".venv/.done", "sbom", f"IMAGE={image.name}", cwd=tmp_path)
+    release = os.environ["RELEASE"]
+    (tmp_path / release).symlink_to(ROOT / release)
+    run("make", "-o", "setup", "-o", ".venv/.done", "sbom", f"IMAGE={image.name}", f"RELEASE={release}", cwd=tmp_path)
     sbom = json.loads((tmp_path / "build/sbom.cdx.json").read_text())
     assert sbom["bomFormat"] == "CycloneDX"
-    listed = {item["name"].lower().replace("_", "-") for item in sbom["components"]}
+    *packages, model, data = sbom["components"]
+    listed = {item["name"].lower().replace("_", "-") for item in packages}
     assert listed == set(inside["packages"]) - {"slipway"}
-    assert all(item["purl"].startswith("pkg:pypi/") for item in sbom["components"])
+    assert all(item["purl"].startswith("pkg:pypi/") for item in packages)
+    assert (model["type"], data["type"]) == ("machine-learning-model", "data")

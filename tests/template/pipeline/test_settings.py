@@ -11,6 +11,7 @@ import yaml
 from checkouts import ROOT, run
 from pipeline.remotes import make_remote
 from pipeline.workflow import set_up
+from slipway.model.bundle import read_bundle
 
 WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".github/workflows").glob("*.yml")}
 PIPELINE = WORKFLOWS["pipeline"]["jobs"]
@@ -69,17 +70,37 @@ def test_a_default_branch_may_be_called_otherwise():
             assert "refs/heads/main" not in str(job), name
 
 
-def test_the_list_of_packages_has_the_serial_number_that_attestations_ask_for(tmp_path):
+@pytest.fixture
+def listed(original, tmp_path) -> dict:
+    """A list of one package, completed twice with the model of a release."""
     path = tmp_path / "sbom.cdx.json"
-    listed = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": [{"name": "numpy"}]}
-    serials = []
+    package = {"type": "library", "name": "numpy", "bom-ref": "numpy"}
+    path.write_text(json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [package]}))
+    made = []
     for _ in range(2):
-        path.write_text(json.dumps(listed))
-        subprocess.run([sys.executable, ROOT / "stack/sbom.py", path], check=True)
-        serials.append(json.loads(path.read_text())["serialNumber"])
-    assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", serials[0])
-    assert serials[0] == serials[1]
-    assert "stack/sbom.py build/sbom.cdx.json" in (ROOT / "stack/image.mk").read_text()
+        subprocess.run([sys.executable, ROOT / "stack/sbom.py", path, original.champion], check=True)
+        made.append(json.loads(path.read_text()))
+    assert made[0] == made[1]
+    return made[0]
+
+
+def test_the_list_of_packages_has_the_serial_number_that_attestations_ask_for(listed):
+    number = listed["serialNumber"]
+    assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", number)
+    assert "stack/sbom.py build/sbom.cdx.json $(RELEASE)" in (ROOT / "stack/image.mk").read_text()
+
+
+def test_the_list_of_packages_names_the_model_with_its_scores_and_its_data(original, listed):
+    package, model, data = listed["components"]
+    bundle = read_bundle(original.champion / "bundle")
+    assert package["name"] == "numpy"
+    assert (model["type"], model["version"]) == ("machine-learning-model", bundle.version)
+    assert model["hashes"] == [{"alg": "SHA-256", "content": bundle.digest}]
+    assert (data["type"], data["version"]) == ("data", bundle.manifest.data)
+    assert model["modelCard"]["modelParameters"]["datasets"] == [{"ref": data["bom-ref"]}]
+    scores = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+    verdict = json.loads((original.champion / "decision.json").read_bytes())["judged"]
+    assert {item["type"]: float(item["value"]) for item in scores} == verdict["metrics"]
 
 
 def test_the_cluster_test_has_the_champion_and_asks_for_no_kind_that_the_cluster_lacks(penguins, tmp_path, monkeypatch):

@@ -4,11 +4,12 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from checkouts import copy_checkout, retrain
 from slipway.problem import SlipwayError
 from slipway.release import promote
-from slipway.report import gather, write_for_gitlab, write_report
+from slipway.report import _yaml, gather, write_for_gitlab, write_report
 
 pytestmark = pytest.mark.xdist_group("report")  # its fixtures are made once
 
@@ -191,3 +192,44 @@ def test_a_backtest_is_shown_by_the_metric_of_the_comparison(challenged):
     finally:
         path.unlink()
     assert "| 2007-01-01 | 2007-12-31 | 30 | 70 | 0.1234 | 0.1 to 0.2 |" in written
+
+
+@pytest.fixture(scope="module")
+def card(challenged) -> str:
+    write_report(challenged)
+    return (challenged.root / "build" / "MODEL_CARD.md").read_text()
+
+
+def front_matter(card: str) -> dict:
+    assert card.startswith("---\n")
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def test_every_number_of_the_model_cards_front_matter_is_the_verdicts(challenged, card):
+    (model,) = front_matter(card)["model-index"]
+    (result,) = model["results"]
+    assert {metric["name"]: metric["value"] for metric in result["metrics"]} == challenged.read_verdict()["metrics"]
+    assert {metric["name"]: metric["type"] for metric in result["metrics"]}["recall.male"] == "recall"
+
+
+def test_every_score_of_the_model_cards_text_is_the_verdicts(challenged, card):
+    for name, value in challenged.read_verdict()["metrics"].items():
+        assert re.search(rf"^\| {re.escape(name)} \| {value:.4g} \| \S+ to \S+ \|$", card, flags=re.M)
+
+
+def test_the_front_matter_is_as_the_hugging_face_hub_reads_it(challenged, card):
+    found, bundle = front_matter(card), gather(challenged).bundle
+    assert found["pipeline_tag"] == "tabular-classification"
+    assert found["library_name"] == "onnx"
+    (model,) = found["model-index"]
+    (result,) = model["results"]
+    assert model["name"] == "penguins"
+    assert result["task"] == {"type": "tabular-classification"}
+    assert result["dataset"].keys() == {"type", "name", "split", "revision"}
+    assert result["dataset"]["revision"] == bundle.manifest.data
+    assert bundle.version in card
+
+
+@pytest.mark.parametrize("value", [1e-05, 0.1, -3.0, 1e22, "yes", "a: b", "a, [b]", "1.5", "long " * 50])
+def test_values_in_the_front_matter_are_read_back_as_they_were(value):
+    assert yaml.safe_load(f"- {{value: {_yaml(value)}}}") == [{"value": value}]
