@@ -2,8 +2,8 @@
 
 python stack/sbom.py build/sbom.cdx.json champion
 
-The second argument is the folder of the release: its `bundle/` and, if there is one, its `evaluation/`. The same list and
-release give the same bytes.
+The second argument is the folder of the release: its `bundle/` and, if there is one, its `evaluation/`. The same list
+and release give the same bytes.
 """
 
 from __future__ import annotations
