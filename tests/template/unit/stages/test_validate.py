@@ -29,7 +29,6 @@ PARAMS = Validate(max_missing=0.5)
 
 def write(folder, table: pd.DataFrame, problem, test=None) -> None:
     folder.mkdir(exist_ok=True)
-    (folder / "source.json").write_text("{}")
     table = shape(record(problem), table)
     test = in_test(table, ("plant",), 0.25) if test is None else test
     table[~test].to_parquet(folder / "train.parquet", index=False)
@@ -306,7 +305,6 @@ def test_tables_without_rows_are_refused(check):
 
 def test_tables_without_columns_are_refused(check, tmp_path):
     (tmp_path / "table").mkdir()
-    (tmp_path / "table" / "source.json").write_text("{}")
     for part in ("train", "test"):
         pd.DataFrame().to_parquet(tmp_path / "table" / f"{part}.parquet")
     assert check(None).failures[0].found.startswith("lacks bed, colour")
