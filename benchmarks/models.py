@@ -100,7 +100,9 @@ def make(
         }  # fmt: skip
         files = {
             MODELS[made.runtime]: made.model,
-            REFERENCE: canonical_json({"features": reference.describe(contract, arrays), "predictions": {}}),
+            REFERENCE: canonical_json(
+                {"rows": len(truth), "features": reference.describe(contract, arrays), "predictions": {}}
+            ),
             EXAMPLES: canonical_json({"rows": golden, "predictions": answers}),
         }
         write_bundle(folder / runtime / "bundle", manifest, files)

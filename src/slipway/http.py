@@ -18,13 +18,6 @@ class Answer(NamedTuple):
     content: Any
 
 
-class Reply(NamedTuple):
-    """A status and the bytes that came with it. Status 0: no answer, and why."""
-
-    status: int
-    content: bytes
-
-
 class Service:
     """A service at a URL."""
 
@@ -38,21 +31,16 @@ class Service:
     def ask(self, path: str, body: Any = None, *, method: str | None = None) -> Answer:
         """GET a path, or POST a body to it as JSON, unless another method is named."""
         data = None if body is None else json.dumps(body).encode()
-        status, content = self.send(path, data, "application/json", method=method)
-        return Answer(status, _parsed(content) if status else content.decode())
-
-    def send(self, path: str, body: bytes | None, kind: str, *, method: str | None = None) -> Reply:
-        """GET a path, or POST a body of the media type `kind` to it, unless another method is named."""
-        headers = self._headers | ({"content-type": kind} if body else {})
-        request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310
+        headers = self._headers | ({"content-type": "application/json"} if data else {})
+        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=self._timeout) as response:  # noqa: S310
-                return Reply(response.status, response.read())
+                return Answer(response.status, _parsed(response.read()))
         except urllib.error.HTTPError as error:
             with error:
-                return Reply(error.code, error.read())
+                return Answer(error.code, _parsed(error.read()))
         except (OSError, HTTPException) as error:
-            return Reply(0, str(getattr(error, "reason", error) or type(error).__name__).encode())
+            return Answer(0, str(getattr(error, "reason", error) or type(error).__name__))
 
 
 def _parsed(content: bytes) -> Any:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,17 +12,18 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from httpx import TransportError
 
+from slipway.client import Client, ServiceError
 from slipway.contract import MISSING, Array, Column, Contract, Label, dates
-from slipway.http import Reply, Service
+from slipway.http import Service
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.problem import SlipwayError
 from slipway.serving.ids import Ids
-from slipway.serving.protocols.arrow import TYPE
 
 REQUEST_ROWS = 5000  # half of what a service takes by default
 REQUESTS = 4  # at a time
-ATTEMPTS = 6  # while a service is overloaded or restarts; the pause between them doubles from half a second
+RETRIES, PATIENCE = 8, 30.0  # while it is overloaded or restarts: about a minute in all
 VERSION_BYTES = 6  # with which an id begins
 PROBABILITY = "probability."
 ADDED = ("prediction", "model_version", "prediction_id")
@@ -76,12 +75,14 @@ class ServiceScorer:
 
     def __init__(self, url: str, *, key: str | None = None) -> None:
         """Ask the service for its schema. Raises SlipwayError if it does not answer."""
-        self._service = Service(url, key=key, timeout=60)
-        reply = self._ask("/model", None)
-        about = json.loads(reply.content)
-        self.contract, self.version = Contract.from_schema(about["schema"]), about["version"]
-        self.classes: Sequence[Label] = about["classes"]
+        self._url = url
+        about = Service(url, key=key).ask("/model")
+        if about.status != 200:
+            raise SlipwayError(f"{url}: {about.status or 'no answer'}: {about.content}")
+        self.contract, self.version = Contract.from_schema(about.content["schema"]), about.content["version"]
+        self.classes: Sequence[Label] = about.content["classes"]
         self.reference: Mapping[str, Any] = {}
+        self._client = Client(url, key=key, timeout=60, retries=RETRIES, patience=PATIENCE)
 
     def score(self, arrays: Mapping[str, Array]) -> Scored:
         """Predict, in requests of REQUEST_ROWS rows. Raises SlipwayError if it refuses or changes its model."""
@@ -103,26 +104,14 @@ class ServiceScorer:
         return Scored(Predictions(values, shaped, tuple(self.classes)), answer["id"].combine_chunks())
 
     def _answer(self, table: Any) -> Any:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        with pa.ipc.open_stream(self._ask("/predict", sink.getvalue().to_pybytes()).content) as stream:
-            answer = stream.read_all()
+        try:
+            answer = self._client.predict_table(table, REQUEST_ROWS)
+        except (ServiceError, TransportError) as error:
+            raise SlipwayError(f"{self._url}: {error}") from None
         version = base64.urlsafe_b64decode(answer["id"][0].as_py())[:VERSION_BYTES].hex()
         if version != self.version:
-            raise SlipwayError(f"{self._service.url}: the model changed from {self.version} to {version} meanwhile")
+            raise SlipwayError(f"{self._url}: the model changed from {self.version} to {version} meanwhile")
         return answer
-
-    def _ask(self, path: str, body: bytes | None) -> Reply:
-        for attempt in range(ATTEMPTS):
-            reply = self._service.send(path, body, TYPE)
-            if reply.status == 200:
-                return reply
-            if reply.status not in (0, 503):
-                break
-            time.sleep(2**attempt / 2)
-        status = reply.status or "no answer"
-        raise SlipwayError(f"{self._service.url}{path}: {status}: {reply.content[:500].decode(errors='replace')}")
 
 
 def _sent(column: Column, values: Array) -> Any:

@@ -90,12 +90,12 @@ class Counter:
         """Measure the drift of the features and of the predictions, the largest first."""
         if not self._reference or not tally.sampled:
             return None
-        known = self._reference.get("groups", self._reference["rows"])
+        known = self._reference.get("groups") or self._reference["rows"]
         predicted = self._reference.get("predictions", {})
         shares = {name: self._reference["features"][name]["shares"] for name in self._bins}
         counts = {name: np.array(found) for name, found in tally.bins.items()}
-        if self._names:
-            shares["prediction"] = [predicted.get("labels", {}).get(name, 0.0) for name in self._names]
+        if "labels" in predicted:
+            shares["prediction"] = [predicted["labels"].get(name, 0.0) for name in self._names]
             counts["prediction"] = np.array([tally.outcomes[name] for name in self._names])
         elif self._value_bins:
             shares["prediction"] = predicted["value"]["shares"]
