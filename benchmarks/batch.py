@@ -18,18 +18,21 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
-import models
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+if sys.argv[1:2] == ["do"]:  # only a process that does one thing needs them
+    import models
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-from slipway.contract import Array, Contract, Target
+    from slipway.contract import Array, Contract, Target
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 CORES = os.cpu_count() or 1
 CHUNK = 100_000
+ALONE = "ONNX Runtime alone"
 NUMBERS = [f"measure_{n}" for n in range(6)]
 SITES, KINDS = ["north", "south", "east"], ["a", "b", "c", "d"]
 SCHEMA = {
@@ -49,8 +52,13 @@ def rows(count: int, seed: int) -> dict[str, Array]:
     return made
 
 
+def make(folder: str, name: str, count: str) -> None:
+    """Fit and store a model as a bundle and as a joblib file, and write the table as a file for each core."""
+    model(Path(folder), name)
+    store(Path(folder) / "table", int(count))
+
+
 def model(folder: Path, name: str) -> None:
-    """Fit and store a model as a bundle and as a joblib file."""
     from sklearn.compose import make_column_transformer
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
@@ -69,7 +77,7 @@ def model(folder: Path, name: str) -> None:
 
 
 def store(folder: Path, count: int) -> None:
-    """Write the table as a file for each core."""
+    folder.mkdir()
     for part in range(CORES):
         start, end = count * part // CORES, count * (part + 1) // CORES
         with pq.ParquetWriter(folder / f"part-{part}.parquet", pa.table(rows(1, 0)).schema) as writer:
@@ -104,48 +112,55 @@ def plain(joblib_file: str, source: str, target: str) -> None:
 
 
 def alone(model_file: str, count: str) -> None:
-    """ONNX Runtime on ready arrays; prints the seconds of inference."""
+    """ONNX Runtime on ready arrays; prints seconds and CPU seconds of inference with the better number of threads."""
     import onnxruntime
 
     ready = {name: values.reshape(-1, 1) for name, values in rows(1 << 16, 1).items()}
-    best = float("inf")
+    best, batches = (float("inf"), 0.0), int(count) >> 16
     for threads in {1, CORES}:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(model_file, options, providers=["CPUExecutionProvider"])
         session.run(None, ready)
-        started = time.perf_counter()
-        for _ in range(int(count) >> 16):
+        started, used = time.perf_counter(), time.process_time()
+        for _ in range(batches):
             session.run(None, ready)
-        best = min(best, time.perf_counter() - started)
-    print(best * int(count) / (int(count) >> 16 << 16))
+        best = min(best, (time.perf_counter() - started, time.process_time() - used))
+    print(*(seconds * int(count) / (batches << 16) for seconds in best))
 
 
-def measured(*commands: list[str]) -> tuple[float, float, str]:
-    """Run commands at the same time; wall-clock seconds, peak megabytes of the largest, and the first's output."""
+class Cost(NamedTuple):
+    """What a contestant took; megabytes: the peak of its largest process."""
+
+    seconds: float
+    cpu: float
+    megabytes: float
+
+
+def measured(*commands: list[str]) -> tuple[Cost, str]:
+    """Run commands at the same time; what they cost, and the first's output."""
     started = time.perf_counter()
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for command in commands]
     output = processes[0].stdout.read().decode() if processes[0].stdout else ""
-    largest = 0.0
+    largest = cpu = 0.0
     for process, command in zip(processes, commands, strict=True):
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             sys.exit(f"{' '.join(command)} failed:\n{output}")
-        largest = max(largest, usage.ru_maxrss / 1024)
-    return time.perf_counter() - started, largest, output
+        largest, cpu = max(largest, usage.ru_maxrss / 1024), cpu + usage.ru_utime + usage.ru_stime
+    return Cost(time.perf_counter() - started, cpu, largest), output
 
 
-def contest(folder: Path, count: int) -> dict[str, tuple[float, float]]:
-    """Let every contestant predict once; seconds and megabytes by name."""
+def contest(folder: Path, count: int) -> dict[str, Cost]:
+    """Let every contestant predict once."""
     source, out, slipway = folder / "table", folder / "out", str(BIN / "slipway")
-    bundle, me = str(folder / "onnx" / "bundle"), [sys.executable, __file__]
-    found: dict[str, tuple[float, float]] = {}
+    bundle, me = str(folder / "onnx" / "bundle"), [sys.executable, __file__, "do"]
+    found: dict[str, Cost] = {}
 
     def take(name: str, *commands: list[str]) -> str:
         subprocess.run(["rm", "-rf", str(out)], check=True)
         out.mkdir()
-        seconds, megabytes, output = measured(*commands)
-        found[name] = seconds, megabytes
+        found[name], output = measured(*commands)
         return output
 
     take("slipway predict", [slipway, "predict", str(source), str(out / "a.parquet"), "--bundle", bundle])
@@ -155,9 +170,9 @@ def contest(folder: Path, count: int) -> dict[str, tuple[float, float]]:
         for n, part in enumerate(parts)
     ]
     take("a process for each core", *split)
-    take("plain script", [*me, "--plain", str(folder / "model.joblib"), str(source), str(out / "a.parquet")])
-    seconds = float(take("ONNX Runtime alone", [*me, "--alone", f"{bundle}/model.onnx", str(count)]))
-    found["ONNX Runtime alone"] = seconds, found["ONNX Runtime alone"][1]
+    take("plain script", [*me, "plain", str(folder / "model.joblib"), str(source), str(out / "a.parquet")])
+    seconds, cpu = map(float, take(ALONE, [*me, "alone", f"{bundle}/model.onnx", str(count)]).split())
+    found[ALONE] = Cost(seconds, cpu, found[ALONE].megabytes)
     return found
 
 
@@ -166,35 +181,29 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--models", nargs="+", default=["linear", "trees"], choices=["linear", "trees"])
-    parser.add_argument("--plain", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
+    if sys.argv[1:2] == ["do"]:
+        return {"make": make, "plain": plain, "alone": alone}[sys.argv[2]](*sys.argv[3:])
     given = parser.parse_args()
-    if given.plain:
-        return plain(*given.plain)
-    if given.alone:
-        return alone(*given.alone)
     with tempfile.TemporaryDirectory() as scratch:
         for name in given.models:
             folder = Path(scratch) / name
-            (folder / "table").mkdir(parents=True)
-            model(folder, name)
-            store(folder / "table", given.rows)
+            measured([sys.executable, __file__, "do", "make", str(folder), name, str(given.rows)])
             rounds = [contest(folder, given.rows) for _ in range(given.rounds)]
             report(name, given.rows, rounds)
     return None
 
 
-def report(name: str, count: int, rounds: list[dict[str, tuple[float, float]]]) -> None:
+def report(name: str, count: int, rounds: list[dict[str, Cost]]) -> None:
     """Print medians, and the ratios of each round with their spread."""
-    print(
-        f"\n{name}, {count:,} rows x {len(SCHEMA['required'])} columns, {CORES} cores: rows a second, megabytes, ratio"
-    )
+    print(f"\n{name}, {count:,} rows x {len(SCHEMA['required'])} columns, {CORES} cores")
+    print(f"{'':<24} {'rows a second':>13} {'a CPU second':>13} {'megabytes':>9}   seconds, CPU: of slipway predict")
     for contestant in rounds[0]:
-        rate = count / statistics.median(one[contestant][0] for one in rounds)
-        peak = max(one[contestant][1] for one in rounds)
-        ratios = [one[contestant][0] / one["slipway predict"][0] for one in rounds]
-        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"{contestant:<24} {rate:>12,.0f} {peak:>8.0f}   {spread}", flush=True)
+        costs = [one[contestant] for one in rounds]
+        rate, lean = (count / statistics.median(cost[n] for cost in costs) for n in (0, 1))
+        ratios = [[one[contestant][n] / one["slipway predict"][n] for one in rounds] for n in (0, 1)]
+        spread = ", ".join(f"{statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})" for r in ratios)
+        peak = max(cost.megabytes for cost in costs)
+        print(f"{contestant:<24} {rate:>13,.0f} {lean:>13,.0f} {peak:>9.0f}   {spread}", flush=True)
 
 
 if __name__ == "__main__":
