@@ -10,7 +10,7 @@ from slipway.champion import BUNDLE, fetch_champion
 from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST, TRAIN
-from slipway.versioning import DATA, dvc_repository, fetch, find_commit
+from slipway.versioning import DATA, fetch, fetch_at
 from slipway.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -74,16 +74,8 @@ class Project:
             return shape(self.workspace.record, load(self.workspace.problem, self.workspace.data))
         with TemporaryDirectory() as name:
             folder = Path(name) / "data"
-            self._fetch(revision, folder)
+            fetch_at(self.root, DATA, revision, folder)
             return shape(self.workspace.record, load(self.workspace.problem, folder))
-
-    def _fetch(self, revision: str, into: Path) -> None:
-        """Fetch the data that `data.dvc` names at a revision."""
-        commit = find_commit(self.root, revision)
-        if commit is None:
-            raise SlipwayError(f"{revision}: no such commit, branch or tag here")
-        with dvc_repository(self.root) as repository, repository.switch(commit):
-            repository.dvcfs.get(DATA.removesuffix(".dvc"), str(into), recursive=True)
 
     def parts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Read the training rows and the test set of the last run. Raises SlipwayError if there was none."""

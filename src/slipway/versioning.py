@@ -183,6 +183,17 @@ def fetch(root: Path, *pointers: str) -> list[str]:
     return said
 
 
+def fetch_at(root: Path, pointer: str, revision: str, into: Path) -> None:
+    """Fetch what a pointer names at a revision into a folder that does not exist yet; nothing here changes.
+
+    Raises SlipwayError if there is no such revision, or DVC cannot fetch it.
+    """
+    if (commit := find_commit(root, revision)) is None:
+        raise SlipwayError(f"{revision}: no such commit, branch or tag here")
+    with dvc_repository(root) as repository:
+        repository.get(str(root.resolve()), pointer.removesuffix(".dvc"), out=str(into), rev=commit)
+
+
 def _outdated(root: Path, repository: Any, pointer: str) -> str | None:
     """Say why a folder is fetched; None if it is as its pointer says, or was changed here."""
     folder = root / pointer.removesuffix(".dvc")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from slipway.cli import learn, lineage, predict, release, scaffold, serve
+from slipway.cli import compare, learn, lineage, predict, release, scaffold, serve
 from slipway.cli.console import EXIT_REFUSED, say
 from slipway.problem import SlipwayError
 
@@ -55,7 +55,16 @@ COMMANDS = (
     *(scaffold.new, scaffold.upgrade),
     *(learn.run, learn.prepare, learn.validate, learn.train, learn.evaluate, learn.gate, learn.track, learn.reproduce),
     *(release.promote, release.rollback, release.release, release.pin, release.propose, release.history),
-    *(lineage.lineage, learn.report, predict.predict, serve.serve, serve.smoke, serve.monitor, serve.doctor),
+    *(
+        lineage.lineage,
+        compare.compare,
+        learn.report,
+        predict.predict,
+        serve.serve,
+        serve.smoke,
+        serve.monitor,
+        serve.doctor,
+    ),
 )
 for each in COMMANDS:
     main.add_command(each)

@@ -38,10 +38,10 @@ def drift_of(name: str, before: Sequence[float], counts: Array, groups: tuple[in
     groups: of the training rows, and of those counted; rows of one group are not independent. columns: the number
     compared. The PSI of two samples of one distribution is about (1/n + 1/m) times chi-squared.
     """
-    from scipy.stats import chi2
+    from scipy.special import chdtri
 
     smallest = 0.5 / min(groups)  # half a group, so that an empty bin gives no infinite PSI
     psi = population_stability_index(before, shares(counts), least=smallest)
     filled = sum(share > 0 for share in before)
-    explained = chi2.ppf(1 - FALSE_ALARM / columns, max(1, filled - 1)) * (1 / groups[0] + 1 / groups[1])
+    explained = chdtri(max(1, filled - 1), FALSE_ALARM / columns) * (1 / groups[0] + 1 / groups[1])
     return Drift(name, psi, max(NOTABLE, float(explained)))

@@ -1,0 +1,105 @@
+"""Two models on the same test set: paired differences of their scores, also by slice, as the gate computes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from slipway.champion import BUNDLE, fetch_champion, history
+from slipway.evaluation import metrics
+from slipway.evaluation.metrics import LOWER_IS_BETTER, Bootstrap, Score
+from slipway.evaluation.test_set import TestSet
+from slipway.gate import challenge
+from slipway.model.bundle import MANIFEST, read_bundle
+from slipway.model.predictor import Predictor
+from slipway.problem import SlipwayError
+from slipway.problem.files import TEST
+from slipway.versioning import CHAMPION, fetch_at
+from slipway.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A score of two models, the first's minus the second's with its paired interval, and what that says."""
+
+    name: str
+    a: float
+    b: float
+    difference: Score
+    words: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the test set.
+
+    gate: what the gate would say of the first against the second. slices: by name, with rows and the headline score.
+    """
+
+    rows: int
+    groups: int
+    gate: str
+    scores: list[Difference]
+    slices: list[tuple[str, int, Difference]]
+
+
+def load(workspace: Workspace, version: str) -> Predictor:
+    """Load the candidate, the champion or an earlier champion by its version; the last two fetched with DVC.
+
+    Raises SlipwayError if no commit here has released it, or DVC's remote does not have it any more.
+    """
+    if (workspace.bundle / MANIFEST).exists() and read_bundle(workspace.bundle).version == version:
+        return Predictor.load(workspace.bundle)
+    now = fetch_champion(workspace.root)
+    if now and now.version == version:
+        return Predictor.load(workspace.champion / BUNDLE, expected=now.digest)
+    released = history(workspace.root, revisions=("--all",), unreadable=[])
+    release = next((one for one in released if one.decision.version == version), None)
+    if release is None:
+        raise SlipwayError(f"{version}: no commit here has released it, and it is not the candidate")
+    with TemporaryDirectory() as name:
+        folder = Path(name) / "champion"
+        fetch_at(workspace.root, CHAMPION, release.commit, folder)
+        return Predictor.load(folder / BUNDLE, expected=release.decision.digest)
+
+
+def compare(workspace: Workspace, a: Predictor, b: Predictor) -> Comparison:
+    """Compare two models on the rows of the last run's test set; both are asked now.
+
+    Raises SlipwayError if they are the same, predict other classes, one refuses the rows, or may have been trained on
+    some of them.
+    """
+    if a.bundle.digest == b.bundle.digest:
+        raise SlipwayError(f"both are {a.version}: there is nothing to compare")
+    params = workspace.params
+    test_set = TestSet(workspace.problem, workspace.table / TEST)
+    bootstrap = Bootstrap(params.evaluate.bootstrap, params.evaluate.confidence)
+    predictions = a.predict(test_set.table)
+    statistics = test_set.statistics(predictions)
+    reason, compared = challenge(params.gate, test_set, a, statistics, b, bootstrap)
+    if not compared:
+        raise SlipwayError(f"{a.version} and {b.version} cannot be compared: {reason.detail}")
+    others = b.predict(test_set.table)
+    scores = _differences(test_set, statistics, test_set.statistics(others), bootstrap)
+    slices = []
+    for name, where in test_set.slices(params.evaluate.slices).items():
+        here, there = (test_set.statistics(each, where) for each in (predictions, others))
+        slices.append((name, int(where.sum()), _differences(test_set, here, there, bootstrap)[0]))
+    return Comparison(len(test_set.truth), len(statistics), reason.detail, scores, slices)
+
+
+def _differences(test_set: TestSet, a: Any, b: Any, bootstrap: Bootstrap) -> list[Difference]:
+    found = []
+    values = [metrics.evaluate(test_set.target, statistics, bootstrap) for statistics in (a, b)]
+    for name, score in metrics.compare(test_set.target, a, b, bootstrap).items():
+        found.append(Difference(name, values[0][name].value, values[1][name].value, score, _words(name, score)))
+    return found
+
+
+def _words(name: str, score: Score) -> str:
+    if score.value == score.low == score.high == 0:
+        return "equal"
+    low, high = sorted((-score.low, -score.high)) if name in LOWER_IS_BETTER else (score.low, score.high)
+    return "better" if low > 0 else "worse" if high < 0 else "may be chance"
