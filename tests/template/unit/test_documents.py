@@ -5,7 +5,9 @@ The commands are not run: `make` is asked what it would do, `slipway` and `dvc` 
 
 from __future__ import annotations
 
+import ast
 import functools
+import importlib
 import subprocess
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from dvc.cli import DvcParserError
 from dvc.cli.parser import get_main_parser
 
 from checkouts import ROOT
-from documents import commands
+from documents import BLOCK, commands
 from slipway.cli import main
 
 DOCUMENTS = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if path.name != "LICENSE.md")
@@ -100,3 +102,15 @@ def test_a_command_that_is_wrong_is_told(tmp_path, block, why, form):
 def test_each_link_of_a_document_leads_somewhere():
     done = subprocess.run([ROOT / ".ci/documents"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_python_that_a_document_shows_can_be_read_and_what_it_imports_of_slipway_exists(path):
+    for language, block in BLOCK.findall(path.read_text()):
+        if language != "python":
+            continue
+        imports = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.ImportFrom)]
+        for node in imports:
+            if node.module and node.module.startswith("slipway"):
+                module = importlib.import_module(node.module)
+                assert [name.name for name in node.names if not hasattr(module, name.name)] == []
