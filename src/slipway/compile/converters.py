@@ -31,6 +31,7 @@ from sklearn.svm import LinearSVC
 
 from slipway.compile.targets import convert_target, parse_target, target_shapes
 from slipway.compile.trees import READERS, TREES, Graph, convert_trees, tree_shapes
+from slipway.compile.words import VECTORIZERS, Vectorizers, vectorizer_shapes
 from slipway.contract import Contract
 from slipway.fitting import BOOSTERS
 from slipway.model.runtimes.skops import frame
@@ -67,6 +68,7 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
     # A ColumnTransformer picks columns by name. Anything else takes all of them as one matrix, which skl2onnx would
     # put together in float32.
     matrix = all(column.numeric for column in contract.columns) and not isinstance(first, ColumnTransformer)
+    vectorizers = Vectorizers(contract)
     outputs = ("_label", "_scores") if hasattr(estimator, "classes_") else ("_value",)
     model: onnx.ModelProto = skl2onnx.convert_sklearn(
         estimator,
@@ -74,27 +76,31 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
         [(MATRIX, DoubleTensorType([None, len(columns)]))] if matrix else columns,
         target_opset=OPSETS,
         options=_options(estimator, last, sparse=type(last) in READERS and _sparse(steps, contract)),
-        **_corrections(),
+        **_corrections(vectorizers),
         naming=lambda name, _: name if name.startswith("_") else f"_{name}",
         final_types=[(name, None) for name in outputs],
     )
-    if any(node.op_type == "StringNormalizer" for node in model.graph.node):
-        raise NotImplementedError("text would be put into lower case by the machine's locale, which an image may lack")
     if matrix:
         _split_matrix(model.graph, contract)
+    vectorizers.settle(model)
     _settle(model, probable=hasattr(estimator, "predict_proba"))
     return model
 
 
-def _corrections() -> dict[str, Any]:
+def _corrections(vectorizers: Vectorizers) -> dict[str, Any]:
     return {
         "custom_conversion_functions": {
             **dict.fromkeys(TREES, convert_trees),
             SimpleImputer: _convert_imputer,
             VotingClassifier: _convert_voting,
             TransformedTargetRegressor: convert_target,
+            **dict.fromkeys(VECTORIZERS, vectorizers.convert),
         },
-        "custom_shape_calculators": {**dict.fromkeys(TREES, tree_shapes), TransformedTargetRegressor: target_shapes},
+        "custom_shape_calculators": {
+            **dict.fromkeys(TREES, tree_shapes),
+            **dict.fromkeys(VECTORIZERS, vectorizer_shapes),
+            TransformedTargetRegressor: target_shapes,
+        },
         "custom_parsers": {**dict.fromkeys(ENCODERS, _parse_as_double), TransformedTargetRegressor: parse_target},
     }
 

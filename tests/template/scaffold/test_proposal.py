@@ -103,7 +103,7 @@ def test_a_direction_is_tested_where_the_data_and_the_proposed_model_agree_and_t
 
 def test_texts_are_read_word_by_word(table):
     found = draft(table(reviews()), "stars", name="reviews")
-    assert "TfidfVectorizer(lowercase=False, max_features=5000), 'review'" in found.files["src/project/model.py"]
+    assert "TfidfVectorizer(max_features=5000), 'review'" in found.files["src/project/model.py"]
     assert "lovely" in found.files["tests/model/test_behaviour.py"]
 
 
