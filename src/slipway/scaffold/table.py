@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = {".csv": ",;\t|", ".tsv": "\t", ".parquet": ""}
 LARGE = 256 * 2**20  # bytes: of a larger table only every n-th row is kept
+LONGEST_LINE = 2**20  # bytes: a longer one is no row, and is not read into memory
 MOST_COLUMNS = 1000
 LEAST_ROWS = 30
 
@@ -117,7 +118,10 @@ def _commas(cells: list[str]) -> bool:
 
 
 def _encoding(file: Path) -> str:
-    """Find the encoding: UTF-8 or, if no line with more than ASCII is, cp1252. Raises SlipwayError for a mixture."""
+    """Find the encoding: UTF-8 or, if no line with more than ASCII is, cp1252.
+
+    Raises SlipwayError for a mixture, and for what is no text in lines. Holds one line in memory at a time.
+    """
     bad, other, line = 0, 0, 0
     with file.open("rb") as stream:
         start = stream.read(4096)
@@ -126,9 +130,11 @@ def _encoding(file: Path) -> str:
         if start.startswith(b"\xef\xbb\xbf"):
             return "utf-8-sig"
         stream.seek(0)
-        for number, text in enumerate(stream):
-            if stream.tell() > LARGE:
-                break
+        for number, text in enumerate(iter(partial(stream.readline, LONGEST_LINE + 1), b"")):
+            if len(text) > LONGEST_LINE or b"\0" in text:
+                raise SlipwayError(
+                    f"{file}, line {number + 1}: longer than 1 MB, or not text; export the table as CSV in UTF-8"
+                )
             if text.isascii():
                 continue
             try:

@@ -1,5 +1,7 @@
 """What is read as a table, and what is not."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,6 +63,19 @@ FAULTS = {
         "line 3: not UTF-8, which 1 other lines are",
     ),
 }
+
+
+def test_a_gigabyte_that_is_no_table_is_refused_without_being_read_into_memory(tmp_path):
+    path = tmp_path / "rows.csv"
+    with path.open("wb") as stream:
+        stream.write(b"a,b\n" + b"1,2\n" * 2000)
+        stream.truncate(2**30)  # zeros, which take no room on the disk
+    tracemalloc.start()
+    with pytest.raises(SlipwayError, match="line 2002: longer than 1 MB, or not text"):
+        read_table(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
 
 
 @pytest.mark.parametrize("case", FAULTS)
