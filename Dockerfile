@@ -8,14 +8,18 @@ ARG BASE=python:3.11-slim-bookworm
 # kind finds the dependencies in the cache.
 FROM ${BASE} AS requirements
 ARG RELEASE=champion
+# part: signing
 # SIGNING=1 adds what verifies a signature.
 ARG SIGNING=""
+# end: signing
 WORKDIR /requirements
 COPY ${RELEASE}/bundle/manifest.json requirements*.txt ./
 RUN ["python", "-c", "import json, os, pathlib; \
      runtime = json.load(open('manifest.json'))['runtime']; \
      locks = [{'onnx': 'requirements.txt'}.get(runtime, f'requirements-{runtime}.txt')]; \
+# part: signing
      locks += ['requirements-signing.txt'] if os.environ['SIGNING'] else []; \
+# end: signing
      pathlib.Path('chosen.txt').write_text(''.join(pathlib.Path(lock).read_text() for lock in locks))"]
 
 

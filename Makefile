@@ -1,5 +1,4 @@
-# All commands, the same on a laptop and in CI. `make help` lists them, with those of the image (stack/image.mk), of the
-# cluster (k8s/k8s.mk) and of notebooks (notebooks/notebooks.mk).
+# All commands, the same on a laptop and in CI. `make help` lists them, with those of image, cluster and notebooks (*/*.mk).
 PYTHON ?= python3.11
 PORT ?= 8000
 VENV := .venv
@@ -20,9 +19,9 @@ else # macOS: its keychain
 export UV_SYSTEM_CERTS ?= true
 endif
 .DEFAULT_GOAL := help
--include stack/image.mk k8s/k8s.mk notebooks/notebooks.mk
-.PHONY: help setup run data pipeline reproduce report serve test test-all lint lint-workflows actionlint bench \
-	bench-serving mutants current ui lock release rollback retrain clean
+-include stack/*.mk k8s/*.mk notebooks/*.mk
+.PHONY: help setup run data pipeline reproduce report serve test test-all lint lint-workflows actionlint \
+	current ui lock release rollback retrain clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,8 +57,8 @@ serve: setup ## Serve the champion at port 8000 (PORT=...)
 # The template's own tests run only if files of the template changed since a commit (by default the last one on the remote
 # branch), or if that is unknown. Otherwise only the project's tests run, and one file of the template's.
 SINCE ?= $(shell git merge-base HEAD '@{upstream}' 2>/dev/null)
-MACHINERY = src/slipway tests/template tests/conftest.py .ci .github .gitlab-ci.yml Dockerfile docker-compose.yml Makefile stack k8s \
-	monitoring dvc.yaml pyproject.toml $(wildcard requirements*.txt)
+MACHINERY = src/slipway tests/template tests/conftest.py .ci .github Dockerfile Makefile stack dvc.yaml pyproject.toml \
+	$(wildcard .gitlab-ci.yml docker-compose.yml k8s monitoring requirements*.txt)
 OWN = $(wildcard tests/data tests/model tests/project) tests/template/unit/test_one_declaration.py
 test: setup ## Run the project's tests, and the template's (tests/template) if the template changed (SINCE=commit)
 	slipway run --no-track
@@ -104,29 +103,33 @@ ACTIONLINT ?= v1.7.12
 actionlint: setup ## Check the workflows with actionlint, built from source (needs Go)
 	$(if $(WORKFLOWS),SHELLCHECK_OPTS=--exclude=SC2016 go run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT))
 
+# part: benchmarks
+.PHONY: bench bench-serving mutants
 bench: setup ## Benchmark the pipeline: against a plain script, and by number of rows (docs/performance.md)
 	python benchmarks/pipeline.py
 	python benchmarks/push.py
 
+# part: benchmarks
 bench-serving: setup build/table ## Benchmark serving against other servers, in separate environments (needs wrk)
 	@while IFS=: read -r name packages; do test -d build/bench/$$name || { uv venv -q --python $(PYTHON) build/bench/$$name \
 		&& uv pip install -q --python build/bench/$$name/bin/python $$packages \
 		"scikit-learn==$$(python -c 'import sklearn; print(sklearn.__version__)')"; }; done < benchmarks/peers/environments.txt
 	python benchmarks/serving.py
 
+# part: benchmarks
 build/table:
 	slipway run --no-track
 
+# part: benchmarks
 mutants: setup ## Mutation testing: count small changes to the code that no unit test notices (MODULES=slipway.champion)
 	uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/mutants.txt
 	python benchmarks/mutants.py $(MODULES)
 
 # In a separate folder: rewriting a lock file, even unchanged, would make `setup` rebuild the environment.
-LOCKS = $(wildcard requirements*.txt stack/mlflow/requirements.txt stack/cyclonedx.txt k8s/checkov.txt \
-	benchmarks/mutants.txt notebooks/requirements.txt)
+LOCKS = $(wildcard requirements*.txt stack/*.txt stack/*/*.txt k8s/*.txt benchmarks/*.txt notebooks/*.txt)
 current: setup ## Check that requirements*.txt match pyproject.toml
-	@rm -rf build/locks && mkdir -p build/locks/stack/mlflow build/locks/k8s build/locks/benchmarks build/locks/notebooks
-	@for lock in $(LOCKS); do cp $$lock build/locks/$$lock; done
+	@rm -rf build/locks
+	@for lock in $(LOCKS); do mkdir -p build/locks/$$(dirname $$lock) && cp $$lock build/locks/$$lock; done
 	$(MAKE) --no-print-directory lock INTO=build/locks/
 	@for lock in $(LOCKS); do diff $$lock build/locks/$$lock || { echo "$$lock is out of date: make lock" >&2; exit 1; }; done
 
@@ -137,15 +140,15 @@ lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest
 	$(call lock,pyproject.toml,requirements.txt)
 	$(call lock,pyproject.toml --extra skops --extra model,requirements-skops.txt)
 	$(call lock,pyproject.toml --extra dev,requirements-dev.txt)
-	$(call lock,pyproject.toml --extra signing --constraint requirements-dev.txt,requirements-signing.txt)
-	$(call lock,stack/mlflow/requirements.in --constraint requirements-dev.txt,stack/mlflow/requirements.txt)
+	$(call lock,pyproject.toml --extra signing --constraint requirements-dev.txt,requirements-signing.txt) # part: signing
+	$(call lock,stack/mlflow/requirements.in --constraint requirements-dev.txt,stack/mlflow/requirements.txt) # part: mlflow-server
 	$(call lock,stack/cyclonedx.in,stack/cyclonedx.txt)
-	$(call lock,k8s/checkov.in,k8s/checkov.txt)
-	$(call lock,benchmarks/mutants.in --constraint requirements-dev.txt,benchmarks/mutants.txt)
-	$(if $(wildcard notebooks/requirements.in),$(call lock,notebooks/requirements.in --constraint requirements-dev.txt,notebooks/requirements.txt))
+	$(call lock,k8s/checkov.in,k8s/checkov.txt) # part: kubernetes
+	$(call lock,benchmarks/mutants.in --constraint requirements-dev.txt,benchmarks/mutants.txt) # part: benchmarks
+	$(call lock,notebooks/requirements.in --constraint requirements-dev.txt,notebooks/requirements.txt) # part: notebooks
 
 # Tools in separate environments: their dependencies conflict with ours, or make our commands start more slowly.
-$(VENV)/checkov/.done: k8s/checkov.txt
+$(VENV)/checkov/.done: k8s/checkov.txt # part: kubernetes
 $(VENV)/cyclonedx/.done: stack/cyclonedx.txt
 $(VENV)/%/.done: $(VENV)/.done
 	uv venv --quiet --clear --python $(PYTHON) $(@D)

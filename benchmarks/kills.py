@@ -43,9 +43,11 @@ COMMANDS = {
 def prepare(folder: Path) -> dict[str, Workspace]:
     """Make what each command starts from: a candidate that is not made yet, one that is judged, one that serves."""
     first = make_release(folder / "judged")
+    # part: kubernetes
     shutil.copytree(ROOT / "k8s/overlays", first.root / "k8s/overlays")
     run(first.root, "git", "add", ".")
     run(first.root, "git", "commit", "--quiet", "--message", "Overlays")
+    # end: kubernetes
     judged = retrain(first, 1.1)
     served = copy_checkout(judged, folder / "served")
     promote(served)

@@ -1,19 +1,22 @@
 # Kubernetes (docs/kubernetes.md): the cluster of kubectl's current context. PIN_IMAGE is name@sha256:..., as in the registry.
 OVERLAY ?= local
 OVERLAYS := $(notdir $(wildcard k8s/overlays/*))
-RULES := $(sort $(wildcard monitoring/prometheus/rules/*.yml))
+RULES := $(sort $(wildcard monitoring/prometheus/rules/*.yml)) # part: monitoring
 comma := ,
 COMPONENTS = $(subst $() $(),$(comma),$(patsubst %,"../../../%",$(wildcard k8s/components/*)))
-OPERATOR_RULES := k8s/components/monitoring-operator/rules.yaml
-.PHONY: k8s-render k8s-rules k8s-lint k8s-diff k8s-pinned k8s-deploy k8s-pin k8s-test k8s-show kind
+OPERATOR_RULES := k8s/components/monitoring-operator/rules.yaml # part: monitoring
+.PHONY: k8s-render k8s-lint k8s-diff k8s-pinned k8s-deploy k8s-pin k8s-test k8s-show kind
 
-k8s-render: k8s-rules ## Render each overlay to build/k8s/
+k8s-render: $(OPERATOR_RULES) ## Render each overlay to build/k8s/
 	@mkdir -p build/k8s
 	@for overlay in $(OVERLAYS); do \
 		kubectl kustomize k8s/overlays/$$overlay >build/k8s/$$overlay.yaml && echo build/k8s/$$overlay.yaml || exit 1; done
 
+# part: monitoring
+.PHONY: k8s-rules
 k8s-rules: $(OPERATOR_RULES) ## Convert the rules of monitoring/ for the Prometheus Operator
 
+# part: monitoring
 $(OPERATOR_RULES): $(RULES) k8s/rules.py
 	@$(PYTHON) k8s/rules.py >$@
 
@@ -24,7 +27,7 @@ k8s-lint: setup k8s-render $(VENV)/checkov/.done ## Check each overlay, and prod
 	@kubectl kustomize build/k8s/all >build/k8s/all.yaml && rm -r build/k8s/all
 	$(VENV)/checkov/bin/checkov --quiet --compact --skip-download --framework kubernetes --directory build/k8s
 
-k8s-diff: k8s-rules k8s-pinned ## Show what a deploy would change in the cluster (OVERLAY=local, staging, production)
+k8s-diff: $(OPERATOR_RULES) k8s-pinned ## Show what a deploy would change in the cluster (OVERLAY=local, staging, production)
 	@namespace=$$(kubectl kustomize k8s/overlays/$(OVERLAY) | python -c 'import sys, yaml; \
 		print(*[one["metadata"]["name"] for one in yaml.safe_load_all(sys.stdin) if one["kind"] == "Namespace"])'); \
 	if kubectl get namespace $$namespace >/dev/null; then \
@@ -35,7 +38,7 @@ k8s-pinned:
 	@! grep -q 'sha256:0000000000' k8s/overlays/$(OVERLAY)/kustomization.yaml || \
 		{ echo "k8s/overlays/$(OVERLAY) names no image yet: a release does, or make k8s-pin" >&2; exit 1; }
 
-k8s-deploy: k8s-rules k8s-pinned release-here ## Apply an overlay, wait, check the golden rows; roll back on failure (OVERLAY=...)
+k8s-deploy: $(OPERATOR_RULES) k8s-pinned release-here ## Apply an overlay, wait, check the golden rows; roll back on failure (OVERLAY=...)
 	@.ci/deploy $(OVERLAY)
 
 k8s-pin: setup ## Set the image and version of an overlay (OVERLAY=... PIN_IMAGE=...@sha256:... MODEL_VERSION=... COMMIT=...)

@@ -45,6 +45,7 @@ def main(ctx: click.Context, root: Path) -> None:
     Once:
       slipway new TABLE --target COLUMN   makes this the project of your own table
       slipway upgrade                     brings the template's files to its newest release
+      slipway remove PART                 takes out what you do not need: kubernetes, gitlab, ...
 
     Your problem is declared in src/project, its numbers in params.yaml.
     """
@@ -52,7 +53,7 @@ def main(ctx: click.Context, root: Path) -> None:
 
 
 COMMANDS = (
-    *(scaffold.new, scaffold.upgrade),
+    *(scaffold.new, scaffold.remove, scaffold.upgrade),
     *(learn.run, learn.prepare, learn.validate, learn.train, learn.evaluate, learn.gate, learn.track, learn.reproduce),
     *(release.promote, release.rollback, release.release, release.pin, release.propose, release.history),
     *(

@@ -1,4 +1,4 @@
-"""The commands that make a project of a table, and bring it to another release of the template."""
+"""The commands that make a project of a table, take out what it does not need, and bring another release."""
 
 from __future__ import annotations
 
@@ -47,13 +47,39 @@ def new(
     accuracy = next((one.value for one in drafted.evidence.thresholds if one.metric == "accuracy"), None)
     plan = make_plan(at.root, read, drafted.files, accuracy)
     _show(drafted, plan)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise SlipwayError("nothing was written: without a terminal to ask on, --yes says that this is meant")
-        click.confirm("Write this?", abort=True)
+    _confirm("Write this?", yes)
     apply(plan)
     click.secho(f"\n{name} predicts {target}. Next:", bold=True)
     click.echo("  slipway run\n  dvc push && git add --all && git commit -m 'Our problem'")
+
+
+@command
+@click.argument("parts", nargs=-1, metavar="[PART]...")
+@click.option("--list", "listed", is_flag=True, help="Show the parts; the same without an argument.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(at: Workspace, parts: tuple[str, ...], listed: bool, yes: bool) -> None:
+    """Take parts of the template out of this checkout: their files, tests, documentation, CI jobs and dependencies.
+
+    Without an argument it lists the parts. A plan is shown first; all of it is done, or nothing. src/slipway stays, so
+    that updates of the template merge; after one, run this again for what it brought back.
+    """
+    from slipway.scaffold.parts import PARTS
+    from slipway.scaffold.removal import apply, files, make_removal
+
+    if listed or not parts:
+        here = {name: [path for path in files(at.root, name) if not path.startswith("tests/")] for name in PARTS}
+        rows = [(name, part.about, ", ".join(here[name]) or "-") for name, part in PARTS.items()]
+        show_table("slipway remove PART ... removes", ("part", "what it is", "its files, besides their tests"), rows)
+        return
+    removal = make_removal(at.root, parts)
+    for name in removal.names:
+        click.echo(f"Removes  {name}: {', '.join(files(at.root, name)) or 'no files'}")
+    click.echo(f"Changes  {', '.join(removal.writes) or 'nothing'}")
+    _confirm("Remove this?", yes)
+    apply(removal)
+    click.secho(f"\nRemoved: {', '.join(removal.names)}. Next:", bold=True)
+    lock = "make lock && " if "pyproject.toml" in removal.writes else ""
+    click.echo(f"  {lock}make lint test\n  git add --all && git commit -m 'Without {', '.join(removal.names)}'")
 
 
 @command
@@ -85,6 +111,14 @@ def upgrade(at: Workspace, version: str | None, remote: str, keep_conflicts: boo
     click.secho(
         f"Upgraded to {plan.version}, in one commit. Next: make test. To undo: git reset --hard HEAD~1", bold=True
     )
+
+
+def _confirm(question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise SlipwayError("nothing was written: without a terminal to ask on, --yes says that this is meant")
+    click.confirm(question, abort=True)
 
 
 def _show(drafted: Draft, plan: Plan) -> None:

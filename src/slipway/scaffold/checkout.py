@@ -1,32 +1,21 @@
-"""Turns a checkout into the proposal's: everything or nothing.
-
-All new files are made in `build/new` first and then renamed into place, within milliseconds. A failure or a signal in
-between is undone at once; after a kill, the next `slipway new` undoes it.
-"""
+"""Turns a checkout into the proposal's: everything or nothing."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from slipway.champion import OVERLAYS, POINTER, Pin, pinned
 from slipway.problem import SlipwayError
 from slipway.scaffold.render import FEATURES, FILES
+from slipway.scaffold.swap import STAGING, lay_out, recover, swap, whole
 from slipway.scaffold.table import Table
 from slipway.stages.prepare import data_digest
 from slipway.versioning import DATA, LOCK, dvc_repository, git
 
-STAGING = Path("build", "new")
-JOURNAL = "journal.json"
 PIPELINE, MODEL = "dvc.yaml", "src/project/model.py"
 FOLDER, STORE = "data", ".dvc/store"
 PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
@@ -127,25 +116,17 @@ def apply(plan: Plan) -> None:
     """Make all changes of a plan, or none."""
     staging = plan.root / STAGING
     tree = staging / "tree"
-    with _whole(plan.root):
+    with whole(plan.root):
         tree.mkdir(parents=True)
         for name, content in plan.writes.items():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_text(content, "utf-8")
-        _format(tree)
+        lay_out(tree)
         (tree / FOLDER).mkdir()
         for file in plan.table.files:
             shutil.copy2(file, tree / FOLDER / file.name)
         _track(plan.root, tree)
-        _swap(plan.root, [*plan.writes, DATA, FOLDER], plan.removes)
-
-
-def _format(tree: Path) -> None:
-    """Lay the code out as `make lint` wants it, where ruff is installed."""
-    ruff = Path(sys.executable).with_name("ruff")
-    if ruff.exists():
-        command = [str(ruff), "format", "--quiet", "--no-cache", "--line-length", "120", str(tree)]
-        subprocess.run(command, check=False, capture_output=True)  # noqa: S603  (our own command)
+        swap(plan.root, [*plan.writes, DATA, FOLDER], plan.removes)
 
 
 def _track(root: Path, tree: Path) -> None:
@@ -158,52 +139,3 @@ def _track(root: Path, tree: Path) -> None:
         config["cache"] = {"dir": cache}
     with dvc_repository(tree) as repository:
         repository.add([str(tree / FOLDER)])
-
-
-@contextmanager
-def _whole(root: Path) -> Iterator[None]:
-    """Undo the changes if the block fails, is interrupted or is asked to end."""
-
-    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (signal's signature)
-        raise KeyboardInterrupt
-
-    recover(root)
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows: no SIGHUP
-    before = {number: signal.signal(number, end) for number in numbers}
-    try:
-        yield
-    finally:
-        held = {number: signal.signal(number, signal.SIG_IGN) for number in (*before, signal.SIGINT)}
-        recover(root)
-        for number, handler in (held | before).items():
-            signal.signal(number, handler)
-
-
-def _swap(root: Path, placed: list[str], removed: tuple[str, ...]) -> None:
-    """Rename old files into `old`, and new ones into their place."""
-    staging = root / STAGING
-    (staging / "old").mkdir()
-    names = [*(name for name in removed if name not in placed), *placed]
-    (staging / JOURNAL).write_text(json.dumps({"names": names, "placed": placed}), "utf-8")
-    for number, name in enumerate(names):
-        here, new = root / name, staging / "tree" / name
-        if here.exists():
-            here.rename(staging / "old" / str(number))
-        if name in placed:
-            here.parent.mkdir(parents=True, exist_ok=True)
-            new.rename(here)
-    (staging / JOURNAL).unlink()
-
-
-def recover(root: Path) -> None:
-    """Undo an unfinished swap, and remove the staged files."""
-    staging = root / STAGING
-    if (staging / JOURNAL).exists():
-        journal = json.loads((staging / JOURNAL).read_text("utf-8"))
-        for number, name in enumerate(journal["names"]):
-            here, old, new = root / name, staging / "old" / str(number), staging / "tree" / name
-            if name in journal["placed"] and here.exists() and not new.exists():
-                here.rename(new)
-            if old.exists():
-                old.rename(here)
-    shutil.rmtree(staging, ignore_errors=True)

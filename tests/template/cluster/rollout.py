@@ -143,10 +143,10 @@ def test_only_one_pod_at_a_time_may_be_evicted(load):
 
 
 NEEDS = {
-    "monitoring-operator": "servicemonitors.monitoring.coreos.com",
+    "monitoring-operator": "servicemonitors.monitoring.coreos.com",  # part: monitoring
     "ingress": "",
     "api-keys": "",
-    "canary": "rollouts.argoproj.io",
+    "canary": "rollouts.argoproj.io",  # part: monitoring
 }
 
 

@@ -75,10 +75,9 @@ def copy_makefiles(folder: Path) -> None:
 def context(folder: Path, bundle: Path) -> Path:
     """A checkout of what an image is built from, in a repository of its own, with `bundle` as its champion."""
     copy_makefiles(folder)
-    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "docker-compose.yml"):
-        shutil.copy(ROOT / name, folder)
-    for path in ROOT.glob("requirements*.txt"):
-        shutil.copy(path, folder)
+    for pattern in ("Dockerfile", ".dockerignore", "pyproject.toml", "docker-compose*.yml", "requirements*.txt"):
+        for path in ROOT.glob(pattern):
+            shutil.copy(path, folder)
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     champion = folder / "champion"
     shutil.copytree(bundle, champion / "bundle")

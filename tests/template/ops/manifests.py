@@ -16,7 +16,12 @@ import yaml
 ROOT = Path(__file__).parents[3]
 K8S = ROOT / "k8s"
 OVERLAYS = ("local", "staging", "production")
-COMPONENTS = ("monitoring-operator", "ingress", "api-keys", "canary")
+COMPONENTS = (
+    "monitoring-operator",  # part: monitoring
+    "ingress",
+    "api-keys",
+    "canary",  # part: monitoring
+)
 COMBINATIONS = [
     *((overlay, ()) for overlay in OVERLAYS),
     *(("production", (component,)) for component in COMPONENTS),
@@ -37,7 +42,7 @@ def kubectl(*arguments: str | Path) -> str:
 def copy(folder: Path) -> Path:
     """Copy what the manifests are made of, for a test to change."""
     shutil.copytree(K8S, folder / "k8s")
-    shutil.copytree(ROOT / "monitoring", folder / "monitoring")
+    shutil.copytree(ROOT / "monitoring", folder / "monitoring")  # part: monitoring
     shutil.copy(ROOT / "Makefile", folder)
     return folder
 

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -28,7 +29,13 @@ pytestmark = pytest.mark.xdist_group("stack")  # one stack, with images of fixed
 FILE = ROOT / "docker-compose.yml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text("utf-8"))["services"]
 SECRETS = ("POSTGRES_PASSWORD", "S3_SECRET_KEY", "SLIPWAY_FEEDBACK_KEY")
-STARTED = ("api", "prometheus", "alertmanager", "postgres", "mlflow")
+STARTED = (
+    "api",
+    "prometheus",  # part: monitoring
+    "alertmanager",  # part: monitoring
+    "postgres",  # part: mlflow-server
+    "mlflow",  # part: mlflow-server
+)
 WAIT_SECONDS = 180
 
 
@@ -51,7 +58,14 @@ def test_every_service_is_pinned_limited_watched_and_on_loopback(name):
 
 def test_alone_it_is_the_api_and_what_watches_it():
     alone = {name for name, service in SERVICES.items() if "profiles" not in service}
-    assert alone == {"api", "prometheus", "alertmanager", "grafana"}
+    assert alone == {
+        "api",
+        *("prometheus", "alertmanager", "grafana"),  # part: monitoring
+    }
+
+
+# part: mlflow-server
+def test_mlflow_comes_with_its_profile():
     record = {name for name, service in SERVICES.items() if service.get("profiles") == ["mlflow"]}
     assert record == {"mlflow", "postgres"}
 
@@ -59,7 +73,7 @@ def test_alone_it_is_the_api_and_what_watches_it():
 def test_what_it_mounts_is_here():
     mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])]
     folders = {volume for volume in mounted if volume.startswith(".")}
-    assert folders
+    assert folders  # part: monitoring
     assert all((ROOT / folder).is_dir() for folder in folders)
     named = set(mounted) - folders
     assert named == set(yaml.safe_load(FILE.read_text("utf-8"))["volumes"])
@@ -133,9 +147,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     bundle = bundles.write(made)
     folder = context(tmp_path_factory.mktemp("stack"), made)
     for name in ("monitoring", "stack"):
-        shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+        if (ROOT / name).exists():
+            shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
     run("make", ".env", cwd=folder)
+    # part: mlflow-server
     docker("build", "--tag", "slipway-mlflow:local", "--build-arg", f"BASE={BASE}", ROOT / "stack/mlflow")
+    # end: mlflow-server
     override = folder / "stand-ins.yml"
     override.write_text(yaml.safe_dump({"services": _stand_ins()}))
     ports = ("PORT", "MLFLOW_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT")
@@ -169,7 +186,7 @@ def _stand_ins() -> dict[str, Any]:
         "prometheus": {"entrypoint": ["prometheus"], "user": "nobody"},
         "alertmanager": {"entrypoint": ["prometheus-alertmanager"], "user": "nobody"},
     }
-    lacking = {name: how for name, how in programs.items() if not here(SERVICES[name]["image"])}
+    lacking = {name: how for name, how in programs.items() if name in STARTED and not here(SERVICES[name]["image"])}
     if lacking:
         docker(
             "build",
@@ -212,12 +229,14 @@ def test_the_api_serves_the_champion(stack):
     smoke(Service(stack.url("api")), stack.bundle, wait=60)
 
 
+# part: monitoring
 def test_prometheus_finds_the_api_by_its_name_and_scrapes_it(stack):
     query = "/api/v1/query?query=" + urllib.request.quote('slipway_model_info{job="slipway"}')
     (found,) = eventually(lambda: get(stack.url("prometheus"), query)[1]["data"]["result"])
     assert found["metric"]["version"] == stack.bundle.version
 
 
+# part: monitoring
 def test_prometheus_knows_alertmanager_and_all_rules_load(stack):
     eventually(lambda: get(stack.url("prometheus"), "/api/v1/alertmanagers")[1]["data"]["activeAlertmanagers"])
     groups = get(stack.url("prometheus"), "/api/v1/rules")[1]["data"]["groups"]
@@ -225,6 +244,7 @@ def test_prometheus_knows_alertmanager_and_all_rules_load(stack):
     assert get(stack.url("alertmanager"), "/api/v2/status")[0] == 200
 
 
+# part: mlflow-server
 def experiments(stack: Stack, host: str) -> int:
     """Ask MLflow's API for experiments, by a name of the server; the status."""
     search = "/api/2.0/mlflow/experiments/search"
@@ -234,21 +254,21 @@ def experiments(stack: Stack, host: str) -> int:
         return 0
 
 
+# part: mlflow-server
 def test_mlflow_answers_under_its_names_and_no_other(stack):
     eventually(lambda: experiments(stack, "mlflow:5000") == 200)
     assert experiments(stack, "localhost:5000") == 200
     assert experiments(stack, "evil.example") == 403
 
 
+# part: mlflow-server
 def test_mlflow_keeps_a_run_of_this_machine_in_postgresql_and_its_files(stack, tmp_path):
-    import mlflow
-
     uri = stack.url("mlflow")
     eventually(lambda: experiments(stack, "localhost:5000") == 200)
     workspace = make_workspace(tmp_path / "plants")
     environment = ENVIRONMENT | {"MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(ROOT / "tests/template")}
     run("slipway", "track", cwd=workspace.root, env=environment)
-    client = mlflow.MlflowClient(uri)
+    client = import_module("mlflow").MlflowClient(uri)
     (run_id,) = [one.info.run_id for one in client.search_runs([client.get_experiment_by_name("plants").experiment_id])]
     assert client.list_artifacts(run_id)  # they came through the server
     say = ["psql", "-h", "127.0.0.1", "-U", "mlflow", "-d", "mlflow", "-qtAc", "SELECT run_uuid FROM runs"]
@@ -258,6 +278,7 @@ def test_mlflow_keeps_a_run_of_this_machine_in_postgresql_and_its_files(stack, t
     assert "password authentication failed" in refused.stderr
 
 
+# part: mlflow-server
 def test_postgresql_does_not_start_without_a_password(stack):
     given = {**SERVICES["postgres"]["environment"], "POSTGRES_PASSWORD": ""}
     image = json.loads(docker("inspect", stack.container("postgres")))[0]["Config"]

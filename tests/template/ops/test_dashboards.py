@@ -59,10 +59,12 @@ def test_every_query_is_understood_and_has_data(seen):
 def test_a_dashboard_keeps_its_address_and_lies_where_grafana_looks(name):
     board = BOARDS[name]
     assert board["uid"] == f"slipway-{name}"
+    # part: compose
     provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/slipway.yml").read_text())["providers"][0]
     mounts = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["grafana"]["volumes"]
     assert f"./monitoring/grafana/dashboards:{provider['options']['path']}:ro" in mounts
     assert "./monitoring/grafana/provisioning:/etc/grafana/provisioning:ro" in mounts
+    # end: compose
 
 
 def test_all_queries_go_to_the_provisioned_source():

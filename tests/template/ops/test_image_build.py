@@ -15,7 +15,7 @@ from slipway.cli.smoke import Service, smoke
 from slipway.model.bundle import read_bundle
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
-DOCKERFILES = [ROOT / "Dockerfile", ROOT / "stack/mlflow/Dockerfile"]
+DOCKERFILES = [ROOT / "Dockerfile", *ROOT.glob("stack/*/Dockerfile")]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_nothing_enters_the_build_but_what_is_named(made, tmp_path):
         "champion/decision.json",
         "pyproject.toml",
         "requirements.txt",
-        "requirements-signing.txt",
+        "requirements-signing.txt",  # part: signing
         "requirements-skops.txt",
     }
     assert not {"src/slipway/cli/__init__.py", "src/slipway/gate/__init__.py"} & set(listed)

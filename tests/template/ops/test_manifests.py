@@ -30,7 +30,7 @@ from ops.manifests import (
 )
 from slipway.champion import Pin, write_pin
 from slipway.serving import Settings, create_app
-from watched import RULES, rules
+from watched import RULES, rules  # part: monitoring
 
 VERSIONS = ("1.34", "1.35", "1.36", "1.37")
 ALL = [(overlay, COMPONENTS) for overlay in OVERLAYS]
@@ -59,7 +59,7 @@ def test_every_component_is_known_here_and_named_in_the_overlays_of_real_cluster
     for overlay in ("staging", "production"):
         text = (K8S / "overlays" / overlay / "kustomization.yaml").read_text()
         assert [f"#  - ../../components/{name}" for name in COMPONENTS] == [
-            line for line in text.splitlines() if line.startswith("#  - ")
+            line.partition(" # ")[0] for line in text.splitlines() if line.startswith("#  - ")
         ]
 
 
@@ -102,8 +102,10 @@ def test_each_selector_finds_the_pods_and_the_monitor_the_service(overlay, compo
     for kind, selector in _selectors(manifests):
         assert selector, kind
         assert selector.items() <= labels.items(), kind
+    # part: monitoring
     monitored = of_kind(manifests, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
     assert monitored.items() <= of_kind(manifests, "Service")["metadata"]["labels"].items()
+    # end: monitoring
 
 
 def test_each_port_that_is_named_exists():
@@ -116,7 +118,9 @@ def test_each_port_that_is_named_exists():
         assert container[probe]["httpGet"]["port"] == "ops"
     ways_in = of_kind(manifests, "NetworkPolicy", "slipway")["spec"]["ingress"]
     assert {port["port"] for way in ways_in for port in way["ports"]} == set(open_here)
+    # part: monitoring
     assert {one["port"] for one in of_kind(manifests, "ServiceMonitor")["spec"]["endpoints"]} <= set(served)
+    # end: monitoring
     (rule,) = of_kind(manifests, "Ingress")["spec"]["rules"]
     assert rule["http"]["paths"][0]["backend"]["service"] == {"name": "slipway", "port": {"name": "http"}}
 
@@ -136,10 +140,13 @@ def test_probes_and_monitor_ask_what_the_operations_port_answers():
     manifests = render("production", COMPONENTS)
     container = _container(manifests)
     answered = {route.path for route in create_app(Settings(ops_port=0)).ops.routes}
+    # part: monitoring
     monitored = of_kind(manifests, "ServiceMonitor")["spec"]["endpoints"][0]["path"]
+    assert monitored in answered
+    # end: monitoring
     assert {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe")} == {"/healthz"}
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
-    assert {"/healthz", "/readyz", monitored} <= set(answered)
+    assert {"/healthz", "/readyz"} <= answered
 
 
 def test_a_pod_is_not_killed_before_it_has_drained_and_finished():
@@ -169,7 +176,13 @@ def test_a_rollout_never_takes_a_pod_away_before_another_is_ready():
     assert "replicas" not in spec  # or each deploy would undo the autoscaler
 
 
-@pytest.mark.parametrize(("components", "kind"), [((), "Deployment"), (("canary",), "Rollout")])
+@pytest.mark.parametrize(
+    ("components", "kind"),
+    [
+        ((), "Deployment"),
+        (("canary",), "Rollout"),  # part: monitoring
+    ],
+)
 def test_the_autoscaler_turns_what_runs_the_pods(components, kind):
     manifests = render("production", components)
     target = of_kind(manifests, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
@@ -178,6 +191,7 @@ def test_the_autoscaler_turns_what_runs_the_pods(components, kind):
     assert (target["name"], target["apiVersion"]) == (scaled["metadata"]["name"], scaled["apiVersion"])
 
 
+# part: monitoring
 def test_the_service_is_called_as_the_rules_call_the_job():
     assert of_kind(render("production"), "Service")["metadata"]["name"] == "slipway"
     assert any('job="slipway"' in rule["expr"] for rule in rules())
@@ -194,6 +208,7 @@ def test_the_api_keys_are_where_the_server_looks_for_them():
     assert _pod(manifests)["spec"]["securityContext"]["fsGroup"] == 65532
 
 
+# part: monitoring
 def test_the_operator_gets_the_rules_of_monitoring_and_no_others(tmp_path):
     found = {
         one["metadata"]["name"]: one["spec"]
@@ -206,12 +221,14 @@ def test_the_operator_gets_the_rules_of_monitoring_and_no_others(tmp_path):
     assert made.read_text() == (K8S / "components/monitoring-operator/rules.yaml").read_text(), "run make k8s-rules"
 
 
+# part: monitoring
 def test_the_operator_selects_what_is_meant_for_it():
     for one in render("production", COMPONENTS):
         if one["kind"] in ("ServiceMonitor", "PrometheusRule"):
             assert one["metadata"]["labels"]["release"] == "kube-prometheus-stack"
 
 
+# part: monitoring
 def test_grafana_gets_each_dashboard_of_monitoring():
     labelled = [
         one

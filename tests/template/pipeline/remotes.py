@@ -15,8 +15,7 @@ from pipeline.workflow import Done, Workflow, set_up
 from slipway.champion import Pin, write_pin
 
 FIRST, SECOND = (f"ghcr.io/ada/penguins@sha256:{digit * 64}" for digit in "12")
-
-OVERLAY = "k8s/overlays/production/kustomization.yaml"
+OVERLAY = "k8s/overlays/production/kustomization.yaml"  # part: kubernetes
 
 
 def make_remote(folder: Path) -> Path:
@@ -27,8 +26,10 @@ def make_remote(folder: Path) -> Path:
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, checkout / name)
     run(checkout, "git", "init", "--quiet", "--initial-branch", "main")
+    # part: kubernetes
     for overlay in ("staging", "production"):  # a fork of ours may have released something already
         write_pin(checkout, overlay, Pin(f"ghcr.io/owner/repository@sha256:{'0' * 64}", "0" * 12, "0" * 40))
+    # end: kubernetes
     run(checkout, "git", "add", ".")
     commit(checkout, "The project")
     run(checkout, "git", "clone", "--quiet", "--bare", ".", str(folder / "remote.git"))
@@ -115,6 +116,7 @@ def champion(remote: Path) -> str:
     return yaml.safe_load(on(remote, "champion.dvc"))["meta"]["digest"]
 
 
+# part: kubernetes
 def pinned(remote: Path) -> tuple[str, str]:
     """The image and the model's version that production is to run."""
     overlay = yaml.safe_load(on(remote, OVERLAY))

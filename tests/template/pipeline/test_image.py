@@ -30,15 +30,18 @@ def test_the_image_that_was_tried_is_published_and_pinned_by_its_digest(waiting,
     image = waiting.jobs("image")
     assert image.result == "success", image.log
     assert "10 passed" in image.log
-    assert "::warning::The scan of the image found something, or could not be made" in image.log
+    assert "::warning::The scan of the image found something, or could not be made" in image.log  # part: scan
     kept = waiting.folder / "artifacts/image"
     assert {path.name for path in kept.iterdir()} == {"image.tar.gz", "sbom.cdx.json"}
     published = waiting.jobs("publish")
     assert published.result == "success", published.log
     assert waiting.jobs("release").result == "success", waiting.done["release"].log
-    name, version = f"{registry}/ada/penguins", waiting.done["model"].log.split("candidate ")[1][:12]
+    name = f"{registry}/ada/penguins"
     digest = digest_of(f"http://{registry}/v2/ada/penguins/manifests/{waiting.sha}")
+    # part: kubernetes
+    version = waiting.done["model"].log.split("candidate ")[1][:12]
     assert pinned(waiting.remote) == (f"{name}@{digest}", version)
+    # end: kubernetes
     labels = json.loads(docker("inspect", f"{name}@{digest}"))[0]["Config"]["Labels"]
     assert labels["org.opencontainers.image.revision"] == waiting.sha
     attested = published.actions["actions/attest"]

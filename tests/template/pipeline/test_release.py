@@ -15,8 +15,10 @@ pytestmark = pytest.mark.xdist_group("pipeline")  # they share a remote that tak
 
 def served(remote: Path) -> dict[str, str]:
     """What Git says is to be served: the model's version, and what production deploys."""
-    image, version = pinned(remote)
-    return {"champion": champion(remote)[:12], "deployed": version, "image": image}
+    return {
+        "champion": champion(remote)[:12],
+        **dict(zip(("image", "deployed"), pinned(remote), strict=True)),  # part: kubernetes
+    }
 
 
 def test_a_release_that_was_cut_off_after_its_push_goes_on_to_the_deploy(waiting, tmp_path):
@@ -34,7 +36,7 @@ def test_a_branch_that_moved_on_is_left_to_its_own_run(waiting, tmp_path):
     assert release.result == "success", release.log
     assert "has moved on" in release.summary
     assert release.outputs == {"commit": ""}
-    assert waiting.jobs("staging").result == "skipped"
+    assert waiting.jobs("staging").result == "skipped"  # part: kubernetes
     assert head(waiting.remote) == newer
 
 
@@ -51,7 +53,7 @@ def test_for_a_protected_branch_the_release_is_proposed_and_tagged_once_it_is_me
     assert after.jobs("model", "release").result == "success", after.done["release"].log
     version = served(remote)["champion"]
     assert branch == f"release/{version}"
-    assert served(remote) == {"champion": version, "deployed": version, "image": SECOND}
+    assert pinned(remote) == (SECOND, version)  # part: kubernetes
     assert f"model/{version}" in run(remote, "git", "tag").split()
 
 

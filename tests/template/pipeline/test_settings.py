@@ -58,6 +58,7 @@ def test_caches_are_written_by_the_default_branch_alone():
     assert len(re.findall("uses: actions/cache", everything)) == 2 * len(saves)
 
 
+# part: kubernetes
 def test_github_records_a_deployment_where_there_was_one():
     (job,) = WORKFLOWS["deploy"]["jobs"].values()
     assert job["environment"]["deployment"] is False
@@ -103,6 +104,7 @@ def test_the_list_of_packages_names_the_model_with_its_scores_and_its_data(origi
     assert {item["type"]: float(item["value"]) for item in scores} == verdict["metrics"]
 
 
+# part: kubernetes
 def test_the_cluster_test_has_the_champion_and_asks_for_no_kind_that_the_cluster_lacks(penguins, tmp_path, monkeypatch):
     """In a fresh clone, as the first push has it: its tests are collected, with a cluster without any operator."""
     run(tmp_path, "git", "clone", "--quiet", str(make_remote(tmp_path)), "clone")

@@ -11,7 +11,7 @@ import yaml
 
 from checkouts import make_checkout, run
 from slipway.problem import SlipwayError
-from slipway.scaffold import checkout, default_name, draft
+from slipway.scaffold import checkout, default_name, draft, swap
 from slipway.scaffold.table import read_table
 from strangers import public, reviews, sales, write
 
@@ -131,7 +131,7 @@ def test_the_repositorys_address_comes_from_origin(project, plan, tmp_path):
     assert f"newName: ghcr.io/ada/flowers\n    digest: sha256:{'0' * 64}\n" in overlay.read_text()
 
 
-@pytest.mark.parametrize("step", ["_format", "_track", "Path.rename"])
+@pytest.mark.parametrize("step", ["lay_out", "_track", "Path.rename"])
 def test_a_failure_in_the_middle_leaves_the_checkout_as_it_was(project, plan, monkeypatch, step):
     before, renamed = state(project), checkout.Path.rename
 
@@ -164,8 +164,8 @@ def test_a_signal_in_the_middle_leaves_the_checkout_as_it_was(project, plan, mon
 
 def test_what_a_kill_left_is_undone_by_the_next_run(project, plan, monkeypatch):
     before = state(project)
-    monkeypatch.setattr(checkout, "recover", lambda root: None)  # as if the process had ended there
-    monkeypatch.setattr(checkout.Path, "unlink", lambda path, **_: 1 / 0 if path.name == checkout.JOURNAL else None)
+    monkeypatch.setattr(swap, "recover", lambda root: None)  # as if the process had ended there
+    monkeypatch.setattr(checkout.Path, "unlink", lambda path, **_: 1 / 0 if path.name == swap.JOURNAL else None)
     with pytest.raises(ZeroDivisionError):
         checkout.apply(plan)
     monkeypatch.undo()

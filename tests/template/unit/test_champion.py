@@ -38,6 +38,7 @@ def test_a_pin_by_hand_is_read_whole_though_its_version_looks_like_a_number():
     assert parse_pin(pinned("a"), "overlay") == Pin(f"ghcr.io/ada/penguins@sha256:{'a' * 64}", "123456789012", "c" * 40)
 
 
+# part: kubernetes
 def test_what_the_template_ships_is_no_pin_yet_and_a_tag_is_none():
     for path in sorted((ROOT / "k8s" / "overlays").glob("*/kustomization.yaml")):
         if "0" * 64 in path.read_text() or "newTag" in path.read_text():
@@ -79,6 +80,7 @@ def test_the_history_lists_each_pin_with_the_commit_that_wrote_it(checkout):
         pin_history(checkout)
 
 
+# part: kubernetes
 @pytest.mark.parametrize("overlay", ["staging", "production"])
 def test_writing_a_pin_changes_its_five_values_and_nothing_else(overlay, tmp_path):
     source = ROOT / "k8s/overlays" / overlay / "kustomization.yaml"

@@ -53,6 +53,7 @@ def test_what_is_not_there_is_told_with_the_way_out(released, folder, ask, words
         ask(Project(released.root / folder))
 
 
+# part: notebooks
 def test_a_failing_cell_is_named_by_its_number_and_the_next_notebook_is_executed(tmp_path):
     pytest.importorskip("nbclient", reason="needs what `make notebooks` installs")
     (tmp_path / "bad.py").write_text("# %% [markdown]\n# A text\n\n# %%\nx = 1\n\n# %%\nx / 0\n\n# %%\nx = 2\n")

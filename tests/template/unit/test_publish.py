@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from checkouts import ROOT, commit_params, copy_checkout, run
+from overlays import commit_overlays, pinned
 from slipway.champion import parse_decision, parse_pin, pins, serving_now
 from slipway.gate import judge
 from slipway.model.bundle import read_bundle
@@ -29,13 +30,7 @@ ENVIRONMENTS = ("production", "staging")
 
 def _with_remote(checkout: Workspace, folder: Path) -> Workspace:
     """Give a checkout the overlays, and a bare repository as its remote."""
-    shutil.copytree(ROOT / "k8s/overlays", checkout.root / "k8s/overlays", dirs_exist_ok=True)
-    for name in ENVIRONMENTS:  # a fork of ours may have released something already
-        path = checkout.root / f"k8s/overlays/{name}/kustomization.yaml"
-        lines = path.read_text().splitlines(keepends=True)
-        path.write_text("".join(f"    digest: sha256:{'0' * 64}\n" if "digest:" in line else line for line in lines))
-    run(checkout.root, "git", "add", ".")
-    run(checkout.root, "git", "commit", "--quiet", "--message", "Overlays")
+    commit_overlays(checkout.root, "Overlays", dict.fromkeys(ENVIRONMENTS, pinned("0")))
     run(folder, "git", "clone", "--quiet", "--bare", str(checkout.root), str(folder / "remote.git"))
     run(checkout.root, "git", "remote", "add", "origin", str(folder / "remote.git"))
     return checkout

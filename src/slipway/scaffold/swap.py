@@ -1,0 +1,80 @@
+"""Replaces files of a checkout: all of them or none.
+
+All new files are made in `build/new` first and then renamed into place, within milliseconds. A failure or a signal in
+between is undone at once; after a kill, the next `slipway new` or `slipway remove` undoes it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+STAGING = Path("build", "new")
+JOURNAL = "journal.json"
+
+
+def lay_out(tree: Path, *, unused: bool = False) -> None:
+    """Lay the code out as `make lint` wants it, where ruff is installed. unused: imports that nothing uses go."""
+    ruff = Path(sys.executable).with_name("ruff")
+    if not ruff.exists():
+        return
+    options = ("--quiet", "--no-cache", "--line-length", "120", str(tree))
+    checks = [("check", "--fix", "--exit-zero", "--select", "F401", *options)] if unused else []
+    for command in (*checks, ("format", *options)):
+        subprocess.run([str(ruff), *command], check=False, capture_output=True)  # noqa: S603  (our own command)
+
+
+@contextmanager
+def whole(root: Path) -> Iterator[None]:
+    """Undo the changes if the block fails, is interrupted or is asked to end."""
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (signal's signature)
+        raise KeyboardInterrupt
+
+    recover(root)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows: no SIGHUP
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        held = {number: signal.signal(number, signal.SIG_IGN) for number in (*before, signal.SIGINT)}
+        recover(root)
+        for number, handler in (held | before).items():
+            signal.signal(number, handler)
+
+
+def swap(root: Path, placed: Sequence[str], removed: Sequence[str]) -> None:
+    """Rename old files into `old`, and new ones into their place."""
+    staging = root / STAGING
+    (staging / "old").mkdir()
+    names = [*(name for name in removed if name not in placed), *placed]
+    (staging / JOURNAL).write_text(json.dumps({"names": names, "placed": placed}), "utf-8")
+    for number, name in enumerate(names):
+        here, new = root / name, staging / "tree" / name
+        if here.exists():
+            here.rename(staging / "old" / str(number))
+        if name in placed:
+            here.parent.mkdir(parents=True, exist_ok=True)
+            new.rename(here)
+    (staging / JOURNAL).unlink()
+
+
+def recover(root: Path) -> None:
+    """Undo an unfinished swap, and remove the staged files."""
+    staging = root / STAGING
+    if (staging / JOURNAL).exists():
+        journal = json.loads((staging / JOURNAL).read_text("utf-8"))
+        for number, name in enumerate(journal["names"]):
+            here, old, new = root / name, staging / "old" / str(number), staging / "tree" / name
+            if name in journal["placed"] and here.exists() and not new.exists():
+                here.rename(new)
+            if old.exists():
+                old.rename(here)
+    shutil.rmtree(staging, ignore_errors=True)
