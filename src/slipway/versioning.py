@@ -145,6 +145,7 @@ def dvc_repository(root: Path) -> Iterator[Any]:
         os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", "")])
     try:
         with Repo(str(root)) as repository, lock_repo(repository):
+            repository.drop_data_index()  # what a killed DVC left half-written there would hide files
             yield repository
     except (DvcException, OSError) as error:
         causes: list[BaseException] = [error]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from dvc.repo import Repo
 
 from checkouts import ROOT, commit_files, make_repository, run
 from slipway import cli, versioning
@@ -23,8 +24,6 @@ STAGES = {
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory) -> Path:
     """A repository with two versions of data and champion, both in the DVC remote alone, and a pipeline."""
-    from dvc.repo import Repo
-
     root = make_repository(tmp_path_factory.mktemp("stored") / "checkout")
     Repo.init(str(root)).close()
     (root / ".dvc/config").write_text("[core]\n    remote = store\n['remote \"store\"']\n    url = store\n")
@@ -190,3 +189,16 @@ def test_a_run_says_from_what_to_what_data_that_was_changed_here_moves_its_point
     change(here / "data/x", "mine")
     said = CliRunner().invoke(cli.main, ["run", "--no-track"]).output
     assert f"data.dvc: {before[:8]} -> {versioning.pointed(here, 'data.dvc')[:8]}, since data/ was changed here" in said
+
+
+def test_an_index_of_dvcs_that_was_half_written_when_it_was_killed_hides_nothing(here):
+    shutil.rmtree(here / "champion")
+    versioning.fetch(here)
+    with Repo(str(here)) as repository:
+        index = repository.data_index
+        (entry,) = [key for key, _ in index.items() if key[0] == "tree" and key[-1] == "champion"]
+        del index[entry]  # the folder; its files stay
+        index.commit()
+    shutil.rmtree(here / "champion")
+    versioning.fetch(here)
+    assert has(here, "champion", "new champion")
