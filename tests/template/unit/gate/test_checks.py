@@ -23,7 +23,9 @@ def against_constant(target, truth, predictions, groups=None):
 
     test_set = SimpleNamespace(target=target, truth=truth, statistics=statistics)
     table = statistics(predictions)
-    return check_constant(test_set, table, metrics.evaluate(target, table, BOOTSTRAP), BOOTSTRAP)
+    reason = check_constant(test_set, table, metrics.evaluate(target, table, BOOTSTRAP), BOOTSTRAP)
+    assert reason.check == "constant"
+    return reason
 
 
 def rare(rows: int, weight: float, share: float = 0.15) -> tuple:
@@ -46,6 +48,12 @@ def test_probabilities_worse_than_the_base_rate_are_refused_with_both_scores():
     assert "log_loss 0.5" in reason.detail
     assert ", 0.43" in reason.detail
     assert "gate.beats_constant: false" in reason.detail
+
+
+def test_the_constant_prediction_itself_is_neither_better_nor_worse():
+    truth, _ = rare(200, weight=1)
+    reason = against_constant(SCENTED, truth, metrics.constant(SCENTED, truth))
+    assert (reason.outcome, reason.detail.endswith("the difference of +0 to +0 may be chance")) == ("hold", True)
 
 
 def test_few_rows_leave_it_open():
