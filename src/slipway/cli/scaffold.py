@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 @click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
 @click.option("--name", help="Of the model; by default the table's.")
 @click.option("--group", metavar="COLUMN", help="The column that groups rows: a patient, a house.")
+@click.option("--time", metavar="COLUMN", help="The column by which the newest rows are the test set.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="A column that is not used; may be given several times.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def new(
-    at: Workspace, table: Path, target: str, name: str | None, group: str | None, drop: tuple[str, ...], yes: bool
+    at: Workspace,
+    table: Path,
+    target: str,
+    name: str | None,
+    group: str | None,
+    time: str | None,
+    drop: tuple[str, ...],
+    yes: bool,
 ) -> None:
     """Make this checkout the project of your own table, instead of the shipped example.
 
@@ -43,7 +51,7 @@ def new(
         raise SlipwayError(f"--name {name}: lower-case letters, digits and hyphens, a letter first, and not {SHIPPED}")
     require_clean(at.root, table)
     read = read_table(table)
-    drafted = draft(read, target, name=name, group=group, drop=drop)
+    drafted = draft(read, target, name=name, group=group, time=time, drop=drop)
     accuracy = next((one.value for one in drafted.evidence.thresholds if one.metric == "accuracy"), None)
     plan = make_plan(at.root, read, drafted.files, accuracy)
     _show(drafted, plan)

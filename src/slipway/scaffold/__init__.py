@@ -26,12 +26,20 @@ class Draft:
     findings: tuple[tuple[str, str], ...]
 
 
-def draft(table: Table, target: str, *, name: str, group: str | None = None, drop: Sequence[str] = ()) -> Draft:
+def draft(
+    table: Table,
+    target: str,
+    *,
+    name: str,
+    group: str | None = None,
+    time: str | None = None,
+    drop: Sequence[str] = (),
+) -> Draft:
     """Draft a project that predicts one column of a table. Raises SlipwayError saying why none can be."""
     from slipway.scaffold import behaviour, evidence, proposal
     from slipway.scaffold.render import FEATURES, FILES, render
 
-    first = proposal.propose(table, target, name, group, drop)
+    first = proposal.propose(table, target, name, group, drop, time)
     found = evidence.gather(first, evidence.load(table, render("data.py", first)))
     proposed = found.proposal  # without features that give the target away
     derive = evidence.function(render("features.py", proposed), "features") if proposed.dated else None

@@ -137,7 +137,7 @@ def _dated(found: Described, counts: Mapping[str, int], *, convert: bool) -> Des
         return replace(found, evidence=dated.evidence)
     note = (
         f"{dated.evidence}; rows of one time may be on both sides of the split: if the model is to predict what comes "
-        "later, declare it as the time (docs/gate.md)"
+        "later, name it with --time (docs/gate.md)"
     )
     notes = (*found.notes, *([dated.note] if dated.note else []), note)
     return replace(found, column=dated.column, evidence=dated.evidence, way=dated.way, notes=notes)

@@ -16,12 +16,12 @@ from slipway.contract import Array, Label
 from slipway.expectations import leak
 from slipway.expectations.repeats import repeats
 from slipway.problem import SlipwayError
-from slipway.problem.params import Validate
+from slipway.problem.params import Prepare, Validate
 from slipway.scaffold.columns import listed
 from slipway.scaffold.groups import ROW_ID
 from slipway.scaffold.proposal import Proposal
 from slipway.scaffold.table import Table
-from slipway.stages.prepare import in_test, shape
+from slipway.stages.prepare import shape, split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,8 +115,8 @@ def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
     if not proposal.numbered and (same := int(table[list(proposal.record.names)].duplicated().sum())):
         note = f"{same:,} rows are as an earlier one in all columns that are used: load() numbers the rows"
         proposal = replace(proposal, numbered=True, findings=(*proposal.findings, (ROW_ID, note)))
-    share, test = _split(proposal, table)
-    proposal = _warned(proposal, table[~test], table[test])
+    share, train, test = _split(proposal, table)
+    proposal = _warned(proposal, table[train], table[test])
     target = table[proposal.target.column.name]
     labels = proposal.goal.classes
     shares: dict[Label, float] = {label: float((target == label).mean()) for label in labels}
@@ -124,7 +124,7 @@ def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
     absent = {one.column.name: one.absent / proposal.rows for one in proposal.features}
     return Evidence(
         proposal=proposal,
-        train=table[~test],
+        train=table[train],
         test=table[test],
         test_share=share,
         max_missing_of={
@@ -160,19 +160,23 @@ def _warned(proposal: Proposal, train: pd.DataFrame, test: pd.DataFrame) -> Prop
     return proposal
 
 
-def _split(proposal: Proposal, table: pd.DataFrame) -> tuple[float, pd.Series]:
-    """Choose the share of test rows so that every class is in both parts."""
-    group = proposal.group_name
+def _split(proposal: Proposal, table: pd.DataFrame) -> tuple[float, pd.Series, pd.Series]:
+    """Choose the share of test rows so that every class is in both parts; give it, the training and the test rows."""
+    group, column = proposal.group_name, proposal.time.column if proposal.time else None
     target = table[proposal.target.column.name]
     classes = set(proposal.goal.classes)
     for share in SHARES:
-        test = in_test(table, (group,), share)
-        parts = [set(target[where].unique()) if classes else set() for where in (~test, test)]
-        if 0 < test.sum() < len(test) and all(part == classes for part in parts):
-            return share, test
+        try:
+            parts = split((group,), column, Prepare(split=proposal.split, test_share=share), table)
+        except SlipwayError:  # no row is left on one side
+            continue
+        found = [set(target[where].unique()) if classes else set() for where in (parts.train, parts.test)]
+        if parts.test.any() and parts.train.any() and all(one == classes for one in found):
+            return share, parts.train, parts.test
+    by = column.name if column else group
     lacking = listed([str(one) for one in classes if (target == one).sum() < target.size / 20])
     raise SlipwayError(
-        f"{proposal.table.path}: no split by {group!r} has every class of {proposal.target.recorded!r} on both sides "
+        f"{proposal.table.path}: no split by {by!r} has every class of {proposal.target.recorded!r} on both sides "
         f"(the rare ones: {lacking or 'none'}); name another --group, or leave out the rows of a class"
     )
 

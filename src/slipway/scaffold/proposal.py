@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from slipway.contract import Column, Contract, Target
 from slipway.problem import SlipwayError, close_names
@@ -21,12 +21,19 @@ MOST_MISSING = 0.5  # of a column's cells; a column with more missing is left ou
 MOST_NUMBERED_CLASSES = 10
 
 
+TIME = (
+    "the time: the newest rows are the test set, and it is no feature, as a model cannot learn of a time to come; what "
+    "recurs (an hour, a month) can be one, see features.py in docs/your-own.md"
+)
+
+
 @dataclass(frozen=True)
 class Proposal:
     """The declaration of a table.
 
     group: None if each row is a group of its own. unused: every other recorded column, with the reason. numbered:
     whether load() numbers the rows. rare: classes whose rows are left out. findings: notes for a person, by column.
+    time: the column by which the newest rows are the test set, if one was named. split: as in `params.yaml`.
     """
 
     name: str
@@ -38,6 +45,8 @@ class Proposal:
     findings: tuple[tuple[str, str], ...]
     numbered: bool
     rare: tuple[str, ...] = ()
+    time: Described | None = None
+    split: Literal["group", "time", "group_and_time"] = "group"
 
     @property
     def rows(self) -> int:
@@ -47,7 +56,7 @@ class Proposal:
     @property
     def used(self) -> tuple[Described, ...]:
         """The recorded columns that become fields."""
-        return (*self.features, self.target, *([self.group] if self.group else []))
+        return (*self.features, self.target, *filter(None, (self.group, self.time)))
 
     @property
     def fields(self) -> dict[str, str]:
@@ -99,24 +108,37 @@ class Proposal:
         return replace(self, features=features, unused={**self.unused, recorded: reason}, findings=findings)
 
 
-def propose(table: Table, target: str, name: str, group: str | None = None, drop: Sequence[str] = ()) -> Proposal:
+def propose(
+    table: Table,
+    target: str,
+    name: str,
+    group: str | None = None,
+    drop: Sequence[str] = (),
+    time: str | None = None,
+) -> Proposal:
     """Propose a declaration. Raises SlipwayError if the target cannot be predicted, or there is no feature."""
     cells = table.cells
-    for column in (target, *([group] if group else []), *drop):
+    for column in (target, *filter(None, (group, time)), *drop):
         if column not in cells:
             near = close_names(column, [str(one) for one in cells.columns][:20])
             raise SlipwayError(f"{table.path}: there is no column {column!r}; {near}")
-    if target in drop or group in (target, *drop):
-        raise SlipwayError("a column is the target, the group or dropped, and only one of these")
+    roles = [target, *filter(None, (group, time)), *drop]
+    if len(set(roles)) < len(roles):
+        raise SlipwayError("a column is the target, the group, the time or dropped, and only one of these")
     described = {one.recorded: one for one in _describe_all(table) if one.recorded not in drop}
     goal, rare = _target(described.pop(target), cells[target])
+    at = _time(described.pop(time)) if time else None
     chosen, said_of_group = choose_group(described, cells, group)
     features = [one for one in described.values() if one is not chosen]
     unused = {one.recorded: reason for one in features if (reason := _unfit(one, len(cells)))}
     unused |= _twins([one for one in features if one.recorded not in unused], cells)
     findings = [(target, note) for note in goal.notes]
     findings += [(column, f"{reason}: left out") for column, reason in unused.items()]
-    findings += [(one.recorded, note) for one in features for note in one.notes]
+    known = [
+        (one, one.notes[:-1] if at and one.column.temporal else one.notes) for one in features
+    ]  # the last: no time
+    findings += [(one.recorded, note) for one, notes in known for note in notes]
+    findings += [(at.recorded, TIME)] if at else []
     if len(unused) == len(features):
         reasons = "; ".join(f"{column}: {reason}" for column, reason in list(unused.items())[:5])
         raise SlipwayError(f"{table.path}: no column is left to predict {target!r} from: {reasons}")
@@ -130,7 +152,18 @@ def propose(table: Table, target: str, name: str, group: str | None = None, drop
         findings=(*findings, said_of_group),
         numbered=chosen is None,
         rare=rare,
+        time=at,
+        split=("group_and_time" if group else "time") if at else "group",
     )
+
+
+def _time(found: Described) -> Described:
+    """Check that a column can order the rows in time."""
+    if found.column.kind not in ("date", "datetime", "number", "integer"):
+        raise SlipwayError(f"the time {found.recorded!r} holds no dates or numbers: {found.evidence}")
+    if found.absent:
+        raise SlipwayError(f"the time {found.recorded!r} is missing in {found.absent:,} rows; every row needs one")
+    return replace(found, column=replace(found.column, optional=False))
 
 
 def _describe_all(table: Table) -> list[Described]:

@@ -58,7 +58,8 @@ def prepare(problem: Problem, params: Prepare, data: Path, out: Path) -> Prepare
             f"{data}: the split into training rows and test set needs the column(s) {', '.join(missing)}; "
             f"load() returned {have}"
         )
-    parts = split(problem, params, table)
+    column = record(problem)[problem.time] if problem.time else None
+    parts = split(problem.groups, column, params, table)
     out.mkdir(parents=True, exist_ok=True)
     table[parts.train].to_parquet(out / TRAIN, index=False)
     table[parts.test].to_parquet(out / TEST, index=False)
@@ -145,17 +146,16 @@ def _dated(column: Column, values: pd.Series) -> pd.Series:
     return written.mask(wrong, text)
 
 
-def split(problem: Problem, params: Prepare, table: pd.DataFrame) -> Parts:
+def split(groups: tuple[str, ...], column: Column | None, params: Prepare, table: pd.DataFrame) -> Parts:
     """Divide a shaped table into training rows and test rows.
 
     By group: see `in_test`. By time: the newest rows are the test set, and those before it, less a gap, are trained on.
     By group and time: the newest rows of the groups that `in_test` chooses, and the older rows of the others.
-    Raises SlipwayError if a row has no time, or a part would be empty.
+    column: the time, of the table's record. Raises SlipwayError if a row has no time, or a part would be empty.
     """
-    if not params.by_time or not problem.time:
-        test = in_test(table, problem.groups, params.test_share)
+    if not params.by_time or column is None:
+        test = in_test(table, groups, params.test_share)
         return Parts(~test, test)
-    column = record(problem)[problem.time]
     at = _times(column, table)
     first = _first_of_test(column, at, params)
     old, new = at < first - params.gap * times.unit(column), at >= first
@@ -166,7 +166,7 @@ def split(problem: Problem, params: Prepare, table: pd.DataFrame) -> Parts:
             f"{column.name} runs from {times.written(column, at.min())} to {times.written(column, at.max())}"
         )
     if params.split == "group_and_time":
-        chosen = in_test(table, problem.groups, params.test_share).to_numpy()
+        chosen = in_test(table, groups, params.test_share).to_numpy()
         old, new = old & ~chosen, new & chosen
         if not old.any() or not new.any():
             raise SlipwayError(

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from slipway.problem import SlipwayError
 from slipway.scaffold import draft
@@ -181,3 +182,38 @@ def test_what_cannot_be_predicted_is_refused_in_a_sentence(table, case):
         draft(table(make()), "target", name="flowers")
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_with_a_time_the_newest_rows_are_the_test_set_and_the_time_is_no_feature(table):
+    found = draft(table(sales()), "price", name="houses", time="sold_on")
+    assert "sold_on" not in found.proposal.row.names
+    assert found.proposal.record["sold_on"].kind == "date"
+    assert found.evidence.train["sold_on"].max() < found.evidence.test["sold_on"].min()
+    assert "time='sold_on'," in found.files["src/project/__init__.py"]
+    assert yaml.safe_load(found.files["params.yaml"])["prepare"] == {"split": "time", "test_share": 0.25}
+    assert "sold_on: Annotated[" in found.files["src/project/schema.py"].partition("Record(")[2]
+    assert dict(found.findings)["sold_on"].startswith(
+        "the time: the newest rows are the test set, and it is no feature"
+    )
+
+
+def test_with_a_time_and_a_group_both_divide_the_rows(table):
+    found = draft(table(sales()), "price", name="houses", time="sold_on", group="house_id")
+    assert yaml.safe_load(found.files["params.yaml"])["prepare"]["split"] == "group_and_time"
+    assert not set(found.evidence.train["house_id"]) & set(found.evidence.test["house_id"])
+    assert found.evidence.train["sold_on"].max() < found.evidence.test["sold_on"].min()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"time": "sold"}, r"there is no column 'sold'; did you mean sold_on"),
+        ({"time": "price"}, "a column is the target, the group, the time or dropped, and only one of these"),
+        ({"time": "sold_on", "drop": ["sold_on"]}, "a column is the target, the group, the time or dropped"),
+        ({"time": "country"}, "the time 'country' holds no dates or numbers"),
+        ({"time": "built"}, "the time 'built' is missing in .* rows; every row needs one"),
+    ],
+)
+def test_a_column_that_cannot_order_the_rows_is_refused(table, options, words):
+    with pytest.raises(SlipwayError, match=words):
+        draft(table(sales()), "price", name="houses", **options)

@@ -18,7 +18,8 @@ def parts(table: pd.DataFrame | None = None, problem=None, **params) -> tuple[pd
     """Split a table; give the training rows and the test rows."""
     problem = problem or season_problem()
     table = shape(record(problem), seen_flowers() if table is None else table)
-    found = split(problem, Prepare(**{"split": "time", **params}), table)
+    column = record(problem)[problem.time]
+    found = split(problem.groups, column, Prepare(**{"split": "time", **params}), table)
     return table[found.train], table[found.test]
 
 
