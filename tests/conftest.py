@@ -1,8 +1,13 @@
 """What holds for every run of the tests."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
+
+# Tests call slipway, dvc and others of this environment, also where it is not activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
