@@ -22,9 +22,12 @@ def identifies(one: Described, rows: int) -> bool:
 
 
 def choose_group(
-    described: dict[str, Described], cells: pd.DataFrame, asked: str | None
+    described: dict[str, Described], cells: pd.DataFrame, asked: str | None, *, apart: bool = True
 ) -> tuple[Described | None, tuple[str, str]]:
-    """Choose the column that groups rows: the one asked for, else an identifier. Gives a note on it, too."""
+    """Choose the column that groups rows: the one asked for, else an identifier. Gives a note on it, too.
+
+    apart: whether the split keeps the rows of a group on one side.
+    """
     rows, chosen = len(cells), described[asked] if asked is not None else None
     if chosen and chosen.absent:
         raise SlipwayError(f"the group {asked!r} is missing in {chosen.absent:,} rows; every row needs one")
@@ -37,5 +40,8 @@ def choose_group(
         note += ": each row is a group of its own, numbered by load()"
         return None, (ROW_ID, note + (f"; rows that repeat an earlier one: {twice:,}" if twice else ""))
     why = "as asked" if asked else "it looks like an identifier"
-    note = f"the group, {why}: {chosen.distinct:,} in {rows:,} rows, each on one side of the split"
+    sides = (
+        "each on one side of the split" if apart else "each may be on both sides of the split, unless --group names it"
+    )
+    note = f"the group, {why}: {chosen.distinct:,} in {rows:,} rows, {sides}"
     return chosen, (chosen.recorded, note)

@@ -128,15 +128,14 @@ def propose(
     described = {one.recorded: one for one in _describe_all(table) if one.recorded not in drop}
     goal, rare = _target(described.pop(target), cells[target])
     at = _time(described.pop(time)) if time else None
-    chosen, said_of_group = choose_group(described, cells, group)
+    chosen, said_of_group = choose_group(described, cells, group, apart=group is not None or at is None)
     features = [one for one in described.values() if one is not chosen]
     unused = {one.recorded: reason for one in features if (reason := _unfit(one, len(cells)))}
     unused |= _twins([one for one in features if one.recorded not in unused], cells)
     findings = [(target, note) for note in goal.notes]
     findings += [(column, f"{reason}: left out") for column, reason in unused.items()]
-    known = [
-        (one, one.notes[:-1] if at and one.column.temporal else one.notes) for one in features
-    ]  # the last: no time
+    # The last note on dates is that the split ignores them.
+    known = [(one, one.notes[:-1] if at and one.column.temporal else one.notes) for one in features]
     findings += [(one.recorded, note) for one, notes in known for note in notes]
     findings += [(at.recorded, TIME)] if at else []
     if len(unused) == len(features):
