@@ -56,3 +56,30 @@ def test_few_groups_allow_more_than_many_rows_would():
     values = COLUMNS.arrays(table)["height"]
     few, many = (drift(described(200), COLUMNS["height"], values, groups, 7).limit for groups in (20, 200))
     assert few > many
+
+
+def with_shares(*shares: float) -> dict:
+    """A reference of 20 groups with these shares of blue, red and white; no row was missing or of another colour."""
+    before = described(100) | {"groups": 20}
+    before["features"]["colour"]["shares"] = [*shares, 0.0, 0.0]
+    return before
+
+
+@pytest.mark.parametrize(
+    ("shares", "quantile"),
+    [
+        ((0.5, 0.5, 0.0), 6.6349),  # 0.99 of chi-squared with 1 degree of freedom: a bin that was empty is none
+        ((0.25, 0.25, 0.5), 9.2103),  # with 2
+        ((1.0, 0.0, 0.0), 6.6349),  # at least 1
+    ],
+)
+def test_the_limit_is_what_sampling_error_explains(shares, quantile):
+    found = drift(with_shares(*shares), COLUMNS["colour"], COLUMNS.arrays(flowers(40))["colour"], 40, 1)
+    assert found.limit == pytest.approx(quantile * (1 / 20 + 1 / 40), rel=1e-4)
+
+
+def test_a_bin_that_is_empty_counts_as_half_a_group():
+    values = np.array(["red", "white"] * 20, dtype=object)
+    found = drift(with_shares(0.5, 0.5, 0.0), COLUMNS["colour"], values, 40, 1)
+    # Half of the rows left one bin and came into another; half of one of 20 groups is 0.025.
+    assert found.psi == pytest.approx(2 * (0.5 - 0.025) * np.log(0.5 / 0.025))
