@@ -73,7 +73,7 @@ lint: setup lint-workflows ## Check style, types, import rules, scripts and work
 	ruff format --check .
 	mypy
 	lint-imports
-	@! test -e .pre-commit-config.yaml || SKIP=ruff-check,ruff-format pre-commit run --all-files
+	SKIP=ruff-check,ruff-format pre-commit run --all-files # part: pre-commit
 
 # --- Releases: commits, tags and pushes (docs/pipeline.md) ---
 release: setup ## Release the judged candidate: champion, image, tag, in one push (PIN_IMAGE=name@sha256:... BRANCH=main)

@@ -32,9 +32,10 @@ PARTS = {
             *("k8s", "docs/kubernetes.md", "monitoring/grafana/kustomization.yaml", "tests/template/cluster"),
             *(".ci/deploy", ".ci/cluster-credentials", ".ci/tools", ".github/workflows/deploy.yml"),
             *(f"{OPS}{name}.py" for name in ("manifests", "custom_resources")),
-            *(f"{OPS}test_{name}.py" for name in ("manifests", "canary", "deploy", "gitops")),
+            *(f"{OPS}test_{name}.py" for name in ("manifests", "canary", "deploy")),
             f"{OPS}stand-ins/kubectl",
         ),
+        ("gitops",),
     ),
     "gitlab": Part(
         "GitLab CI/CD",
@@ -83,6 +84,14 @@ PARTS = {
             *(f".github/workflows/{name}.yml" for name in ("scan", "codeql", "scorecard")),
             *("stack/accepted.py", f"{OPS}test_accepted.py"),
         ),
+    ),
+    "gitops": Part("Argo CD and Flux", ("k8s/gitops", f"{OPS}test_gitops.py")),
+    "editor": Part(
+        "VS Code's settings and the development container",
+        (".vscode", ".devcontainer", "tests/template/unit/test_editor.py"),
+    ),
+    "pre-commit": Part(
+        "checks before each commit", (".pre-commit-config.yaml", "tests/template/unit/test_pre_commit.py")
     ),
     "notebooks": Part("notebooks, and the CI step that executes them", ("notebooks", ".ci/notebooks")),
     "benchmarks": Part("benchmarks and mutation testing of the template", ("benchmarks", "docs/performance.md")),

@@ -13,7 +13,7 @@ from slipway.scaffold.parts import PARTS
 from slipway.scaffold.swap import STAGING, lay_out, recover, swap, whole
 from slipway.versioning import git
 
-MARK = re.compile(r"(?:#|<!--) (part|end): ([a-z-]+)(.*)")
+MARK = re.compile(r"(?:#|//|<!--) (part|end): ([a-z-]+)(.*)")
 HEADING = re.compile(r"(#+) ")
 LINK = re.compile(r"\[([^\]\[]*)\]\(([^)\s#]+)(?:#[^)]*)?\)")
 SKIPPED = ("src/slipway/", ".dvc/", "data/")
