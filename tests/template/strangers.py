@@ -1,7 +1,10 @@
-"""Tables that strangers bring: public ones that scikit-learn carries, and made ones with codes, dates and text."""
+"""Tables that strangers bring: public ones that installed packages carry, and made ones with codes, dates and text."""
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,27 @@ def public(name: str) -> pd.DataFrame:
     classes = getattr(found, "target_names", [])
     labels = {code: str(label) for code, label in enumerate(classes)}
     return found.frame.assign(target=found.frame["target"].map(labels) if labels else found.frame["target"])
+
+
+def characters(rows: int = 1200) -> pd.DataFrame:
+    """Names of characters, and of what kind they are: of the Unicode Character Database, which Python carries."""
+    kinds = {"L": "letter", "S": "symbol", "M": "mark"}
+    known = [chr(code) for code in range(0x20, 0x3000) if unicodedata.name(chr(code), "")]
+    names = {
+        "name": [unicodedata.name(one).capitalize() for one in known],
+        "block": [f"{ord(one):04X}"[:2] for one in known],
+    }
+    table = pd.DataFrame({**names, "kind": [kinds.get(unicodedata.category(one)[0]) for one in known]})
+    return table.dropna().sample(rows, random_state=0)
+
+
+def shares() -> pd.DataFrame:
+    """Four years of a share's daily prices and volume, of Matplotlib's samples."""
+    from matplotlib import cbook
+
+    found = cbook.get_sample_data("goog.npz")["price_data"]
+    table = pd.DataFrame({name: found[name] for name in ("date", "open", "high", "low", "close", "volume")})
+    return table.assign(date=table["date"].dt.strftime("%Y-%m-%d"))
 
 
 def reviews(rows: int = 400) -> pd.DataFrame:
@@ -60,6 +84,16 @@ def sales(rows: int = 600) -> pd.DataFrame:
             "price": price,
         }
     )
+
+
+# What is predicted of each public table, by what is special about it.
+PUBLIC: dict[str, tuple[Callable[[], pd.DataFrame], str]] = {
+    "binary": (partial(public, "breast_cancer"), "target"),
+    "multi-class": (partial(public, "wine"), "target"),
+    "regression": (partial(public, "diabetes"), "target"),
+    "text": (characters, "kind"),
+    "dated": (shares, "volume"),
+}
 
 
 def write(table: pd.DataFrame, path: Path) -> Path:
