@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from slipway.champion import BUNDLE, EVALUATION, read_decision
 from slipway.evaluation.drift import drift
-from slipway.evaluation.metrics import LOWER_IS_BETTER
+from slipway.evaluation.metrics import lower_is_better
 from slipway.model.bundle import Bundle, read_bundle
 from slipway.problem import SlipwayError
 from slipway.problem.files import BACKTEST, METRICS, SLICES, TRAIN
@@ -172,7 +172,7 @@ def _compared(scores: dict[str, Any], comparison: dict[str, Any]) -> list[dict[s
 def _moved(name: str, difference: dict[str, float] | None) -> str:
     if difference is None or difference["low"] <= 0 <= difference["high"]:
         return ""
-    return "better" if (difference["low"] > 0) != (name in LOWER_IS_BETTER) else "worse"
+    return "better" if (difference["low"] > 0) != lower_is_better(name) else "worse"
 
 
 def _slices_chart(headline: str, slices: list[dict[str, Any]], metrics: dict[str, Any]) -> list[Chart]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -181,10 +181,14 @@ def record(problem: Problem) -> Contract:
 
 @dataclass(frozen=True)
 class Target:
-    """The predicted column. `classes` are its labels in the declared order; empty in a regression."""
+    """The predicted column. `classes` are its labels in the declared order; empty in a regression.
+
+    metrics: the scores that the problem adds to those of the kind.
+    """
 
     column: Column
     classes: tuple[Label, ...]
+    metrics: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, column: Column) -> Target:
@@ -217,8 +221,11 @@ class Target:
 
 
 def target(problem: Problem) -> Target:
-    """Give the problem's target."""
-    return Target.of(record(problem)[problem.target])
+    """Give the problem's target. Raises SlipwayError if it adds scores of a number to classes."""
+    found = Target.of(record(problem)[problem.target])
+    if found.classes and problem.metrics:
+        raise SlipwayError(f"metrics: {problem.metrics[0]} is of a number, and {problem.target} has classes")
+    return replace(found, metrics=problem.metrics)
 
 
 def _plain(column: Column, values: Array) -> list[Any]:

@@ -20,6 +20,7 @@ CALIBRATION_BINS = 10
 MAX_GROUPS = 4000  # more are merged at random: the interval is as good, and memory is bounded
 MIN_PROBABILITY = 1e-15
 RANKS = 512  # distinct probabilities for roc_auc: exact up to as many rows, within 0.002 beyond
+PINBALL = "pinball."
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mae", "rmse", "mape"})
 
 
@@ -58,7 +59,12 @@ class Bootstrap:
 
 def headlines(target: Target) -> tuple[str, ...]:
     """Name the scores that every slice has; plots show the first."""
-    return ("accuracy", "macro_f1", "log_loss") if target.classes else ("r2", "mae", "rmse")
+    return ("accuracy", "macro_f1", "log_loss") if target.classes else ("r2", "mae", "rmse", *target.metrics)
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether the least of a score is the best."""
+    return name in LOWER_IS_BETTER or name.startswith(PINBALL)
 
 
 def names(target: Target) -> tuple[str, ...]:
@@ -89,7 +95,9 @@ def statistics(target: Target, truth: Array, predictions: Predictions, groups: A
     if not target.classes:
         error = predicted - truth
         relative = np.abs(error) / np.maximum(np.abs(truth), np.finfo(np.float64).eps)
-        return np.hstack([summed(column) for column in (ones, error**2, np.abs(error), truth, truth**2, relative)])
+        under = np.maximum(-error, 0)  # how far the prediction is too low
+        parts = (ones, error**2, np.abs(error), truth, truth**2, relative, under)
+        return np.hstack([summed(part) for part in parts])
     k = len(target.classes)
     columns = [summed(ones), summed((predicted == truth).astype(float), truth, k)]
     columns += [summed(ones, predicted, k), summed(ones, truth, k)]
@@ -128,9 +136,12 @@ def scores(target: Target, totals: Array) -> dict[str, Array]:
     with np.errstate(invalid="ignore", divide="ignore"):
         if target.classes:
             return _classification_scores(target, totals)
-        n, squared, absolute, total, total_squared, relative = np.moveaxis(totals, -1, 0)
+        n, squared, absolute, total, total_squared, relative, under = np.moveaxis(totals, -1, 0)
         spread = total_squared - total**2 / n
         errors = {"mae": absolute / n, "rmse": np.sqrt(squared / n), "mape": relative / n}
+        for name in target.metrics:  # pinball loss (Koenker and Bassett 1978): what is predicted too low costs q
+            q = float(name.removeprefix(PINBALL))
+            errors[name] = (q * under + (1 - q) * (absolute - under)) / n
         return {"r2": 1 - squared / spread, **errors}
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from slipway.champion import BUNDLE, Decision, fetch_champion
 from slipway.contract import Array, canonical_json, times
 from slipway.evaluation import metrics
-from slipway.evaluation.metrics import LOWER_IS_BETTER, Bootstrap, Score
+from slipway.evaluation.metrics import Bootstrap, Score, lower_is_better
 from slipway.evaluation.test_set import TestSet
 from slipway.gate.changes import check_changes
 from slipway.gate.checks import Reason, behaviour, check_constant, check_slices, check_thresholds, size
@@ -159,7 +159,7 @@ def against_champion(gate: Gate, comparison: dict[str, Score], version: str, con
     if metric not in comparison:
         return Reason("champion", "hold", f"{metric} cannot be computed for both models on these rows")
     score = comparison[metric]
-    sign = -1 if metric in LOWER_IS_BETTER else 1
+    sign = -1 if lower_is_better(metric) else 1
     low, high = sorted((sign * score.low, sign * score.high))
     detail = (
         f"{metric} {score.value:+.4g} against {version} ({score.low:+.4g} to {score.high:+.4g} "

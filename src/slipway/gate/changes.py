@@ -15,7 +15,7 @@ from slipway.champion import EVALUATION
 from slipway.contract import Contract
 from slipway.evaluation import metrics
 from slipway.evaluation.drift import Drift, drift
-from slipway.evaluation.metrics import LOWER_IS_BETTER, Bootstrap, Score
+from slipway.evaluation.metrics import Bootstrap, Score, lower_is_better
 from slipway.evaluation.test_set import TestSet
 from slipway.gate.checks import Reason
 from slipway.model.bundle import Bundle
@@ -57,7 +57,7 @@ def check_record(metric: str, recorded: Score, now: Score, version: str) -> Reas
     The two test sets are treated as independent samples: the halves of the intervals that face each other are added in
     quadrature.
     """
-    if metric in LOWER_IS_BETTER:
+    if lower_is_better(metric):
         decline, noise = now.value - recorded.value, hypot(recorded.high - recorded.value, now.value - now.low)
     else:
         decline, noise = recorded.value - now.value, hypot(recorded.value - recorded.low, now.high - now.value)

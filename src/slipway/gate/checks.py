@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from slipway.contract import Array
 from slipway.evaluation import metrics
-from slipway.evaluation.metrics import LOWER_IS_BETTER, Bootstrap, Score
+from slipway.evaluation.metrics import Bootstrap, Score, lower_is_better
 from slipway.evaluation.test_set import TestSet
 from slipway.model.predictor import Predictor
 from slipway.problem.params import Gate, SliceThresholds
@@ -36,7 +36,7 @@ def check_thresholds(gate: Gate, scores: dict[str, Score]) -> Iterator[Reason]:
             yield Reason(check, "fail", f"{name} cannot be computed for this model on these rows")
             continue
         score = scores[name]
-        lower = name in LOWER_IS_BETTER
+        lower = lower_is_better(name)
         good = score.value <= limit if lower else score.value >= limit
         bound = "at most" if lower else "at least"
         detail = f"{score.value:.4g} ({score.low:.4g} to {score.high:.4g}), {bound} {limit:g} is needed"
@@ -45,7 +45,7 @@ def check_thresholds(gate: Gate, scores: dict[str, Score]) -> Iterator[Reason]:
 
 def check_slices(limits: SliceThresholds, slices: list[dict[str, Any]]) -> Reason:
     """Check the score of every slice that has enough rows. slices: see `TestSet.score_slices`."""
-    lower = limits.metric in LOWER_IS_BETTER
+    lower = lower_is_better(limits.metric)
     large = [s for s in slices if s["rows"] >= limits.min_rows and limits.metric in s["scores"]]
     value = {s["slice"]: s["scores"][limits.metric]["value"] for s in large}
     rows = {s["slice"]: s["rows"] for s in large}
@@ -69,7 +69,7 @@ def check_constant(test_set: TestSet, statistics: Array, scores: Mapping[str, Sc
     metric = next(name for name in ("log_loss", "macro_f1", "rmse") if name in scores)
     other = test_set.statistics(metrics.constant(test_set.target, test_set.truth))
     gain = metrics.compare(test_set.target, statistics, other, bootstrap)[metric]
-    sign = -1 if metric in LOWER_IS_BETTER else 1
+    sign = -1 if lower_is_better(metric) else 1
     low, high = sorted((sign * gain.low, sign * gain.high))
     value = scores[metric].value
     detail = f"{metric} {value:.4g}, {value - gain.value:.4g} of the best constant prediction"

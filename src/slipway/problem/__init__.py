@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, GetJsonSchemaHandler
     from pydantic_core import CoreSchema
 
+PINBALL = re.compile(r"pinball\.0\.\d+")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
@@ -72,6 +73,7 @@ class Problem:
         one, `prepare.split` in `params.yaml` must say how the test set is chosen.
     weight: the record's field with the weight of each row in fitting (`sample_weight`), if there is one: a number of at
         least 0. Evaluation counts each row once.
+    metrics: more scores, of a regression: `pinball.0.9`, the loss of a prediction of the 90 % quantile.
     load: reads the data folder into a table with the record's columns; its index names the source's rows.
     build: makes the estimator; its keyword arguments are the section `model` of `params.yaml`.
     expectations: returns Great Expectations' expectations on the data as a whole.
@@ -89,6 +91,7 @@ class Problem:
     group: str | tuple[str, ...]
     time: str | None = None
     weight: str | None = None
+    metrics: tuple[str, ...] = ()
     load: Callable[[Path], pd.DataFrame]
     build: Callable[..., Any]
     expectations: Callable[[], list[Any]] = list
@@ -104,6 +107,9 @@ class Problem:
             raise SlipwayError(f"the record lacks fields of the row: {', '.join(missing)}; let it inherit the row")
         if self.target in features:
             raise SlipwayError(f"the target {self.target!r} is a field of the row, so it would leak into the features")
+        for metric in self.metrics:
+            if not PINBALL.fullmatch(metric) or not 0 < float(metric.removeprefix("pinball.")) < 1:
+                raise SlipwayError(f"metrics: {metric!r} is unknown; there is pinball.0.9, and so for any quantile")
         if self.weight in (*features, self.target):
             raise SlipwayError(f"the weight {self.weight!r} is a feature or the target; it must be a field of its own")
         for name in (self.target, *self.groups, *filter(None, (self.time, self.weight))):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract import Column, Contract
-from slipway.evaluation.metrics import LOWER_IS_BETTER
+from slipway.evaluation.metrics import lower_is_better
 from slipway.model.bundle import Bundle
 from slipway.model.predictor import label_name
 from slipway.problem.files import SOURCE, TEST
@@ -115,7 +115,7 @@ def validate(record: Record, scores: Mapping[str, float]) -> str:
     from mlflow.models.evaluation.validation import ModelValidationFailedException, validate_evaluation_results
 
     limits = {
-        SCORES[ours]: MetricThreshold(threshold=limit, greater_is_better=ours not in LOWER_IS_BETTER)
+        SCORES[ours]: MetricThreshold(threshold=limit, greater_is_better=not lower_is_better(ours))
         for ours, limit in record.workspace.params.gate.thresholds.items()
         if SCORES.get(ours) in scores
         # Of two classes MLflow's F1 is that of one, not the mean of both.

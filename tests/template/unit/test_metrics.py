@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
@@ -83,6 +85,29 @@ def test_scores_of_a_regression_are_those_of_scikit_learn():
     mape = sklearn_metrics.mean_absolute_percentage_error(truth, predictions.values)
     assert found["mape"] == pytest.approx(mape)
     assert found["rmse"] == pytest.approx(sklearn_metrics.root_mean_squared_error(truth, predictions.values))
+
+
+@pytest.mark.parametrize("quantile", [0.05, 0.5, 0.9])
+def test_the_pinball_loss_is_scikit_learns_and_only_where_it_is_asked_for(quantile):
+    truth, predictions = regressed(300, noise=3)
+    name = f"pinball.{quantile}"
+    target = replace(HEIGHT, metrics=(name,))
+    expected = sklearn_metrics.mean_pinball_loss(truth, predictions.values, alpha=quantile)
+    assert point(target, truth, predictions)[name] == pytest.approx(expected)
+    assert name not in point(HEIGHT, truth, predictions)
+
+
+def test_the_pinball_loss_has_intervals_is_compared_and_less_of_it_is_better():
+    target = replace(HEIGHT, metrics=("pinball.0.9",))
+    truth, good = regressed(200, noise=1)
+    low = Predictions(good.values - 5, None, ())
+    tables = [metrics.statistics(target, truth, one, alone(truth)) for one in (good, low)]
+    score = metrics.evaluate(target, tables[0], BOOTSTRAP)["pinball.0.9"]
+    assert score.low < score.value < score.high
+    assert metrics.compare(target, *tables, BOOTSTRAP)["pinball.0.9"].high < 0
+    assert metrics.lower_is_better("pinball.0.9")
+    assert "pinball.0.9" in metrics.names(target)
+    assert "pinball.0.9" in metrics.headlines(target)
 
 
 def test_the_names_of_scores_are_those_that_are_computed():

@@ -23,6 +23,8 @@ class Unrelated(BaseModel):
         ({"record": Unrelated}, r"the record lacks fields of the row: bed, colour.*let it inherit"),
         ({"target": "colour"}, "the target 'colour' is a field of the row, so it would leak into the features"),
         ({"target": "sort"}, "the record has no field 'sort'; it has bed"),
+        ({"metrics": ("pinbal.0.9",)}, r"metrics: 'pinbal.0.9' is unknown; there is pinball.0.9"),
+        ({"metrics": ("pinball.0.0",)}, r"metrics: 'pinball.0.0' is unknown"),
         ({"group": ("plant", "garden")}, "the record has no field 'garden'"),
     ],
 )

@@ -50,3 +50,24 @@ def test_a_limit_of_missing_values_for_an_unknown_field_is_refused(tmp_path):
     path.write_text(path.read_text().replace("max_missing: 0.5", "max_missing_of: {bet: 0.5}"))
     with pytest.raises(SlipwayError, match=r"validate.max_missing_of: 'bet' is unknown; did you mean bed\?"):
         _ = workspace.params
+
+
+def test_a_declared_score_can_be_a_threshold_of_the_whole_and_of_slices_and_compare_with_the_champion(tmp_path):
+    workspace = make_workspace(tmp_path)
+    workspace.problem = season_problem(target="week", time="seen", metrics=("pinball.0.9",))
+    text = (tmp_path / "params.yaml").read_text()
+    slices = "\n  slice_thresholds: {metric: pinball.0.9, threshold: 4}\n"
+    text = text.replace("accuracy: 0.5", "pinball.0.9: 3").replace("metric: log_loss", "metric: pinball.0.9")
+    (tmp_path / "params.yaml").write_text(text.rstrip() + slices)
+    assert workspace.params.gate.champion.metric == "pinball.0.9"
+    workspace.problem = season_problem(target="week")
+    del workspace.target, workspace.params
+    with pytest.raises(SlipwayError, match=r"gate.thresholds: 'pinball.0.9' is unknown"):
+        _ = workspace.params
+
+
+def test_a_score_of_numbers_is_refused_of_classes(tmp_path):
+    workspace = make_workspace(tmp_path)
+    workspace.problem = season_problem(metrics=("pinball.0.9",))
+    with pytest.raises(SlipwayError, match=r"metrics: pinball.0.9 is of a number, and kind has classes"):
+        _ = workspace.target
