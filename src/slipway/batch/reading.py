@@ -175,9 +175,10 @@ def _open_text(raw: Any, file: File) -> Iterator[tuple[Any, float]]:
 def _open_typed(raw: Any, file: File) -> Iterator[tuple[Any, float]]:
     if format_of(file.place) == "parquet":
         parquet, read = pq.ParquetFile(raw), 0
-        for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
-            read += len(batch)
-            yield batch, read / parquet.metadata.num_rows
+        for group in range(parquet.num_row_groups):  # one by one: the bytes of all that are asked for stay in memory
+            for batch in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]):
+                read += len(batch)
+                yield batch, read / parquet.metadata.num_rows
         return
     reader = pa.ipc.open_file(raw)
     for number in range(reader.num_record_batches):

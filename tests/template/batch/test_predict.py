@@ -13,7 +13,7 @@ import pytest
 from batch.conftest import ROWS, read, run, store, table
 from serving.bundles import Flower
 from serving.running import Direct, quiet, threaded
-from slipway.batch import BundleScorer, ServiceScorer
+from slipway.batch import BundleScorer, ServiceScorer, Table
 from slipway.contract import Contract
 from slipway.model.predictor import label_name
 from slipway.problem import SlipwayError
@@ -179,3 +179,13 @@ def test_a_service_that_changes_its_model_meanwhile_ends_the_run(made, tmp_path)
         with pytest.raises(SlipwayError, match="the model changed from 000000000000 to"):
             run(store(table(), tmp_path / "in.parquet"), tmp_path / "out.parquet", asked)
     assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_file_is_never_held_in_memory_as_a_whole(tmp_path):
+    columns = {f"x{n}": np.random.default_rng(n).random(1_000_000) for n in range(4)}
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet", row_group_size=20_000)
+    del columns
+    before, peak = pa.total_allocated_bytes(), 0
+    for _ in Table.open(str(tmp_path / "in.parquet")).batches(None):
+        peak = max(peak, pa.total_allocated_bytes() - before)
+    assert peak < (tmp_path / "in.parquet").stat().st_size / 4

@@ -19,6 +19,8 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # Threads that wait do not compute: they would take the time of those that read, check and write meanwhile.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4  # errors are raised
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         splitters = words.load(self._session.get_modelmeta().custom_metadata_map)
