@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,14 +74,17 @@ class Workspace:
         return load_problem(self.root)
 
     def require_dependency(self) -> None:
-        """Raise SlipwayError if the pipeline would not notice a change of the project's features."""
-        function = self.problem.features
-        if function is None:
-            return
+        """Raise SlipwayError if the pipeline would not notice a change of the project's features or scores."""
+        if self.problem.features:
+            self._require_dependency(self.problem.features, ("train", "evaluate"))
+        for function in self.target.own.values():
+            self._require_dependency(function, ("evaluate",))
+
+    def _require_dependency(self, function: Callable[..., Any], stages: tuple[str, ...]) -> None:
         path = Path(inspect.getsourcefile(inspect.unwrap(function)) or "").resolve()
         name = path.relative_to(self.root.resolve()).as_posix() if path.is_relative_to(self.root.resolve()) else ""
         pipeline = yaml.safe_load((self.root / "dvc.yaml").read_text("utf-8"))
-        lacking = [stage for stage in ("train", "evaluate") if name not in pipeline["stages"][stage]["deps"]]
+        lacking = [stage for stage in stages if name not in pipeline["stages"][stage]["deps"]]
         if name and lacking:
             raise SlipwayError(
                 f"dvc.yaml: {' and '.join(lacking)} would not notice a change of {name}; add to the deps of each:\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from slipway.contract.column import EXACT, MISSING, WORDS, Array, Column, Kind, 
 from slipway.contract.request import to_field
 from slipway.contract.schema import TYPES, Schema, annotated, resolve, to_column, to_schema, to_type
 from slipway.contract.strict import canonical_json, strict_json
-from slipway.problem import Problem, SlipwayError, close_names
+from slipway.problem import Function, Problem, SlipwayError, close_names
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -183,12 +183,13 @@ def record(problem: Problem) -> Contract:
 class Target:
     """The predicted column. `classes` are its labels in the declared order; empty in a regression.
 
-    metrics: the scores that the problem adds to those of the kind.
+    metrics: the scores that the problem adds to those of the kind. own: the functions of those that are the project's.
     """
 
     column: Column
     classes: tuple[Label, ...]
     metrics: tuple[str, ...] = ()
+    own: Mapping[str, Function] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, column: Column) -> Target:
@@ -223,9 +224,11 @@ class Target:
 def target(problem: Problem) -> Target:
     """Give the problem's target. Raises SlipwayError if it adds scores of a number to classes."""
     found = Target.of(record(problem)[problem.target])
-    if found.classes and problem.metrics:
-        raise SlipwayError(f"metrics: {problem.metrics[0]} is of a number, and {problem.target} has classes")
-    return replace(found, metrics=problem.metrics)
+    own = {metric.short: metric for metric in problem.metrics if isinstance(metric, Function)}
+    names = tuple(metric.short if isinstance(metric, Function) else metric for metric in problem.metrics)
+    if found.classes and (of_numbers := [name for name in names if name not in own]):
+        raise SlipwayError(f"metrics: {of_numbers[0]} is of a number, and {problem.target} has classes")
+    return replace(found, metrics=names, own=own)
 
 
 def _plain(column: Column, values: Array) -> list[Any]:

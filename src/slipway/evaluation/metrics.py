@@ -8,6 +8,7 @@ paired.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from slipway.contract import Array, Target
 from slipway.model.predictor import Predictions, label_name
+from slipway.problem import SlipwayError
 
 CALIBRATION_BINS = 10
 MAX_GROUPS = 4000  # more are merged at random: the interval is as good, and memory is bounded
@@ -59,12 +61,13 @@ class Bootstrap:
 
 def headlines(target: Target) -> tuple[str, ...]:
     """Name the scores that every slice has; plots show the first."""
-    return ("accuracy", "macro_f1", "log_loss") if target.classes else ("r2", "mae", "rmse", *target.metrics)
+    return (*(("accuracy", "macro_f1", "log_loss") if target.classes else ("r2", "mae", "rmse")), *target.metrics)
 
 
 def lower_is_better(name: str) -> bool:
     """Whether the least of a score is the best."""
-    return name in LOWER_IS_BETTER or name.startswith(PINBALL)
+    own = "." not in name and name.endswith(("_loss", "_error"))
+    return own or name in LOWER_IS_BETTER or name.startswith(PINBALL)
 
 
 def names(target: Target) -> tuple[str, ...]:
@@ -96,7 +99,7 @@ def statistics(target: Target, truth: Array, predictions: Predictions, groups: A
         error = predicted - truth
         relative = np.abs(error) / np.maximum(np.abs(truth), np.finfo(np.float64).eps)
         under = np.maximum(-error, 0)  # how far the prediction is too low
-        parts = (ones, error**2, np.abs(error), truth, truth**2, relative, under)
+        parts = (ones, error**2, np.abs(error), truth, truth**2, relative, under, *_own(target, truth, predictions))
         return np.hstack([summed(part) for part in parts])
     k = len(target.classes)
     columns = [summed(ones), summed((predicted == truth).astype(float), truth, k)]
@@ -111,7 +114,22 @@ def statistics(target: Target, truth: Array, predictions: Predictions, groups: A
         if ranked and k == 2:
             ranks = _ranks(predictions.probabilities[:, 1])
             columns += [summed((truth == label).astype(float), ranks, RANKS) for label in (0, 1)]
+    columns += [summed(values) for values in _own(target, truth, predictions)]
     return np.hstack(columns)
+
+
+def _own(target: Target, truth: Array, predictions: Predictions) -> Iterator[Array]:
+    """Give the rows' values of the project's own scores. Raises SlipwayError if they are not one number a row."""
+    labels = np.array(target.classes, dtype=object)
+    told = [labels[values] if target.classes else values for values in (truth, predictions.values)]
+    for name, function in target.own.items():
+        values = np.asarray(function(*told, predictions.probabilities), dtype=np.float64)
+        if values.shape != truth.shape or not np.isfinite(values).all():
+            raise SlipwayError(
+                f"{function.name} gave an array of shape {values.shape}, or one with NaN or infinity; "
+                f"{name} must be one finite number for each of the {len(truth)} rows"
+            )
+        yield values
 
 
 def _bins(probability: Array) -> Array:
@@ -134,15 +152,20 @@ def scores(target: Target, totals: Array) -> dict[str, Array]:
     An undefined score (the recall of a class that does not occur) is NaN.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
+        size = totals.shape[-1] - len(target.own)
+        totals, own = totals[..., :size], totals[..., size:]
+        means = {name: own[..., position] / totals[..., 0] for position, name in enumerate(target.own)}
         if target.classes:
-            return _classification_scores(target, totals)
+            return _classification_scores(target, totals) | means
         n, squared, absolute, total, total_squared, relative, under = np.moveaxis(totals, -1, 0)
         spread = total_squared - total**2 / n
         errors = {"mae": absolute / n, "rmse": np.sqrt(squared / n), "mape": relative / n}
         for name in target.metrics:  # pinball loss (Koenker and Bassett 1978): what is predicted too low costs q
+            if name in target.own:
+                continue
             q = float(name.removeprefix(PINBALL))
             errors[name] = (q * under + (1 - q) * (absolute - under)) / n
-        return {"r2": 1 - squared / spread, **errors}
+        return {"r2": 1 - squared / spread, **errors, **means}
 
 
 def _classification_scores(target: Target, totals: Array) -> dict[str, Array]:

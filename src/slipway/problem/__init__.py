@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 PINBALL = re.compile(r"pinball\.0\.\d+")
+DIRECTIONS = ("_score", "_loss", "_error")  # how a score of the project's own ends, as scikit-learn's do
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
@@ -50,6 +51,11 @@ class Function:
     name: str
 
     @property
+    def short(self) -> str:
+        """The name without the module."""
+        return self.name.rpartition(":")[2]
+
+    @property
     def __wrapped__(self) -> Callable[..., Any]:
         """The function itself; `inspect.signature` follows this name."""
         return cast("Callable[..., Any]", _import(self.name, "src/project/__init__.py"))
@@ -73,7 +79,9 @@ class Problem:
         one, `prepare.split` in `params.yaml` must say how the test set is chosen.
     weight: the record's field with the weight of each row in fitting (`sample_weight`), if there is one: a number of at
         least 0. Evaluation counts each row once.
-    metrics: more scores, of a regression: `pinball.0.9`, the loss of a prediction of the 90 % quantile.
+    metrics: more scores. Of a regression: `pinball.0.9`, the loss of a prediction of the 90 % quantile. And of the
+        project's own: a `Function` of truth, prediction and probabilities that gives a number for each row; the score
+        is their mean. Its name ends in `_score` (more is better), `_loss` or `_error` (less is).
     load: reads the data folder into a table with the record's columns; its index names the source's rows.
     build: makes the estimator; its keyword arguments are the section `model` of `params.yaml`.
     expectations: returns Great Expectations' expectations on the data as a whole.
@@ -91,7 +99,7 @@ class Problem:
     group: str | tuple[str, ...]
     time: str | None = None
     weight: str | None = None
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[str | Function, ...] = ()
     load: Callable[[Path], pd.DataFrame]
     build: Callable[..., Any]
     expectations: Callable[[], list[Any]] = list
@@ -108,8 +116,7 @@ class Problem:
         if self.target in features:
             raise SlipwayError(f"the target {self.target!r} is a field of the row, so it would leak into the features")
         for metric in self.metrics:
-            if not PINBALL.fullmatch(metric) or not 0 < float(metric.removeprefix("pinball.")) < 1:
-                raise SlipwayError(f"metrics: {metric!r} is unknown; there is pinball.0.9, and so for any quantile")
+            _check_metric(metric)
         if self.weight in (*features, self.target):
             raise SlipwayError(f"the weight {self.weight!r} is a feature or the target; it must be a field of its own")
         for name in (self.target, *self.groups, *filter(None, (self.time, self.weight))):
@@ -120,6 +127,17 @@ class Problem:
     def groups(self) -> tuple[str, ...]:
         """The group as a tuple of field names."""
         return (self.group,) if isinstance(self.group, str) else self.group
+
+
+def _check_metric(metric: str | Function) -> None:
+    if isinstance(metric, Function):
+        if not metric.short.endswith(DIRECTIONS):
+            raise SlipwayError(f"metrics: {metric.short!r} must end in _score (more is better), _loss or _error (less)")
+    elif not PINBALL.fullmatch(metric) or not 0 < float(metric.removeprefix("pinball.")) < 1:
+        raise SlipwayError(
+            f"metrics: {metric!r} is unknown; there is pinball.0.9, and so for any quantile, and "
+            f'Function("project.metrics:your_loss") for a function of your own'
+        )
 
 
 def load_problem(root: Path = Path()) -> Problem:

@@ -9,6 +9,7 @@ from slipway.contract import Contract, Target
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import Bootstrap
 from slipway.model.predictor import Predictions
+from slipway.problem import SlipwayError
 
 COLUMNS = Contract.from_model(Specimen)
 COLOUR, HEIGHT = Target.of(COLUMNS["colour"]), Target.of(COLUMNS["height"])
@@ -250,3 +251,47 @@ def test_ranked_scores_of_many_resamplings_are_those_of_each():
     together = metrics.scores(SCENTED, np.stack(tables))
     for name in ("roc_auc", "average_precision"):
         assert together[name] == pytest.approx([metrics.scores(SCENTED, table)[name] for table in tables])
+
+
+def late_loss(truth, predicted, probabilities):
+    """A missed first class costs five times a false one."""
+    assert probabilities.shape == (len(truth), len(COLOUR.classes))
+    return np.where(truth == predicted, 0.0, np.where(truth == COLOUR.classes[0], 5.0, 1.0))
+
+
+def own(function):
+    """The target with a score of the project's own."""
+    name = function.__name__
+    return replace(COLOUR, metrics=(name,), own={name: function})
+
+
+def test_a_score_of_the_projects_own_is_the_mean_over_the_rows_with_an_interval():
+    truth, predictions = classified(300)
+    target = own(late_loss)
+    labels = np.array(COLOUR.classes)
+    expected = late_loss(labels[truth], labels[predictions.values], predictions.probabilities).mean()
+    table = metrics.statistics(target, truth, predictions, alone(truth))
+    score = metrics.evaluate(target, table, BOOTSTRAP)["late_loss"]
+    assert score.value == pytest.approx(expected)
+    assert score.low < score.value < score.high
+    assert metrics.compare(target, table, table, BOOTSTRAP)["late_loss"].value == 0
+    assert point(target, truth, predictions) == point(COLOUR, truth, predictions) | {"late_loss": score.value}
+
+
+def test_a_score_of_the_projects_own_can_be_asked_for_and_its_name_says_what_is_better():
+    assert "late_loss" in metrics.names(own(late_loss))
+    assert "late_loss" in metrics.headlines(own(late_loss))
+    assert metrics.lower_is_better("late_loss")
+    assert not metrics.lower_is_better("gain_score")
+    assert not metrics.lower_is_better("recall.read_error")  # a class
+
+
+@pytest.mark.parametrize("given", [0.5, [1.0], [np.nan] * 300])
+def test_what_is_not_one_number_for_each_row_is_refused(given):
+    def gain_score(truth, predicted, probabilities):
+        return given
+
+    gain_score.name = "project.metrics:gain_score"
+    truth, predictions = classified(300)
+    with pytest.raises(SlipwayError, match="gain_score must be one finite number for each of the 300 rows"):
+        metrics.statistics(own(gain_score), truth, predictions, alone(truth))

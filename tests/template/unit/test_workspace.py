@@ -3,7 +3,7 @@
 import pytest
 
 from seasons import make_workspace, season_problem
-from slipway.problem import SlipwayError
+from slipway.problem import Function, SlipwayError
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,23 @@ def test_a_score_of_numbers_is_refused_of_classes(tmp_path):
     workspace.problem = season_problem(metrics=("pinball.0.9",))
     with pytest.raises(SlipwayError, match=r"metrics: pinball.0.9 is of a number, and kind has classes"):
         _ = workspace.target
+
+
+def test_a_score_of_the_projects_own_is_known_to_the_gate(tmp_path):
+    workspace = make_workspace(tmp_path)
+    workspace.problem = season_problem(metrics=(Function("project.metrics:late_loss"),))
+    path = workspace.root / "params.yaml"
+    path.write_text(path.read_text().replace("metric: log_loss", "metric: late_loss"))
+    assert workspace.params.gate.champion.metric == "late_loss"
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        (Function("project.metrics:lateness"), "'lateness' must end in _score .more is better., _loss or _error"),
+        ("late_loss", r'there is pinball.0.9, .*Function\("project.metrics:your_loss"\)'),
+    ],
+)
+def test_a_score_that_cannot_be_is_refused(metric, words):
+    with pytest.raises(SlipwayError, match=words):
+        season_problem(metrics=(metric,))
