@@ -62,7 +62,8 @@ class Gitlab:
         options = [word for key, value in known.items() for word in ("--variable", f"{key}={value}")]
         predefined = ",".join(key for key in known if key.startswith(("CI_", "GITLAB_")))
         done = subprocess.run(
-            [self.tool, "--force-shell-executor", "--ignore-predefined-vars", predefined, *options, name],
+            [self.tool, "--force-shell-executor", "--ignore-predefined-vars", predefined,
+             "--evaluate-rule-changes=false", *options, name],
             cwd=there, env=self._environment(name), capture_output=True, text=True, check=False,
         )  # fmt: skip
         log = done.stdout + done.stderr
