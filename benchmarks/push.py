@@ -10,6 +10,7 @@ that a slow minute hits all. Needs a Docker engine.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -37,6 +38,10 @@ def run_jobs(remote: Path, folder: Path, before: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    gh = Path(tempfile.mkdtemp(), "gh")  # GitHub's, which says that the release is there
+    gh.write_text("#!/bin/sh\n")
+    gh.chmod(0o755)
+    os.environ["PATH"] = f"{gh.parent}{os.pathsep}{os.environ['PATH']}"
     seconds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for _ in range(parser.parse_args().rounds):
         with tempfile.TemporaryDirectory() as scratch:
