@@ -7,7 +7,6 @@ test set is not used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from slipway.contract import Array, Label, features, record, target, times
 from slipway.evaluation import metrics
 from slipway.evaluation.metrics import Bootstrap
-from slipway.fitting import fit, weights_of
+from slipway.fitting import held_out, weights_of
 from slipway.model.derived import derive
 from slipway.model.manifest import Decision
 from slipway.model.predictor import decide
@@ -34,8 +33,6 @@ def backtest(
     rows: the training rows. decision: the bundle's decision threshold, which every window's labels are by.
     Raises SlipwayError if there are too few times, or the rows before a window lack a class.
     """
-    from slipway.model.runtimes import skops
-
     column, goal, seen = record(problem)[str(problem.time)], target(problem), features(problem)
     at, truth, arrays = times.points(column, rows[column.name]), goal.encode(rows[problem.target]), seen.arrays(rows)
     derived = derive(problem, arrays)
@@ -51,10 +48,8 @@ def backtest(
         began = times.written(column, start)
         _require_classes(goal.classes, truth[before], began)
         weights = weights_of(problem, rows[before])
-        estimator = fit(problem, params, _chosen(arrays, before), truth[before], weights)
-        output = skops.predict(
-            estimator, _chosen(arrays, inside), classes=len(goal.classes), threads=params.train.threads
-        )
+        classes = len(goal.classes)
+        output = held_out(problem, params, arrays, truth, weights, before=before, inside=inside, classes=classes)
         of_groups = np.unique(groups[inside], return_inverse=True)[1]
         table = metrics.statistics(goal, truth[inside], decide(output, goal.classes, decision), of_groups)
         scores = {name: score.as_json() for name, score in metrics.evaluate(goal, table, bootstrap).items()}
@@ -76,10 +71,6 @@ def window_starts(at: Array, windows: int) -> list[float]:
             f"params.yaml: evaluate.backtest: {windows} windows need more different times than the training rows have"
         )
     return [float(start) for start in starts]
-
-
-def _chosen(arrays: Mapping[str, Array], where: Array) -> dict[str, Array]:
-    return {name: values[where] for name, values in arrays.items()}
 
 
 def _require_classes(classes: tuple[Label, ...], truth: Array, began: str | float) -> None:

@@ -15,6 +15,8 @@ from slipway.problem.params import Params, check_arguments
 if TYPE_CHECKING:
     import pandas as pd
 
+    from slipway.model.runtimes import Output
+
 BOOSTERS = ("lightgbm", "xgboost")  # libraries whose trees are compiled; a module of that name in `compile` reads them
 
 
@@ -49,6 +51,31 @@ def fit(
             raise
         raise SlipwayError(f"the estimator of build() could not be fitted: {error}") from error
     return estimator
+
+
+def held_out(
+    problem: Problem,
+    params: Params,
+    arrays: Mapping[str, Array],
+    truth: Array,
+    weights: Array | None,
+    *,
+    before: Array,
+    inside: Array,
+    classes: int,
+) -> Output:
+    """Fit the estimator on some of the rows, and predict others. weights: of the rows that are fitted on.
+
+    before, inside: which rows are fitted on, and which are predicted; a mask or numbers of rows. classes: their number.
+    """
+    from slipway.model.runtimes import skops
+
+    estimator = fit(problem, params, _chosen(arrays, before), truth[before], weights)
+    return skops.predict(estimator, _chosen(arrays, inside), classes=classes, threads=params.train.threads)
+
+
+def _chosen(arrays: Mapping[str, Array], where: Array) -> dict[str, Array]:
+    return {name: values[where] for name, values in arrays.items()}
 
 
 def weights_of(problem: Problem, rows: pd.DataFrame) -> Array | None:

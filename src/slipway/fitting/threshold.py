@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slipway.contract import Array, Target
-from slipway.fitting import fit, weights_of
+from slipway.fitting import held_out, weights_of
 from slipway.model.manifest import Decision
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.params import Decision as Asked
@@ -83,20 +83,17 @@ def out_of_fold(
     """Predict each row's probabilities by an estimator fitted without the row's group; shape (rows, classes)."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    from slipway.model.runtimes import skops
-
     folds = min(FOLDS, *(len(np.unique(groups[truth == label])) for label in np.unique(truth)))
     if folds < 2:
         raise SlipwayError(FEW)
     split = StratifiedGroupKFold(folds, shuffle=True, random_state=params.train.seed).split(truth, truth, groups)
     found = np.full((len(truth), 2), np.nan)
     for before, inside in split:
-        chosen = {name: values[before] for name, values in arrays.items()}
-        estimator = fit(problem, params, chosen, truth[before], None if weights is None else weights[before])
-        held_out = {name: values[inside] for name, values in arrays.items()}
-        output = skops.predict(estimator, held_out, classes=2, threads=params.train.threads)
+        of_fitted = None if weights is None else weights[before]
+        output = held_out(problem, params, arrays, truth, of_fitted, before=before, inside=inside, classes=2)
         if output.probabilities is None:
-            raise SlipwayError(f"train.decision: {type(estimator).__name__} gives no probabilities to decide by")
+            name = type(problem.build(**params.model)).__name__
+            raise SlipwayError(f"train.decision: {name} gives no probabilities to decide by")
         if output.probabilities.shape[1] != found.shape[1]:
             raise SlipwayError(FEW)
         found[inside] = output.probabilities
