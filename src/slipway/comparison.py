@@ -9,7 +9,7 @@ from typing import Any
 
 from slipway.champion import BUNDLE, fetch_champion, history
 from slipway.evaluation import metrics
-from slipway.evaluation.metrics import Bootstrap, Score, lower_is_better
+from slipway.evaluation.metrics import Bootstrap, Score, direction
 from slipway.evaluation.test_set import TestSet
 from slipway.gate import challenge
 from slipway.model.bundle import MANIFEST, read_bundle
@@ -101,5 +101,4 @@ def _differences(test_set: TestSet, a: Any, b: Any, bootstrap: Bootstrap) -> lis
 def _words(name: str, score: Score) -> str:
     if score.value == score.low == score.high == 0:
         return "equal"
-    low, high = sorted((-score.low, -score.high)) if lower_is_better(name) else (score.low, score.high)
-    return "better" if low > 0 else "worse" if high < 0 else "may be chance"
+    return direction(name, score.low, score.high) or "may be chance"

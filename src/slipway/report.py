@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from slipway.champion import BUNDLE, EVALUATION, read_decision
 from slipway.evaluation.drift import drift
-from slipway.evaluation.metrics import lower_is_better
+from slipway.evaluation.metrics import direction
 from slipway.model.bundle import Bundle, read_bundle
 from slipway.problem import SlipwayError
 from slipway.problem.files import BACKTEST, METRICS, SLICES, TRAIN
@@ -73,8 +73,8 @@ def write_report(workspace: Workspace) -> list[Path]:
     environment.filters["signed"] = lambda value: "" if value is None else format(value, "+.4g") if value else "0"
     environment.filters["quoted"] = lambda text: " ".join(str(text).replace('"', "'").replace("`", "'").split())
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    written = []
     environment.filters["yaml"] = _yaml
+    written = []
     for name in ("report.html", "report.md", MODEL_CARD):
         path = workspace.root / "build" / name
         path.write_text(environment.get_template(name).render(run=run), "utf-8")
@@ -154,9 +154,8 @@ def data_changes(workspace: Workspace, champion: Bundle | None) -> tuple[int, li
         return len(table), []
     groups = table.groupby(list(workspace.problem.groups), dropna=False).ngroups
     same = [one for one in champion.contract.columns if one.name in names and one.dtype == arrays[one.name].dtype]
-    found = [
-        drift(champion.reference, one, arrays[one.name], groups, len(names) + 1) for one in same
-    ]  # the gate's: and the target
+    compared = len(names) + 1  # with the target, as the gate compares
+    found = [drift(champion.reference, one, arrays[one.name], groups, compared) for one in same]
     known = {one.name: {"psi": one.psi, "moved": one.psi > one.limit} for one in found}
     return len(table), [{"feature": name, "psi": None, "moved": False, **known.get(name, {})} for name in names]
 
@@ -170,9 +169,7 @@ def _compared(scores: dict[str, Any], comparison: dict[str, Any]) -> list[dict[s
 
 
 def _moved(name: str, difference: dict[str, float] | None) -> str:
-    if difference is None or difference["low"] <= 0 <= difference["high"]:
-        return ""
-    return "better" if (difference["low"] > 0) != lower_is_better(name) else "worse"
+    return direction(name, difference["low"], difference["high"]) if difference else ""
 
 
 def _slices_chart(headline: str, slices: list[dict[str, Any]], metrics: dict[str, Any]) -> list[Chart]:

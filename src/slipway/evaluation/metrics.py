@@ -70,6 +70,13 @@ def lower_is_better(name: str) -> bool:
     return own or name in LOWER_IS_BETTER or name.startswith(PINBALL)
 
 
+def direction(name: str, low: float, high: float) -> str:
+    """Say what the interval of a score's difference means: "better", "worse", or "" if it includes 0."""
+    if low <= 0 <= high:
+        return ""
+    return "better" if (low > 0) != lower_is_better(name) else "worse"
+
+
 def names(target: Target) -> tuple[str, ...]:
     """Name every score of this target's kind."""
     if not target.classes:
