@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from slipway.champion import BUNDLE, fetch_champion
 from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST, TRAIN
@@ -93,8 +92,9 @@ class Project:
 
     def champion(self) -> Predictor | None:
         """Load the champion, the model that serves, fetched if it is missing; None before the first release."""
-        decision = fetch_champion(self.root)
-        return Predictor.load(self.workspace.champion / BUNDLE, expected=decision.digest) if decision else None
+        from slipway.gate import load_champion
+
+        return load_champion(self.workspace)[0]
 
     def verdict(self) -> pd.DataFrame:
         """Read the gate's verdict on the candidate: a row for each reason; the verdict itself is in `attrs`."""

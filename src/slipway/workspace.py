@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from slipway import contract
 from slipway.contract import Contract, Label, Target
 from slipway.evaluation import metrics
@@ -81,6 +79,8 @@ class Workspace:
             self._require_dependency(function, ("evaluate",))
 
     def _require_dependency(self, function: Callable[..., Any], stages: tuple[str, ...]) -> None:
+        import yaml
+
         path = Path(inspect.getsourcefile(inspect.unwrap(function)) or "").resolve()
         name = path.relative_to(self.root.resolve()).as_posix() if path.is_relative_to(self.root.resolve()) else ""
         pipeline = yaml.safe_load((self.root / "dvc.yaml").read_text("utf-8"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from slipway.champion import OVERLAYS, POINTER, Pin, pinned
 from slipway.problem import SlipwayError
 from slipway.scaffold.render import FEATURES, FILES
-from slipway.scaffold.swap import STAGING, lay_out, recover, swap, whole
+from slipway.scaffold.swap import lay_out, recover, stage, swap, whole
 from slipway.scaffold.table import Table
 from slipway.stages.prepare import data_digest
 from slipway.versioning import DATA, LOCK, dvc_repository, git
@@ -114,13 +114,8 @@ def _origin(root: Path) -> str | None:
 
 def apply(plan: Plan) -> None:
     """Make all changes of a plan, or none."""
-    staging = plan.root / STAGING
-    tree = staging / "tree"
     with whole(plan.root):
-        tree.mkdir(parents=True)
-        for name, content in plan.writes.items():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            (tree / name).write_text(content, "utf-8")
+        tree = stage(plan.root, plan.writes)
         lay_out(tree)
         (tree / FOLDER).mkdir()
         for file in plan.table.files:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from slipway.problem import SlipwayError
 from slipway.scaffold.parts import PARTS
-from slipway.scaffold.swap import STAGING, lay_out, recover, swap, whole
+from slipway.scaffold.swap import lay_out, recover, stage, swap, whole
 from slipway.versioning import git
 
 MARK = re.compile(r"(?:#|//|<!--) (part|end): ([a-z-]+)(.*)")
@@ -121,15 +121,9 @@ def unlinked(text: str, place: str, gone: Collection[str]) -> str:
 
 def apply(removal: Removal) -> None:
     """Make all changes, or none."""
-    root, tree = removal.root, removal.root / STAGING / "tree"
+    root = removal.root
     with whole(root):
-        tree.mkdir(parents=True)
-        for name, text in removal.writes.items():
-            path = tree / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text.encode())
-            path.chmod((root / name).stat().st_mode)
-        lay_out(tree, unused=True)
+        lay_out(stage(root, removal.writes), unused=True)
         swap(root, list(removal.writes), removal.removes)
     for name in removal.removes:
         _prune((root / name).parent, root)

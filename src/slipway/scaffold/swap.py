@@ -11,13 +11,26 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 STAGING = Path("build", "new")
 JOURNAL = "journal.json"
+
+
+def stage(root: Path, writes: Mapping[str, str]) -> Path:
+    """Write the new files below a folder, which is given; each has the mode of the file that it replaces."""
+    tree = root / STAGING / "tree"
+    tree.mkdir(parents=True)
+    for name, text in writes.items():
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+        if (root / name).exists():
+            path.chmod((root / name).stat().st_mode)
+    return tree
 
 
 def lay_out(tree: Path, *, unused: bool = False) -> None:
