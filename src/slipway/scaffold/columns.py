@@ -14,13 +14,12 @@ import numpy as np
 
 from slipway.contract import EXACT, Array, Column, Kind
 from slipway.scaffold.dates import Way, describe_dates
+from slipway.scaffold.numbers import PLAIN, UNITS, Written, find_written, shown
 from slipway.stages.prepare import BOOLEANS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
-INTEGER = re.compile(r"\s*[-+]?\d+(\.0*)?\s*")
 CODE = re.compile(r"\s*0\d+\s*")  # a leading zero: no quantity is written so
 MARKS = ("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "unknown", "missing")  # of no number
 TEXT_MARKS = ("N/A", "n/a", "nan", "NaN", "NULL", "null", "<NA>", "?", "-", "--")  # of no text; "NA" may be Namibia
@@ -36,7 +35,6 @@ DATES = {
 IDENTIFIER = re.compile(r"(^|_)(id|ids|uuid|guid|key|identifier|index)$")
 CODES = re.compile(r"(^|_)(id|code|zip|zipcode|postcode|plz|sku|isbn|ean|phone|fips|iata|icao|key|no|nr|number)$")
 UNIT = re.compile(r"\s*[(\[]\s*([^)\]]{1,12}?)\s*[)\]]\s*$")
-UNITS = ("mm", "cm", "km", "kg", "mg", "ml", "usd", "eur", "gbp", "ms", "hz", "kwh", "mph", "percent")
 MOST_CATEGORIES, LONGEST_CATEGORY = 60, 60
 STRAY, MOST_STRAY = 0.02, 5  # so many cells, and different ones, of a column of numbers may be none
 LEAST_WORDS = 3  # on average: texts of fewer are codes
@@ -51,7 +49,7 @@ class Described:
 
     holds: "values" are numbers, booleans and categories; "words" are texts to read, "codes" are texts to compare.
     missing: how a missing value is written, besides an empty cell. absent, distinct: how many. formats, way: of dates.
-    low, high: of numbers. notes: for a person.
+    low, high, written: of numbers. notes: for a person.
     """
 
     recorded: str
@@ -65,6 +63,7 @@ class Described:
     high: float = math.nan
     formats: tuple[str, ...] = ()
     way: Way | None = None
+    written: Written = PLAIN
     notes: tuple[str, ...] = ()
 
     @property
@@ -95,19 +94,20 @@ def describe(
     cells: pd.Series,
     name: str,
     *,
-    decimal: str = ".",
+    comma: bool = False,
     na_is_missing: bool = False,
     typed: bool = False,
 ) -> Described:
     """Describe a column.
 
-    cells: as written; an empty one is missing. na_is_missing: whether `NA` is a missing value elsewhere in the table,
-    so that it is one among words too, but not among two-letter codes. typed: cells are texts made
-    of other types.
+    cells: as written; an empty one is missing. comma: whether the table has decimal commas elsewhere. na_is_missing:
+    whether `NA` is a missing value elsewhere in the table, so that it is one among words too, but not among two-letter
+    codes. typed: cells are texts made of other types.
     """
     written = {str(value): int(n) for value, n in cells.value_counts().items() if value != ""}
-    numbers = [value for value in written if _is_number(value, decimal)]
-    missing, notes = _missing(written, set(numbers), na_is_missing=na_is_missing)
+    way = find_written([value for value in written if value.strip().lower() not in MARKS], comma=comma)
+    numbers = {value: number for value in written if (number := way.read(value)) is not None}
+    missing, notes = _missing(written, numbers.keys(), na_is_missing=na_is_missing)
     counts = {value: n for value, n in written.items() if value not in missing}
     absent = len(cells) - sum(counts.values())
     column = Column(name=name, kind="text", optional=absent > 0, description=recorded, unit=_unit(recorded, name))
@@ -123,11 +123,16 @@ def describe(
         return replace(found, column=column, holds="values", evidence=f"true in {share:.0%} of {len(cells):,} rows")
     if len(numbers) < len(counts):
         return _texts(found, counts, len(cells))
-    values = np.array([float(value.replace(decimal, ".", 1)) for value in counts])
+    values = np.array([numbers[value] for value in counts])
     codes = any(CODE.fullmatch(value) for value in counts) or CODES.search(name) or np.abs(values).max() > EXACT
-    if codes and all(INTEGER.fullmatch(value) for value in counts):
+    if codes and not (values % 1).any():
         note = "whole numbers that look like a code: kept as text, as they are written"
         return _texts(replace(found, notes=(*notes, note)), counts, len(cells))
+    if way.unit or way.thousands:
+        usual = max(numbers, key=len)
+        notes = (*notes, f"numbers written as {usual!r}: read as {shown(numbers[usual])}")
+    column = replace(column, unit=column.unit or way.unit or None)
+    found = replace(found, column=column, written=way, notes=notes)
     return _numbers(found, np.sort(np.repeat(values, list(counts.values()))))
 
 
@@ -144,7 +149,7 @@ def _dated(found: Described, counts: Mapping[str, int], *, convert: bool) -> Des
 
 
 def _missing(
-    written: Mapping[str, int], numbers: set[str], *, na_is_missing: bool
+    written: Mapping[str, int], numbers: Collection[str], *, na_is_missing: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Find how the column writes a missing value; with notes on that."""
     others = [value for value in written if value not in numbers]
@@ -160,10 +165,6 @@ def _missing(
     if "NA" in written and "NA" not in missing:
         notes.append(f"'NA' in {written['NA']:,} cells: kept as a value")
     return tuple(missing), tuple(notes)
-
-
-def _is_number(value: str, decimal: str) -> bool:
-    return bool(NUMBER.fullmatch(value.replace(decimal, ".", 1)))
 
 
 def _unit(recorded: str, name: str) -> str | None:
@@ -187,7 +188,7 @@ def _numbers(found: Described, cells: Array) -> Described:
     low, high, middle = (round(value) if whole else float(value) for value in numbers)
     kind: Kind = "integer" if whole else "number"
     column = replace(found.column, kind=kind, minimum=low, maximum=high, examples=(middle,))
-    evidence = f"{cells[0]:.6g} to {cells[-1]:.6g}, median {middle:.6g}{_outliers(cells)}"
+    evidence = f"{shown(cells[0])} to {shown(cells[-1])}, median {shown(middle)}{_outliers(cells)}"
     found = replace(found, low=float(cells[0]), high=float(cells[-1]))
     return replace(found, column=column, holds="values", evidence=evidence)
 
@@ -209,7 +210,7 @@ def _outliers(cells: Array) -> str:
     far = int((cells > limit).sum())
     if first == third or not 0 < far <= len(cells) / 50:
         return ""
-    return f"; {far:,} of {len(cells):,} rows {'is' if far == 1 else 'are'} above {limit:g}"
+    return f"; {far:,} of {len(cells):,} rows {'is' if far == 1 else 'are'} above {shown(limit)}"
 
 
 def _texts(found: Described, counts: Mapping[str, int], rows: int) -> Described:

@@ -111,7 +111,7 @@ def gather(proposal: Proposal, loaded: pd.DataFrame) -> Evidence:
     table = shape(proposal.record, loaded)
     for column in proposal.record.columns:
         if column.numeric and not column.temporal and table[column.name].dtype.kind not in "fiub":
-            raise SlipwayError(f"{proposal.table.path}: {column.name}: not every cell is a {column.kind}")
+            raise SlipwayError(f"{proposal.table.path}: {column.name}: not every cell can be read as {column.kind}")
     if not proposal.numbered and (same := int(table[list(proposal.record.names)].duplicated().sum())):
         note = f"{same:,} rows are as an earlier one in all columns that are used: load() numbers the rows"
         proposal = replace(proposal, numbered=True, findings=(*proposal.findings, (ROW_ID, note)))

@@ -11,6 +11,7 @@ from slipway.problem import SlipwayError, close_names
 from slipway.scaffold.columns import MOST_CATEGORIES, Described, describe, field_name, listed
 from slipway.scaffold.dates import ISO
 from slipway.scaffold.groups import ROW_ID, choose_group, identifies
+from slipway.scaffold.numbers import PLAIN, Written
 from slipway.scaffold.table import Table
 
 if TYPE_CHECKING:
@@ -75,6 +76,12 @@ class Proposal:
         if self.table.parquet:  # has missing values, and may have empty texts as well
             marks |= {one.recorded: ("", *one.missing) for one in self.used if one.absent and not one.column.numeric}
         return {recorded: written for recorded, written in marks.items() if written}
+
+    @property
+    def written(self) -> dict[str, Written]:
+        """How numbers are written, by recorded column, where Python would not read them."""
+        numbers = [one for one in self.used if one.column.kind in ("number", "integer")]
+        return {one.recorded: one.written for one in numbers if one.written != PLAIN}
 
     @property
     def dated(self) -> bool:
@@ -169,8 +176,7 @@ def _describe_all(table: Table) -> list[Described]:
     names: dict[str, str] = {}
     for recorded in table.cells.columns:
         names[recorded] = field_name(str(recorded), [*names.values(), ROW_ID])
-    decimal = table.options.get("decimal", ".")
-    given = {"decimal": decimal, "typed": table.parquet}
+    given = {"comma": "decimal" in table.options, "typed": table.parquet}
     found = [describe(recorded, table.cells[recorded], name, **given) for recorded, name in names.items()]
     written_na = any(one.column.numeric and "NA" in one.missing for one in found)
     for number, one in enumerate(found):
@@ -250,10 +256,10 @@ def _twins(features: list[Described], cells: pd.DataFrame) -> dict[str, str]:
     found: dict[str, str] = {}
     seen: dict[bytes, str] = {}
     for one in features:
-        codes = pd.factorize(cells[one.recorded])[0]
+        codes, different = pd.factorize(cells[one.recorded])
         if one.column.kind in ("number", "integer"):
-            numbers = pd.to_numeric(cells[one.recorded].str.replace(",", "."), errors="coerce")
-            codes = pd.factorize(numbers, sort=True)[0]
+            numbers = pd.Series([one.written.read(cell) for cell in different], dtype="float64")
+            codes = pd.factorize(numbers[codes], sort=True)[0]
         elif one.column.temporal:
             form = one.way.form if one.way else ISO
             moments = pd.to_datetime(cells[one.recorded], format=form, errors="coerce", utc=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.contract import Column
 from slipway.scaffold.dates import derived, source
+from slipway.scaffold.numbers import shown
 
 if TYPE_CHECKING:
     from slipway.scaffold.behaviour import Behaviour
@@ -42,7 +43,7 @@ def render(file: str, proposal: Proposal, evidence: Evidence | None = None, beha
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"lit": literal, "comment": comment, "number": number, "cell": _cell}
+    environment.filters |= {"lit": literal, "comment": comment, "number": shown, "cell": _cell}
     environment.filters |= {"type": _type, "field": _field, "derived": derived}
     template = environment.get_template(f"{Path(file).name}.j2")
     return template.render(proposal=proposal, evidence=evidence, behaviour=behaviour)
@@ -63,11 +64,6 @@ def comment(text: str, longest: int = LONGEST) -> str:
     """Write a text as (part of) one line of comment."""
     line = "".join(char if char.isprintable() and _legible(char) else "?" for char in " ".join(text.split()))
     return line if len(line) <= longest else f"{line[:longest]}..."
-
-
-def number(value: float) -> str:
-    """Write a number in six digits; a large one without a fraction or exponent."""
-    return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.0f}"
 
 
 def _type(column: Column) -> str:

@@ -58,6 +58,42 @@ def test_a_few_cells_that_are_no_numbers_are_read_as_missing_and_named():
     assert found.notes == ("1 cells are no numbers ('about 12'): read as missing",)
 
 
+WRITTEN = {
+    "a currency before, thousands": (["$1,200", "$950", "-$3,000.50"], ("$", ",", "."), [1200, 950, -3000.5]),
+    "a currency after, the other marks": (["1.200,50 €", "3 €", "950,5 €"], ("€", ".", ","), [1200.5, 3, 950.5]),
+    "a decimal comma": (["21,59", "3,5", "-7"], ("", "", ","), [21.59, 3.5, -7]),
+    "per cent": (["29 %", "3%", "0.5 %"], ("%", "", "."), [29, 3, 0.5]),
+    "a unit": (["12 kg", "3kg", "1.5 kg"], ("kg", "", "."), [12, 3, 1.5]),
+    "points between thousands, none below": (["1.250", "950", "12.500"], ("", ".", ","), [1250, 950, 12500]),
+    "three digits after a point": (["1.250", "0.950", "12.5"], ("", "", "."), [1.25, 0.95, 12.5]),
+    "blanks between thousands": (["1 250", "950", "12 500,5"], ("", " ", ","), [1250, 950, 12500.5]),
+}
+
+
+@pytest.mark.parametrize("case", WRITTEN)
+def test_numbers_are_read_as_people_write_them(case):
+    cells, written, numbers = WRITTEN[case]
+    found = described(cells * 20)
+    assert (tuple(found.written), [found.written.read(cell) for cell in cells]) == (written, numbers)
+    assert (found.low, found.high) == (min(numbers), max(numbers))
+
+
+def test_three_digits_after_a_comma_are_decimals_where_the_table_has_decimal_commas():
+    assert described(["1,250", "2,375"] * 20).high == 2375
+    assert described(["1,250", "2,375"] * 20, comma=True).high == 2.375
+
+
+def test_numbers_that_are_not_written_plainly_are_named():
+    assert described(["$1,200", "$950"] * 20).notes == ("numbers written as '$1,200': read as 1200",)
+
+
+@pytest.mark.parametrize(
+    "cells", [["3rd", "1st"], ["K-1", "K-2"], ["12 kg", "300 g"], ["1,2", "1,234,5"], ["10.0.0.1", "1"]]
+)
+def test_what_only_resembles_numbers_stays_text(cells):
+    assert not described(cells * 20).column.numeric
+
+
 @pytest.mark.parametrize(
     ("value", "kind", "form"),
     [

@@ -52,6 +52,19 @@ def test_what_is_declared_is_what_load_gives(houses):
 
 
 @pytest.mark.parametrize("name", ["sales.csv", "sales.parquet"])
+def test_numbers_written_for_people_are_read_and_what_is_none_is_left_to_validation(table, name, tmp_path):
+    rows = sales()
+    written = rows.assign(price=[f"$ {price:,.0f}" for price in rows["price"]])
+    found = draft(table(written, name), "price", name="houses")
+    loaded = pd.concat([found.evidence.train, found.evidence.test]).sort_index()
+    assert loaded["price"].tolist() == rows["price"].round().tolist()
+    written.loc[0:1, "price"] = ["$ 1,5", "3 kg"]
+    path = write(written, tmp_path / "later" / name)
+    again = function(found.files["src/project/data.py"], "load")(path.parent)
+    assert again["price"].tolist()[:2] == ["1,5", "3 kg"]
+
+
+@pytest.mark.parametrize("name", ["sales.csv", "sales.parquet"])
 def test_dates_are_read_as_they_are_written_and_their_parts_are_what_the_model_sees(table, name):
     random = np.random.default_rng(1)
     moments = pd.Timestamp("2018-06-01 10:00") + pd.to_timedelta(random.integers(0, 500 * 86400, 600), unit="s")
