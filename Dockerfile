@@ -8,6 +8,8 @@ ARG BASE=python:3.11-slim-bookworm
 # kind finds the dependencies in the cache.
 FROM ${BASE} AS requirements
 ARG RELEASE=champion
+# STORE=1 adds what keeps predictions in a bucket.
+ARG STORE=""
 # part: signing
 # SIGNING=1 adds what verifies a signature.
 ARG SIGNING=""
@@ -17,6 +19,7 @@ COPY ${RELEASE}/bundle/manifest.json requirements*.txt ./
 RUN ["python", "-c", "import json, os, pathlib; \
      runtime = json.load(open('manifest.json'))['runtime']; \
      locks = [{'onnx': 'requirements.txt'}.get(runtime, f'requirements-{runtime}.txt')]; \
+     locks += ['requirements-store.txt'] if os.environ['STORE'] else []; \
 # part: signing
      locks += ['requirements-signing.txt'] if os.environ['SIGNING'] else []; \
 # end: signing

@@ -140,6 +140,7 @@ lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest
 	$(call lock,pyproject.toml,requirements.txt)
 	$(call lock,pyproject.toml --extra skops --extra model,requirements-skops.txt)
 	$(call lock,pyproject.toml --extra dev,requirements-dev.txt)
+	$(call lock,pyproject.toml --extra store --constraint requirements-dev.txt,requirements-store.txt)
 	$(call lock,pyproject.toml --extra signing --constraint requirements-dev.txt,requirements-signing.txt) # part: signing
 	$(call lock,stack/mlflow/requirements.in --constraint requirements-dev.txt,stack/mlflow/requirements.txt) # part: mlflow-server
 	$(call lock,stack/cyclonedx.in,stack/cyclonedx.txt)

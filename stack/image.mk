@@ -12,7 +12,7 @@ PROFILES ?=
 pip-config = $(if $(PIP_CONFIG_FILE),--secret id=pip$(comma)src=$(PIP_CONFIG_FILE))
 comma := ,
 
-build-args = --build-arg BASE=$(BASE) --build-arg RELEASE=$(RELEASE)
+build-args = --build-arg BASE=$(BASE) --build-arg RELEASE=$(RELEASE) --build-arg STORE=$(STORE)
 build-args += --build-arg SIGNING=$(SIGNING) # part: signing
 image: release-here ## Pack the champion into an image (IMAGE=..., BASE=..., RELEASE=build)
 	labels=$$(python stack/labels.py $(RELEASE)) && $(DOCKER_BUILD) --tag $(IMAGE) $(pip-config) $(build-args) $$labels .

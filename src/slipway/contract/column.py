@@ -36,7 +36,7 @@ class Column:
     """One field of a row. `minimum` and `maximum` are inclusive bounds, `above` and `below` exclusive ones.
 
     Bounds are as in arrays: of a date in days, of a date-time in seconds. Categories are texts; or the whole numbers
-    that a column of the kind integer may have.
+    that a column of the kind integer may have. A private column is left out of kept predictions.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Column:
     below: float | None = None
     categories: tuple[str, ...] | tuple[int, ...] = ()
     unit: str | None = None
+    private: bool = False
     description: str | None = None
     examples: tuple[Any, ...] = ()
 

@@ -29,7 +29,7 @@ DATE_BOUNDS = {
 }
 ARGUMENT = dict(zip(DATE_BOUNDS, ("ge", "le", "gt", "lt"), strict=True))  # of Pydantic's Field
 DATE_FORMATS: dict[str, Kind] = {"date": "date", "date-time": "datetime"}
-ANNOTATIONS = {"title", "description", "examples", "unit", "default"}
+ANNOTATIONS = {"title", "description", "examples", "unit", "private", "default"}
 ARGUMENTS = ("gt", "ge", "lt", "le", "description", "examples")  # of Pydantic's Field
 TYPES = "use float, int, bool, str, date, datetime or Literal[...], with | None and = None if it may be missing"
 FORMATS = {"format", "contentMediaType"}  # of times, bytes and addresses, which JSON Schema has as strings
@@ -94,6 +94,8 @@ def to_column(name: str, field: dict[str, Any], *, required: bool, written: str 
         raise SlipwayError(f"{name}: has a default but does not allow None; the bundle could not store the default")
     if optional and field.get("default") is not None:
         raise SlipwayError(f"{name}: the default of an optional field must be None: missing stays missing")
+    if not isinstance(field.get("private", False), bool):
+        raise SlipwayError(f"{name}: private is True or False, not {field['private']!r}")
     categories = field.get("enum", [field["const"]] if "const" in field else [])
     column = Column(
         name=name,
@@ -102,6 +104,7 @@ def to_column(name: str, field: dict[str, Any], *, required: bool, written: str 
         **{attribute: field[key] for key, attribute in BOUNDS.items() if key in field},
         categories=tuple(categories),
         unit=field.get("unit"),
+        private=field.get("private", False),
         description=field.get("description"),
         examples=tuple(field.get("examples", ())),
     )
@@ -149,6 +152,7 @@ def to_schema(column: Column) -> dict[str, Any]:
         "description": column.description,
         "examples": list(column.examples) or None,
         "unit": column.unit,
+        "private": column.private or None,
     }
     return field | {key: value for key, value in notes.items() if value is not None}
 

@@ -45,6 +45,15 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Private:
+    """Marks a field as private, as in `Annotated[str, Private()]`: the service never writes it to kept predictions."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Add the mark to the field's JSON Schema (Pydantic calls this)."""
+        return {**handler(core), "private": True}
+
+
+@dataclass(frozen=True)
 class Function:
     """A function of the project, named as "module:function" and imported at first use."""
 

@@ -17,7 +17,7 @@ from slipway.workspace import Workspace
 
 # The parts of an image, besides the champion.
 PARTS = (
-    *("Dockerfile", "requirements.txt", "requirements-skops.txt", "requirements-signing.txt"),
+    *("Dockerfile", "requirements.txt", "requirements-skops.txt", "requirements-store.txt", "requirements-signing.txt"),
     *("pyproject.toml", "src/slipway", "src/project"),
 )
 

@@ -85,7 +85,7 @@ class Application(FastAPI):
         """Verify and load the bundle; on an error stay alive but not ready, with the error as the reason."""
         self.model = None
         try:
-            model = LoadedModel(self.settings, self.metrics)
+            model = LoadedModel(self.settings, self.metrics, self.log)
             describe(self, model)
         except Exception as error:  # noqa: BLE001  (/readyz and the log report it)
             known = isinstance(error, SlipwayError)
@@ -115,7 +115,7 @@ class Application(FastAPI):
         finally:
             self.unready("the server has stopped")
             if self.model is not None:
-                self.model.batcher.close()
+                await asyncio.to_thread(self.model.close)
             self.log.flush()
 
     def build_middleware_stack(self) -> ASGIApp:

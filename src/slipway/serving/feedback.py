@@ -40,6 +40,8 @@ async def feedback(model: LoadedModel, call: Call) -> bytes:
         outcome = "scored"
         counters.absolute_error += abs(predicted.value - truth)
     counters.feedback[outcome] += 1
+    if model.keeper is not None:
+        model.keeper.judged(content["id"], content["truth"])
     return encode({"outcome": outcome})
 
 

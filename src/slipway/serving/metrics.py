@@ -67,6 +67,7 @@ class Metrics(Collector):
         self.ready = False
         self.in_flight = 0
         self.model: ModelMetrics | None = None
+        self.more: list[Collector] = []  # of what runs beside the model
         self._dropped_lines = dropped_lines
         self._requests: Counter[tuple[str, int]] = Counter()
         self._durations: dict[str, Histogram] = {}
@@ -104,8 +105,8 @@ class Metrics(Collector):
         yield gauge("slipway_requests_in_flight", "Requests in flight", {(): self.in_flight})
         yield gauge("slipway_ready", "1 when the service is ready", {(): int(self.ready)})
         yield counter("slipway_log_lines_dropped", "Log lines not written", {(): self._dropped_lines()})
-        if self.model is not None:
-            yield from self.model.collect()
+        for part in ([self.model] if self.model is not None else []) + self.more:
+            yield from part.collect()
 
 
 class ModelMetrics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -18,6 +19,8 @@ from slipway.model.signature import SignatureError, Signer, signature_of, verify
 from slipway.serving.batching import SMALL_ROWS, Batcher
 from slipway.serving.card import Card
 from slipway.serving.ids import Ids
+from slipway.serving.kept import Answered, Keeper
+from slipway.serving.logs import Log
 from slipway.serving.metrics import Metrics
 from slipway.serving.problems import encode, not_ready
 from slipway.serving.rows import SMALL_BYTES, Rows
@@ -29,7 +32,7 @@ A = TypeVar("A")
 class LoadedModel:
     """The model that serves: predictor, decoder of rows, batcher, prediction ids and counters."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, log: Log) -> None:
         """Verify, load and check the bundle. Raises SlipwayError (BundleError) if it is refused."""
         predictor = Predictor.load(settings.bundle, expected=_expected(settings), threads=settings.threads)
         self.predictor, self.contract = predictor, predictor.contract
@@ -49,6 +52,8 @@ class LoadedModel:
             kept=settings.feedback_kept,
         )
         self.batcher = Batcher(self._run, timeout=settings.request_seconds)
+        self.keeper = Keeper(settings, self.contract, self.version, log) if settings.predictions else None
+        metrics.more = [beside for beside in (self.keeper,) if beside]
         about = encode({"name": self.name, "version": self.version})
         self._head = b'{"model":' + about + b',"predictions":'
 
@@ -91,20 +96,29 @@ class LoadedModel:
             made["probabilities"] = np.array([[*a["probabilities"].values()] for a in answers])
         return made | {"id": [a["id"] for a in answers]}
 
+    def close(self) -> None:
+        """Stop the threads; what is to be kept is written first."""
+        self.batcher.close()
+        if self.keeper:
+            self.keeper.close()
+
     def columns(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         """Predict: `label` (a list) and `probabilities` (rows, classes), or `value`; and `id`."""
-        predictions = self._predict(arrays)
+        predictions, ids = self._predict(arrays)
         made: dict[str, Any] = {"value": predictions.values}
         if self.classes:
             made = {"label": [self.predictor.classes[value] for value in predictions.values.tolist()]}
             if predictions.probabilities is not None:
                 made["probabilities"] = predictions.probabilities
-        return made | {"id": self.ids.make(predictions.values.tolist())}
+        return made | {"id": ids}
 
-    def _predict(self, arrays: Mapping[str, Array]) -> Predictions:
+    def _predict(self, arrays: Mapping[str, Array]) -> tuple[Predictions, list[str]]:
         predictions = self.predictor.predict_arrays(arrays)
         self.counters.observe(arrays, predictions)
-        return predictions
+        ids = self.ids.make(predictions.values.tolist())
+        if self.keeper is not None:
+            self.keeper.offer(Answered(time.time(), arrays, predictions, ids))
+        return predictions, ids
 
     def _predict_body(self, rows: list[Struct] | dict[str, Array]) -> tuple[bytes, int]:
         answers = self._answers(self.rows.arrays(rows) if isinstance(rows, list) else rows)
@@ -114,8 +128,7 @@ class LoadedModel:
         return self._answers(self.rows.arrays(rows))
 
     def _answers(self, arrays: Mapping[str, Array]) -> list[Struct]:
-        predictions = self._predict(arrays)
-        ids = self.ids.make(predictions.values.tolist())
+        predictions, ids = self._predict(arrays)
         labels = predictions.labels
         if not self.classes:
             return [self._answer(value, made) for value, made in zip(labels, ids, strict=True)]

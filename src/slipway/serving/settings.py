@@ -64,6 +64,15 @@ class Settings(BaseModel):
     ] = None
     feedback_seconds: Annotated[Count, Field(description="how long after a prediction feedback is accepted")] = 604_800
     feedback_kept: Annotated[Count, Field(description="ids of feedback remembered, to refuse duplicates")] = 100_000
+    predictions: Annotated[
+        str | None,
+        Field(description="keep predictions and feedback here: a folder, or a bucket (needs slipway[store])"),
+    ] = None
+    predictions_seconds: Annotated[Seconds, Field(description="after how long a file of them is written")] = 60
+    predictions_bytes: Annotated[Count, Field(description="or at which size, compressed")] = 8 << 20
+    predictions_days: Annotated[
+        int, Field(ge=0, description="remove older days from the folder; 0 keeps all, and a bucket has its own rules")
+    ] = 0
     cors_origins: Annotated[
         tuple[str, ...], Field(description="origins whose pages may call the service, comma-separated, or *")
     ] = ()

@@ -106,6 +106,7 @@ def test_holds_the_serving_part_alone(inside):
 
 def test_holds_the_packages_of_its_runtime_and_no_others(image, inside):
     locks = ["requirements.txt" if image.bundle.manifest.runtime == "onnx" else "requirements-skops.txt"]
+    locks += ["requirements-store.txt"] if os.environ.get("STORE") else []
     locks += ["requirements-signing.txt"] if os.environ.get("SIGNING") else []  # part: signing
     text = "".join((ROOT / lock).read_text() for lock in locks)
     locked = {name.lower() for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}

@@ -70,6 +70,7 @@ def test_nothing_enters_the_build_but_what_is_named(made, tmp_path):
         "requirements.txt",
         "requirements-signing.txt",  # part: signing
         "requirements-skops.txt",
+        "requirements-store.txt",
     }
     assert not {"src/slipway/cli/__init__.py", "src/slipway/gate/__init__.py"} & set(listed)
 
