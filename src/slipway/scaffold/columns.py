@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from slipway.contract import EXACT, Array, Column, Kind
-from slipway.scaffold.dates import Way, describe_dates
+from slipway.scaffold.dates import Unit, Way, describe_dates, unix_unit
 from slipway.scaffold.numbers import PLAIN, UNITS, Written, find_written, shown
 from slipway.stages.prepare import BOOLEANS
 
@@ -128,6 +128,8 @@ def describe(
     if codes and not (values % 1).any():
         note = "whole numbers that look like a code: kept as text, as they are written"
         return _texts(replace(found, notes=(*notes, note)), counts, len(cells))
+    if not (values % 1).any() and (unit := unix_unit(name, values.min(), values.max())):
+        return _dated(replace(found, holds="dates", formats=(unit,)), counts, convert=True, unix=unit)
     if way.unit or way.thousands:
         usual = max(numbers, key=len)
         notes = (*notes, f"numbers written as {usual!r}: read as {shown(numbers[usual])}")
@@ -136,8 +138,8 @@ def describe(
     return _numbers(found, np.sort(np.repeat(values, list(counts.values()))))
 
 
-def _dated(found: Described, counts: Mapping[str, int], *, convert: bool) -> Described:
-    dated = describe_dates(found.column, counts, convert=convert)
+def _dated(found: Described, counts: Mapping[str, int], *, convert: bool, unix: Unit | None = None) -> Described:
+    dated = describe_dates(found.column, counts, convert=convert, unix=unix)
     if dated.column is None:
         return replace(found, evidence=dated.evidence)
     note = (

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ISO = "ISO8601"  # pandas' name of all its forms
+Unit = Literal["s", "ms"]
+UNIX: dict[Unit, int] = {"s": 1, "ms": 1000}  # Unix time: pandas' name of the unit, and how many are a second
+YEAR_1990, YEAR_2040 = 631_152_000, 2_208_988_800
+OF_TIME = re.compile(r"(^|_)(ts|time|timestamp|epoch|date|datetime|at|on|created|updated)(_(s|ms|utc))?$")
 OF_DATES = (
     "%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d %b %Y", "%d-%b-%Y", "%d %B %Y",
     "%b %d, %Y",
@@ -25,7 +29,7 @@ YEARS = 10  # after the last date that new ones may lie
 
 
 class Way(NamedTuple):
-    """How a column writes dates: pandas' format, and that of ISO 8601 in which load() gives them."""
+    """How a column writes dates: pandas' format, or the unit of Unix time; and the form in which load() gives them."""
 
     form: str
     written: str
@@ -41,16 +45,27 @@ class Dated:
     note: str = ""
 
 
-def describe_dates(column: Column, cells: Collection[str], *, convert: bool) -> Dated:
-    """Find the field of a column of dates. cells: its different ones. convert: even if they are ISO 8601."""
+def unix_unit(name: str, low: float, high: float) -> Unit | None:
+    """Give the unit of whole numbers, from low to high, that are Unix time by name and size; else None."""
+    return next(
+        (unit for unit, n in UNIX.items() if OF_TIME.search(name) and YEAR_1990 * n < low < high < YEAR_2040 * n), None
+    )
+
+
+def describe_dates(column: Column, cells: Collection[str], *, convert: bool, unix: Unit | None = None) -> Dated:
+    """Find the field of a column of dates.
+
+    cells: its different ones. convert: even if they are ISO 8601. unix: the unit, if they are Unix time.
+    """
     first = next(iter(cells))
-    read = {form: found for form in (OF_DATES, OF_MOMENTS)[":" in first] if (found := _read(cells, form)) is not None}
+    forms = (unix,) if unix else (OF_DATES, OF_MOMENTS)[":" in first]
+    read = {form: found for form in forms if (found := moments(cells, form)).notna().all()}
     if not read:
         return Dated(None, f"dates, as {first}: written in no one way that is known; as 2024-01-31 they could be used")
     if len(read) > 1:
         return Dated(None, f"dates, as {first}: day and month cannot be told apart")
     form, found = next(iter(read.items()))
-    kind: Literal["date", "datetime"] = "datetime" if ":" in first else "date"
+    kind: Literal["date", "datetime"] = "datetime" if unix or ":" in first else "date"
     low, middle, high = found.min(), found.sort_values().iloc[len(found) // 2], found.max()
     low_day, high_day = _new_year(low.year - max(1, (high.year - low.year) // 2)), _new_year(high.year + YEARS)
     texts = [_text(kind, moment) for moment in (low, middle, high)]
@@ -63,7 +78,19 @@ def describe_dates(column: Column, cells: Collection[str], *, convert: bool) -> 
     )
     iso = not convert and all(dates.FORMS[kind].fullmatch(cell) for cell in cells)
     note = "" if kind == "date" or any(map(ZONE.search, cells)) else "no time zone is written: read as UTC"
+    note = f"whole numbers that look like Unix time in {unix}: read so" if unix else note
     return Dated(column, f"dates, {texts[0]} to {texts[2]}", None if iso else Way(form, WRITTEN[kind]), note)
+
+
+def moments(cells: Collection[str], form: str) -> pd.Series:
+    """Read cells as dates written in one form, or as Unix time in one unit; what is none becomes NaT."""
+    import pandas as pd
+
+    written = pd.Series([*cells])
+    for unit in UNIX:
+        if form == unit:
+            return pd.to_datetime(pd.to_numeric(written, errors="coerce"), unit=unit, errors="coerce", utc=True)
+    return pd.to_datetime(written, format=form, errors="coerce", utc=True)
 
 
 def derived(columns: Collection[Column]) -> list[str]:
@@ -80,13 +107,6 @@ def source(kind: str, bound: float) -> str:
         return f"date({day.year}, {day.month}, {day.day})"
     moment = datetime.fromisoformat(written)
     return f"datetime({moment.year}, {moment.month}, {moment.day}, tzinfo=UTC)"
-
-
-def _read(cells: Collection[str], form: str) -> pd.Series | None:
-    import pandas as pd
-
-    found = pd.to_datetime(pd.Series([*cells]), format=form, errors="coerce", utc=True)
-    return found if found.notna().all() else None
 
 
 def _text(kind: str, moment: pd.Timestamp) -> str:

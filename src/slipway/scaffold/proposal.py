@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from slipway.contract import Column, Contract, Target
 from slipway.problem import SlipwayError, close_names
 from slipway.scaffold.columns import MOST_CATEGORIES, Described, describe, field_name, listed
-from slipway.scaffold.dates import ISO
+from slipway.scaffold.dates import ISO, moments
 from slipway.scaffold.groups import ROW_ID, choose_group, identifies
 from slipway.scaffold.numbers import PLAIN, Written
 from slipway.scaffold.table import Table
@@ -262,8 +262,7 @@ def _twins(features: list[Described], cells: pd.DataFrame) -> dict[str, str]:
             codes = pd.factorize(numbers[codes], sort=True)[0]
         elif one.column.temporal:
             form = one.way.form if one.way else ISO
-            moments = pd.to_datetime(cells[one.recorded], format=form, errors="coerce", utc=True)
-            codes = pd.factorize(moments, sort=True)[0]
+            codes = pd.factorize(moments(cells[one.recorded], form), sort=True)[0]
         first = seen.setdefault(codes.tobytes(), one.recorded)
         if first != one.recorded and (one.column.numeric or one.distinct <= len(cells) / 2):
             found[one.recorded] = f"says the same as {first!r}"

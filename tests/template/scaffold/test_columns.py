@@ -165,3 +165,13 @@ def test_a_fields_name_is_one_that_python_and_pydantic_take(recorded, name):
 
 def test_two_columns_never_get_one_name():
     assert field_name("a b", ["a_b", "a_b_2"]) == "a_b_3"
+
+
+@pytest.mark.parametrize(("unit", "second"), [("s", 1), ("ms", 1000)])
+def test_whole_numbers_are_unix_time_by_name_and_size(unit, second):
+    cells = [str((1_700_000_000 + n) * second) for n in range(40)]
+    found = described(cells, "created_at")
+    assert (found.column.kind, found.way.form) == ("datetime", unit)
+    assert found.evidence.startswith("dates, 2023-11-14T22:13:20Z")
+    assert described(cells, "bytes").column.kind == "integer"
+    assert described([str(n) for n in range(40)], "created_at").column.kind == "integer"
