@@ -87,7 +87,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Start the timeout for the first request's head."""
         super().connection_made(BufferedTransport(transport, self._drop_input))  # type: ignore[arg-type]
-        self._timer = self.loop.call_later(self.receive_timeout, self._on_timeout)
+        self._start_timer()
 
     def data_received(self, data: bytes) -> None:
         """Parse the data; start the timeout if a head or a body is still incomplete."""
@@ -100,8 +100,7 @@ class Connection(HttpToolsProtocol):
             part, data = (data, b"") if len(data) <= size else (data[:size], data[size:])
             self._parse(part)
         self._pipelined = b"" if self._refused else data
-        if self._receiving and self._timer is None and not self._refused:
-            self._timer = self.loop.call_later(self.receive_timeout, self._on_timeout)
+        self._start_timer()
 
     def _parse(self, data: bytes) -> None:
         self._unparsed_bytes += len(data)
@@ -178,6 +177,7 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self.pipeline or self._unanswered():
             self.flow.pause_reading()
+            self._start_timer()
         elif self._pipelined and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self.loop.call_soon(self.data_received, b"")
@@ -222,10 +222,12 @@ class Connection(HttpToolsProtocol):
             return
         self._refused = True
         self._stop_timer()
+        response = problem.response("unknown")
         if self._unanswered() and (self.pipeline or self.cycle.response_started or not self._in_body()):
             self.cycle.keep_alive = False  # the client would take this response for that of an earlier request
+            if self.pipeline and self._in_body():  # in the place of the application's, which would wait for the body
+                self.pipeline[0] = self.cycle, response  # type: ignore[assignment]
             return
-        response = problem.response("unknown")
         fields = b"".join(b"%s: %s\r\n" % header for header in response.raw_headers)
         head = f"HTTP/1.1 {problem.status_code} {HTTPStatus(problem.status_code).phrase}\r\n".encode()
         self.transport.write(head + fields + b"connection: close\r\n\r\n" + bytes(response.body))
@@ -237,6 +239,11 @@ class Connection(HttpToolsProtocol):
 
     def _in_body(self) -> bool:
         return self._receiving and not self._in_head
+
+    def _start_timer(self) -> None:
+        """Start the timeout if a head or a body is incomplete, and the requests before it were answered."""
+        if self._receiving and self._timer is None and not (self._refused or self.pipeline):
+            self._timer = self.loop.call_later(self.receive_timeout, self._on_timeout)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
