@@ -159,7 +159,7 @@ def pins(root: Path, revision: str = "HEAD") -> dict[str, Pin]:
 
     Raises SlipwayError naming an overlay that cannot be read.
     """
-    listed = git(root, "ls-tree", "-r", "--name-only", "-z", revision, "--", OVERLAYS).split("\0")
+    listed = git(root, "ls-tree", "-r", "--name-only", "-z", revision, OVERLAYS).split("\0")
     paths = [path for path in listed if PurePath(path).match(overlay_file("*"))]
     texts = zip(paths, files_at(root, [(revision, path) for path in paths]), strict=True)
     found = {PurePath(path).parent.name: parse_pin(text or "", f"{revision}:{path}") for path, text in texts}

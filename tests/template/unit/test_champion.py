@@ -54,12 +54,22 @@ def test_an_image_beside_the_model_is_not_taken_for_it():
 
 @pytest.mark.parametrize("text", ["images: [", "images: 1", "- a", "images: [1]", "images: [{digest: 'sha256:ab'}]"])
 def test_what_is_no_kustomization_is_an_error_that_says_so(text):
-    with pytest.raises(SlipwayError, match="overlay: not a kustomization: "):
+    with pytest.raises(SlipwayError, match=r"^overlay: not a kustomization: .") as refused:
         parse_pin(text, "overlay")
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_wrong_with_a_kustomization_is_said_where_it_is(checkout):
+    with pytest.raises(SlipwayError, match=r"kustomization: while parsing a flow .* in .*, line \d"):
+        parse_pin("images: [", "overlay")
+    commit_overlays(checkout, "broken", {"staging": pinned("a"), "production": "images: ["})
+    with pytest.raises(SlipwayError, match=r"^HEAD:k8s/overlays/production/kustomization\.yaml: not a kustomization"):
+        pins(checkout)
 
 
 def test_what_is_pinned_is_read_of_a_commit_and_not_of_the_work_tree(checkout):
     assert pins(checkout) == {}
+    commit_files(checkout, "Another's", {"vendor/k8s/overlays/other/kustomization.yaml": pinned("e")})
     first = commit_overlays(checkout, "a", {"staging": pinned("a"), "local": "resources: []\n"})
     commit_overlays(checkout, "b", {"staging": pinned("b")})
     (checkout / "k8s/overlays/staging/kustomization.yaml").write_text(pinned("d"))
@@ -68,6 +78,7 @@ def test_what_is_pinned_is_read_of_a_commit_and_not_of_the_work_tree(checkout):
 
 
 def test_the_history_lists_each_pin_with_the_commit_that_wrote_it(checkout):
+    commit_files(checkout, "Others", {"k8s/base/kustomization.yaml": pinned("e"), "list.yaml": "- a"})
     first = commit_overlays(checkout, "a", {"staging": pinned("a"), "production": pinned("a")})
     commit_overlays(checkout, "broken", {"production": "images: ["})
     last = commit_overlays(checkout, "b", {"production": pinned("b")})
@@ -76,6 +87,7 @@ def test_the_history_lists_each_pin_with_the_commit_that_wrote_it(checkout):
     assert [(one.overlay, one.pin.digest[0], one.commit) for one in found[:1]] == [("production", "b", last)]
     assert {(one.overlay, one.commit) for one in found[1:]} == {("staging", first), ("production", first)}
     assert ["not a kustomization" in note for note in notes] == [True]
+    assert pin_history(checkout, first) == found[1:]
     with pytest.raises(SlipwayError, match="not a kustomization"):
         pin_history(checkout)
 
@@ -141,7 +153,14 @@ def test_what_serves_is_what_the_last_commit_says_and_not_the_work_tree(checkout
     assert serving_now(checkout).version == "b" * 12
 
 
+def test_a_commit_whose_pointer_does_not_say_what_was_released_is_named(checkout):
+    commit_files(checkout, "First", {"champion.dvc": "outs: []\n"})
+    with pytest.raises(SlipwayError, match=r"^HEAD:champion\.dvc: does not say what was released"):
+        serving_now(checkout)
+
+
 def test_the_history_lists_the_releases_newest_first_and_passes_by_what_it_cannot_read(checkout):
+    commit_files(checkout, "Another pointer", {"data.dvc": "outs: []\n"})
     commits = [
         commit_files(checkout, f"{n}", {"champion.dvc": text})
         for n, text in enumerate([pointer("a"), "outs: []\n", None, pointer("b")])
@@ -193,7 +212,7 @@ def test_a_pin_is_written_beside_other_images_annotations_and_settings():
         "  - name: proxy\n"
         "    newTag: '1'\n"
         "commonAnnotations:\n"
-        "  mine: kept  # as it is\n"
+        '  mine: "kept"  # as it is\n'
         "configMapGenerator:\n"
         "  - name: empty\n"
         "  - name: slipway\n"
@@ -210,7 +229,7 @@ def test_a_pin_is_written_beside_other_images_annotations_and_settings():
         "    newName: ghcr.io/ada/penguins\n"
         f"    digest: sha256:{'a' * 64}\n"
         "commonAnnotations:\n"
-        "  mine: kept  # as it is\n"
+        '  mine: "kept"  # as it is\n'
         '  slipway/model-version: "123456789012"\n'
         f'  slipway/commit: "{"c" * 40}"\n'
         "configMapGenerator:\n"

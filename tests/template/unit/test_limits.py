@@ -87,8 +87,13 @@ def test_the_memory_limit_holds_only_while_the_function_runs(fails):
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
-def test_the_time_limit_does_not_wait_for_the_function():
+def test_the_time_limit_does_not_wait_for_the_function(monkeypatch):
+    monkeypatch.setattr("slipway.model.limits.GRACE", 0.01)
     never = threading.Event()
     with pytest.raises(TimeoutError, match=r"0.1 seconds"):
         limited(never.wait, seconds=0.1, memory=1 << 28)
     never.set()
+
+
+def test_a_function_that_never_ends_does_not_keep_the_process():
+    assert limited(lambda: threading.current_thread().daemon, seconds=60, memory=1 << 28)

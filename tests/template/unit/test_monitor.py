@@ -1,7 +1,9 @@
 """The findings, from a Prometheus whose answers are given; tests/template/ops asks a real one."""
 
 import json
+import socket
 import threading
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -87,9 +89,15 @@ def test_what_is_not_recorded_yet_is_left_out(server):
     assert found(server) == ([], [])
 
 
-def test_a_firing_alert_is_named_with_its_feature_once_for_all_namespaces(server):
+def test_a_measurement_without_a_threshold_or_rows_says_so(server):
+    del server.vectors["job_version.*24h"][1:3]
+    assert found(server)[0][0] == Finding("drift of mass", 0.4, None, 0)
+
+
+def test_a_firing_alert_is_named_once_for_all_namespaces_and_with_its_feature_if_it_has_one(server):
     server.vectors["ALERTS"] = [({**DRIFTED, "namespace": name}, 1) for name in ("staging", "production")]
-    assert found(server)[1] == ["SlipwayFeatureDriftLasting mass"]
+    server.vectors["ALERTS"].append(({"alertname": "SlipwayModelOld"}, 1))
+    assert found(server)[1] == ["SlipwayFeatureDriftLasting mass", "SlipwayModelOld"]
 
 
 def test_only_alerts_of_the_service_and_the_version_that_ask_for_retraining_count(server):
@@ -100,9 +108,10 @@ def test_only_alerts_of_the_service_and_the_version_that_ask_for_retraining_coun
 
 
 def test_a_version_that_does_not_serve_is_not_judged(server):
-    server.vectors["slipway_model_info"] = [({"version": "ffffffffffff"}, 1)]
-    with pytest.raises(SlipwayError, match=f"does not see the champion {VERSION} serve.*ffffffffffff"):
-        found(server)
+    for serving, said in ((["f" * 12, "a" * 12], "aaaaaaaaaaaa, ffffffffffff"), ([], "none")):
+        server.vectors["slipway_model_info"] = [({"version": version}, 1) for version in serving]
+        with pytest.raises(SlipwayError, match=f"does not see the champion {VERSION} serve with .*, but {said}$"):
+            found(server)
 
 
 def test_a_server_without_the_rules_is_no_answer(server):
@@ -127,15 +136,29 @@ def test_a_server_that_does_not_answer_is_named(server):
         query("file:///etc/passwd", "up")
 
 
+def test_a_server_that_accepts_and_says_nothing_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr("slipway.monitor.TIMEOUT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(SlipwayError, match=f"Prometheus at http://127.0.0.1:{port} does not answer: .*timed out"):
+            query(f"http://127.0.0.1:{port}", "up")
+
+
 def test_the_findings_become_tags():
-    findings = [Finding("drift of bill length (mm)", 0.31234, 0.25, 1000), Finding("accuracy", 0.9, None, 60)]
+    findings = [
+        Finding("drift of bill length (mm)", 0.31234, 0.25, 1000),
+        Finding("drift of the predictions", 0.1, None, 7),
+        Finding("accuracy", 0.9, None, 60),
+    ]
     written = tags(findings, ["SlipwayFeatureDriftLasting bill length (mm)", "SlipwayModelOld"])
-    assert written.pop("slipway.live.time").startswith("20")
+    assert datetime.fromisoformat(written.pop("slipway.live.time")).utcoffset() == timedelta(0)
     assert written == {
         "slipway.live.retrain": "true",
         "slipway.live.alerts": "SlipwayFeatureDriftLasting bill length (mm), SlipwayModelOld",
         "slipway.live.drift.bill_length__mm_": "0.3123",
         "slipway.live.drift.bill_length__mm_.rows": "1000",
+        "slipway.live.drift.predictions": "0.1",
+        "slipway.live.drift.predictions.rows": "7",
         "slipway.live.accuracy": "0.9",
         "slipway.live.accuracy.rows": "60",
     }
