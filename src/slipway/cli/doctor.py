@@ -20,6 +20,7 @@ from slipway.workspace import Workspace
 PACKAGES = ("slipway", "scikit-learn", "onnxruntime", "great-expectations", "dvc", "mlflow", "fastapi")
 PIPELINE = ".github/workflows/pipeline.yml"
 BRANCHES = ("main", "master")  # whose pushes start the pipeline
+SHOWN = 10  # files that are named
 TIMEOUT = 5  # seconds that a server or a tool has to answer
 Finding = tuple[str, str, str]  # pass, hold or fail; what; what was found
 
@@ -41,7 +42,7 @@ def examine(workspace: Workspace, *, quick: bool = False) -> list[Finding]:
     if quick:
         return findings
     docker, kubectl = ("docker", "version", "--format", "{{.Server.Version}}"), ("kubectl", "config", "current-context")
-    return [*findings, _mlflow(), _tool(*docker), _tool(*kubectl)]
+    return [*findings, _template(workspace), _mlflow(), _tool(*docker), _tool(*kubectl)]
 
 
 def _installed() -> Iterator[Finding]:
@@ -109,6 +110,20 @@ def _champion(workspace: Workspace) -> str:
         return "none yet: `slipway run`, then `slipway promote`"
     read_bundle(workspace.champion / BUNDLE, expected=decision.digest)
     return f"{decision.version}, verified"
+
+
+def _template(workspace: Workspace) -> Finding:
+    """Name the template's files that were changed here, which an upgrade has to merge."""
+    from slipway.scaffold.releases import differing, version_of
+
+    try:
+        changed, release = differing(workspace.root), version_of(workspace.root)
+    except SlipwayError as error:
+        return "hold", "template", str(error)
+    if not changed:
+        return "pass", "template", f"its files here are as in release {release}"
+    named = ", ".join(changed[:SHOWN]) + f" and {len(changed) - SHOWN} more" * (len(changed) > SHOWN)
+    return "hold", "template", f"{len(changed)} of its files differ from release {release}: {named}"
 
 
 def _mlflow() -> Finding:

@@ -11,7 +11,7 @@ from pathlib import Path
 from slipway.champion import OVERLAYS, POINTER, Pin, pinned
 from slipway.problem import SlipwayError
 from slipway.scaffold.render import FEATURES, FILES
-from slipway.scaffold.swap import lay_out, recover, stage, swap, whole
+from slipway.scaffold.swap import lay_out, require_committed, stage, swap, whole
 from slipway.scaffold.table import Table
 from slipway.stages.prepare import data_digest
 from slipway.versioning import DATA, LOCK, dvc_repository, git
@@ -43,10 +43,7 @@ def require_clean(root: Path, table: Path) -> None:
     """Undo a run that was killed, and refuse a checkout in which work would be lost."""
     if not (root / "pyproject.toml").exists():
         raise SlipwayError(f"{root.resolve()}: no such project; run slipway new in the folder of your clone")
-    recover(root)
-    status = [(line[:2], line[3:]) for line in git(root, "status", "--porcelain", "--", ".").splitlines()]
-    if changed := [name for state, name in status if state != "??" or name in FILES]:
-        raise SlipwayError(f"uncommitted work would be overwritten: {', '.join(changed[:5])}; commit or stash it first")
+    require_committed(root, *FILES)
     data, pointer = root / FOLDER, root / DATA
     if not data.exists() or table.resolve().is_relative_to(data.resolve()):
         return

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from slipway.problem import SlipwayError
 from slipway.scaffold.parts import PARTS
-from slipway.scaffold.swap import lay_out, recover, stage, swap, whole
+from slipway.scaffold.swap import lay_out, require_committed, stage, swap, whole
 from slipway.versioning import git
 
 MARK = re.compile(r"(?:#|//|<!--) (part|end): ([a-z-]+)(.*)")
@@ -44,12 +44,9 @@ def make_removal(root: Path, names: Collection[str]) -> Removal:
 
     Raises SlipwayError for a part that there is not, and where uncommitted work could be lost.
     """
-    recover(root)
     if unknown := sorted(set(names) - set(PARTS)):
         raise SlipwayError(f"{', '.join(unknown)}: no such part; there are {', '.join(PARTS)}")
-    if changed := git(root, "status", "--porcelain", "--untracked-files=no", "--", ".").splitlines():
-        files = ", ".join(line[3:] for line in changed[:5])
-        raise SlipwayError(f"uncommitted work could be lost: {files}; commit or stash it first")
+    require_committed(root)
     gone = {*names, *(other for name in names for other in PARTS[name].with_it)}
     removes = tracked(root, *(path for name in gone for path in PARTS[name].paths))
     stays = sorted(set(tracked(root)) - set(removes))

@@ -9,41 +9,38 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 from slipway.problem import SlipwayError
-from slipway.versioning import file_at, find_commit, git
+from slipway.scaffold.releases import KEPT, LOCK, below, reference, removed_parts, version_of, without_parts
+from slipway.scaffold.swap import require_committed
+from slipway.versioning import file_at, git
 
-# The fork's own; of a folder, all that is in it.
-KEPT = (
-    *("src/project", "tests/project", "tests/data", "tests/model", "params.yaml", "docs/data-card.md", "README.md"),
-    *("data.dvc", "champion.dvc", "dvc.lock", ".dvc/store"),
-)
-LOCK = re.compile(r"(.*/)?(requirements[\w-]*|checkov|cyclonedx|mutants)\.txt")
 CHECK = (sys.executable, "-m", "slipway", "doctor", "--quick")  # in a process of its own, which has the new code
 RELOCK = ("make", "lock")
 CHANGES = "CHANGELOG.md"
 
 
-class Upgrade(NamedTuple):
+@dataclass
+class Upgrade:
     """What an upgrade changes.
 
-    base, target: the template's commits. changed: files to merge. locks: lock files that the fork has as they were, so
-    that the new ones are taken. relock: whether others have to be made anew. skipped: what the fork has removed.
+    base, target: the releases, as trees without the parts that the fork removed. skipped: these parts, and files that
+    the fork removed. changed: files to merge. locks: lock files that the fork has as they were, so that the new ones
+    are taken. relock: whether others have to be made anew.
     """
 
     root: Path
     version: str
     base: str
     target: str
-    changed: list[str]
-    locks: list[str]
-    relock: bool
     skipped: list[str]
+    changed: list[str] = field(default_factory=list)
+    locks: list[str] = field(default_factory=list)
+    relock: bool = False
 
     @property
     def news(self) -> str:
@@ -56,25 +53,20 @@ def make_plan(root: Path, remote: str, version: str | None) -> Upgrade | None:
 
     remote: a remote or an address of the template. Raises SlipwayError if there is uncommitted work or no such release.
     """
-    if dirty := git(root, "status", "--porcelain", "--untracked-files=no").strip():
-        raise SlipwayError(f"uncommitted work: commit or stash it first, an upgrade could not be undone:\n{dirty}")
+    require_committed(root)
     listed = git(root, "ls-remote", "--tags", "--refs", "--sort=-version:refname", remote, "refs/tags/v*")
     releases = [line.rpartition("refs/tags/v")[2] for line in listed.splitlines()]
-    current = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    current = version_of(root)
     wanted = (version or (releases or [current])[0]).removeprefix("v")
     if missing := [one for one in (current, wanted) if one not in releases]:
         raise SlipwayError(f"{remote}: no release {missing[0]} of the template; it has {', '.join(releases) or 'none'}")
     if wanted == current:
         return None
-    base, target = (_fetch(root, remote, one) for one in (current, wanted))
-    return _compare(root, wanted, base, target)
-
-
-def _fetch(root: Path, remote: str, version: str) -> str:
-    """Fetch a release, to a reference that is no tag: the fork may have tags of the same name."""
-    reference = f"refs/slipway/v{version}"
-    git(root, "fetch", "--quiet", "--no-tags", "--force", remote, f"refs/tags/v{version}:{reference}")
-    return find_commit(root, reference) or ""
+    for one in (current, wanted):
+        git(root, "fetch", "--quiet", "--no-tags", "--force", remote, f"refs/tags/v{one}:{reference(one)}")
+    gone = removed_parts(root, reference(current))
+    base, target = (without_parts(root, reference(one), gone) for one in (current, wanted))
+    return _compare(Upgrade(root, wanted, base, target, skipped=sorted(gone)))
 
 
 def _files(root: Path, revision: str) -> dict[str, str]:
@@ -83,21 +75,21 @@ def _files(root: Path, revision: str) -> dict[str, str]:
     return {name: details.split()[2] for details, _, name in (line.partition("\t") for line in lines if line)}
 
 
-def _compare(root: Path, version: str, base: str, target: str) -> Upgrade:
-    before, after, here = _files(root, base), _files(root, target), _files(root, "HEAD")
-    changed, locks, skipped, relock = [], [], [], False
+def _compare(plan: Upgrade) -> Upgrade:
+    """Complete a plan with what differs between the releases."""
+    before, after, here = (_files(plan.root, tree) for tree in (plan.base, plan.target, "HEAD"))
     for name in sorted(before.keys() | after.keys()):
-        if before.get(name) == after.get(name) or any(PurePosixPath(name).is_relative_to(kept) for kept in KEPT):
+        if before.get(name) == after.get(name) or below(name, *KEPT):
             continue
         if name not in here and (name in before or PurePosixPath(name).parent in _folders(before) - _folders(here)):
-            skipped.append(name)
+            plan.skipped.append(name)
         elif not (LOCK.fullmatch(name) and name in here and name in after):
-            changed.append(name)
+            plan.changed.append(name)
         elif here[name] == before.get(name):
-            locks.append(name)
+            plan.locks.append(name)
         else:
-            relock = True
-    return Upgrade(root, version, base, target, changed, locks, relock, skipped)
+            plan.relock = True
+    return plan
 
 
 def _folders(files: Iterable[str]) -> set[PurePosixPath]:

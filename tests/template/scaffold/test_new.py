@@ -104,7 +104,7 @@ def test_without_a_terminal_and_without_yes_the_plan_is_shown_and_nothing_writte
 def test_uncommitted_work_is_not_overwritten(project, tmp_path):
     path = project / "src" / "project" / "model.py"
     path.write_text(path.read_text() + "\n# mine\n")
-    with pytest.raises(SlipwayError, match=r"uncommitted work would be overwritten: .*model\.py"):
+    with pytest.raises(SlipwayError, match=r"uncommitted work could be lost: .*model\.py"):
         checkout.require_clean(project, tmp_path / "flowers.csv")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from checkouts import ROOT, run
+from checkouts import ROOT, commit_files, make_template, run
 from documents import commands
 from slipway.problem import SlipwayError
 from slipway.scaffold import removal
@@ -26,14 +26,7 @@ OPTIONAL = re.compile(r"\$\(wildcard [^)]*\)|-include .*")
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     """The template's present files, in one commit; only for copying."""
-    folder = tmp_path_factory.mktemp("whole") / "checkout"
-    for name in run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"):
-        if name and not name.startswith(".dvc/store/") and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    run(folder, "git", "init", "--quiet")
-    commit(folder)
-    return folder
+    return make_template(tmp_path_factory.mktemp("whole") / "checkout")
 
 
 @pytest.fixture
@@ -41,15 +34,10 @@ def project(whole, tmp_path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "checkout"))
 
 
-def commit(folder: Path) -> None:
-    run(folder, "git", "add", "--all")
-    run(folder, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "One")
-
-
 def remove(project: Path, *names: str) -> removal.Removal:
     planned = removal.make_removal(project, names)
     removal.apply(planned)
-    commit(project)
+    commit_files(project, "Without", {})
     return planned
 
 
@@ -138,8 +126,7 @@ def test_what_a_merge_brought_back_can_be_removed_again_and_twice_says_so(projec
     remove(project, "scan")
     with pytest.raises(SlipwayError, match="scan: nothing of it is here any more"):
         removal.make_removal(project, ["scan"])
-    (project / ".github/workflows/scan.yml").write_text("name: scan\n")
-    commit(project)
+    commit_files(project, "Merge", {".github/workflows/scan.yml": "name: scan\n"})
     assert removal.make_removal(project, ["scan"]).removes == (".github/workflows/scan.yml",)
 
 

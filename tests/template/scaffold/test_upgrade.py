@@ -21,6 +21,7 @@ OLD = {
     "src/project/schema.py": "penguins\n",
     "params.yaml": "speed: 1\n",
     "k8s/base.yaml": "base\n",
+    "more/base.txt": "base\n",
     "monitoring/rules.yaml": "rules\n",
     "requirements.txt": "a==1\n",
     "requirements-dev.txt": "a==1\nb==1\n",
@@ -34,6 +35,8 @@ NEW = {
     "params.yaml": "pace: 1\n",
     "k8s/base.yaml": "base, better\n",
     "k8s/more.yaml": "more\n",
+    "more/base.txt": "base, better\n",
+    "more/more.txt": "more\n",
     "requirements.txt": "a==2\n",
     "requirements-dev.txt": "a==2\nb==1\n",
 }
@@ -101,13 +104,14 @@ def test_the_templates_changes_are_merged_and_the_forks_own_files_stay(fork):
     assert "already" in ask(fork).output
 
 
-def test_a_part_that_was_removed_stays_away_with_what_is_new_in_it(fork):
-    shutil.rmtree(fork / "k8s")
-    commit(fork, {}, "No cluster")
+@pytest.mark.parametrize(("folder", "said"), [("k8s", "kubernetes"), ("more", "more/base.txt, more/more.txt")])
+def test_a_part_or_folder_that_was_removed_stays_away_with_what_is_new_in_it(fork, folder, said):
+    shutil.rmtree(fork / folder)
+    commit(fork, {}, "Without it")
     done = ask(fork)
     assert done.exit_code == 0, done.output
-    assert not (fork / "k8s").exists()
-    assert "k8s/base.yaml, k8s/more.yaml" in done.output
+    assert not (fork / folder).exists()
+    assert f"since you removed them: {said}\n" in done.output
 
 
 def test_a_lock_with_the_forks_own_packages_is_made_anew(fork, monkeypatch):

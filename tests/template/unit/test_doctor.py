@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from checkouts import ROOT, run
+from slipway import __version__
 from slipway.cli.doctor import BRANCHES, PIPELINE, examine
 
 
@@ -40,6 +41,20 @@ def test_the_remotes_default_branch_is_named_and_must_start_the_pipeline(release
 
 def test_the_branches_that_start_the_pipeline_are_those_that_doctor_knows():
     assert yaml.safe_load((ROOT / PIPELINE).read_text())[True]["push"]["branches"] == [*BRANCHES]
+
+
+def test_files_of_the_template_that_are_not_as_in_their_release_are_named(released):
+    root = released.root
+    assert found(released)["template"][1].startswith(f"release {__version__} is not here to compare with: git fetch")
+    run(root, "git", "tag", f"v{__version__}")
+    assert found(released)["template"] == ("pass", f"its files here are as in release {__version__}")
+    for name in ("src/slipway/ids.py", "src/slipway/lineage.py", "src/project/model.py", "params.yaml"):
+        (root / name).write_text("# ours\n")
+    outcome, text = found(released)["template"]
+    assert (outcome, text) == (
+        "hold",
+        f"1 of its files differ from release {__version__}: src/slipway/lineage.py",
+    )
 
 
 def remote(workspace, url: str) -> None:
