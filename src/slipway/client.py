@@ -60,6 +60,21 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """The prediction for a row, and what each field contributed: `base` and all contributions add up to it.
+
+    To `value`, or to the probability of `label`. standard_errors: of contributions that were sampled.
+    """
+
+    base: float
+    contributions: Mapping[str, float]
+    standard_errors: Mapping[str, float] | None = None
+    label: str | bool | None = None
+    value: float | None = None
+    probabilities: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
 class _Policy:
     """When a request is repeated."""
 
@@ -96,6 +111,10 @@ class Client:
     def predict_rows(self, rows: Sequence[Row]) -> list[Prediction]:
         """Predict for some rows; the service takes at most 10,000 at once (`SLIPWAY_MAX_ROWS`)."""
         return _predictions(self._send(_rows(self._http, rows)))
+
+    def explain(self, rows: Sequence[Row]) -> list[Explanation]:
+        """Predict for some rows and explain it; the service takes at most 100 at once (`SLIPWAY_EXPLAIN_ROWS`)."""
+        return _explanations(self._send(_rows(self._http, rows, "explain")))
 
     def predict_table(self, table: Any, rows: int = 5000) -> Any:
         """Predict for a pandas or Arrow table, sent as Arrow, so many rows at a time.
@@ -153,6 +172,10 @@ class AsyncClient:
         """See `Client.predict_rows`."""
         return _predictions(await self._send(_rows(self._http, rows)))
 
+    async def explain(self, rows: Sequence[Row]) -> list[Explanation]:
+        """See `Client.explain`."""
+        return _explanations(await self._send(_rows(self._http, rows, "explain")))
+
     async def predict_table(self, table: Any, rows: int = 5000) -> Any:
         """See `Client.predict_table`."""
         return _joined([await self._send(part) for part in _parts(self._http, table, rows)], table)
@@ -189,9 +212,9 @@ def _headers(key: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"} if key else {}
 
 
-def _rows(http: httpx.Client | httpx.AsyncClient, rows: Sequence[Row]) -> httpx.Request:
+def _rows(http: httpx.Client | httpx.AsyncClient, rows: Sequence[Row], path: str = "predict") -> httpx.Request:
     plain = [row.model_dump(mode="json") if hasattr(row, "model_dump") else dict(row) for row in rows]
-    return http.build_request("POST", "predict", json={"rows": plain})
+    return http.build_request("POST", path, json={"rows": plain})
 
 
 def _feedback(http: httpx.Client | httpx.AsyncClient, prediction: str, truth: str | bool | float) -> httpx.Request:
@@ -222,6 +245,10 @@ def _joined(parts: Sequence[httpx.Response], table: Any) -> Any:
 
 def _predictions(response: httpx.Response) -> list[Prediction]:
     return [Prediction(**item) for item in response.json()["predictions"]]
+
+
+def _explanations(response: httpx.Response) -> list[Explanation]:
+    return [Explanation(**item) for item in response.json()["explanations"]]
 
 
 def _answer(outcome: httpx.Response | httpx.TransportError) -> httpx.Response:

@@ -18,6 +18,7 @@ from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.signature import SignatureError, Signer, signature_of, verify
 from slipway.serving.batching import SMALL_ROWS, Batcher
 from slipway.serving.card import Card
+from slipway.serving.explaining import Explainer
 from slipway.serving.ids import Ids
 from slipway.serving.kept import Answered, Keeper
 from slipway.serving.logs import Log
@@ -52,6 +53,7 @@ class LoadedModel:
             kept=settings.feedback_kept,
         )
         self.batcher = Batcher(self._run, timeout=settings.request_seconds)
+        self.explainer = Explainer(predictor, limit=settings.explain_rows, timeout=settings.request_seconds)
         self.keeper = Keeper(settings, self.contract, self.version, log) if settings.predictions else None
         metrics.more = [beside for beside in (self.keeper,) if beside]
         about = encode({"name": self.name, "version": self.version})
@@ -80,6 +82,16 @@ class LoadedModel:
             return self._body(await self.batcher.few(rows)), len(rows)
         return await self.batcher.many(lambda: self._predict_body(rows))
 
+    async def explain(self, body: bytes) -> tuple[bytes, int]:
+        """Answer a JSON body of `/explain`; returns the response's body and the number of rows."""
+
+        def parse() -> dict[str, Array]:
+            rows = self.rows.decode(body)
+            return self.rows.arrays(rows) if isinstance(rows, list) else rows
+
+        found = await self.explainer.explain(await self.read(parse, body))
+        return encode({"model": {"name": self.name, "version": self.version}, **found}), len(found["explanations"])
+
     async def read(self, parse: Callable[[], A], body: bytes) -> A:
         """Parse a body: on the event loop if it is small, else in a thread."""
         return parse() if len(body) <= SMALL_BYTES else await self.batcher.many(parse)
@@ -99,6 +111,7 @@ class LoadedModel:
     def close(self) -> None:
         """Stop the threads; what is to be kept is written first."""
         self.batcher.close()
+        self.explainer.close()
         if self.keeper:
             self.keeper.close()
 

@@ -54,6 +54,7 @@ def add_routes(app: Any) -> None:
     """
     post, get = partial(_add, app, "POST"), partial(_add, app, "GET")
     post("/predict", predict, "predict", "Predict for one row or many", BODY, also={arrow.TYPE: BINARY})
+    post("/explain", explain, "explain", "Explain the prediction for one row or many, field by field", BODY)
     post("/feedback", feedback, "feedback", "Report the true outcome of a prediction", (*BODY, 403, 409, 410))
     post("/invocations", mlflow.invocations, "invocations", "Predict, as MLflow's scoring server does", BODY,
          also={mlflow.CSV: {"schema": {"type": "string"}}})  # fmt: skip
@@ -124,6 +125,9 @@ def describe(app: Any, model: LoadedModel) -> None:
     tensors = {"inputs": inference.example(model)}
     described: dict[str | None, dict[str, Any]] = {
         "predict": {"body": schemas.request(model), "response_model": schemas.answer(model), "examples": shown},
+        "explain": {
+            "body": schemas.request(model), "response_model": schemas.explained(model), "examples": shown,
+        },
         "feedback": {
             "body": schemas.feedback(model), "response_model": schemas.Judged, "examples": {"truth": truth},
         },
@@ -167,6 +171,14 @@ async def predict(model: LoadedModel, call: Call) -> bytes | Response:
         body, call.rows = await model.batcher.many(lambda: arrow.answer(model, call.content))
         return Response(body, media_type=arrow.TYPE)
     raise wrong_type(call.type, [JSON, arrow.TYPE])
+
+
+async def explain(model: LoadedModel, call: Call) -> bytes:
+    """POST /explain: JSON in and out."""
+    if call.type != JSON:
+        raise wrong_type(call.type, [JSON])
+    body, call.rows = await model.explain(call.content)
+    return body
 
 
 async def _card(model: LoadedModel, _: Call) -> bytes:

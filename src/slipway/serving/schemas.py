@@ -73,15 +73,37 @@ def request(model: LoadedModel) -> Any:
 
 def answer(model: LoadedModel) -> Any:
     """The response of `/predict`."""
-    fields: dict[str, Any] = {"id": (str, Field(description="Names this prediction in feedback"))}
+    names: dict[str, Any] = {"id": (str, Field(description="Names this prediction in feedback"))}
+    prediction: Any = create_model("Prediction", **names, **_predicted(model))
+    return create_model("Answer", model=(ModelName, ...), predictions=(_list(prediction), ...))
+
+
+def explained(model: LoadedModel) -> Any:
+    """The response of `/explain`."""
+    fields: dict[str, Any] = {f"f{n}": (float, Field(alias=name)) for n, name in enumerate(model.contract.names)}
+    each: Any = create_model("Contributions", **fields)
+    what = "the probability of the label" if model.predictor.classes else "the value"
+    numbers: dict[str, Any] = {
+        "base": (float, Field(description="The mean of the background rows' answers")),
+        "contributions": (each, Field(description=f"Shapley values: they and the base add up to {what}")),
+        "standard_errors": (each | None, Field(None, description="Of sampled contributions")),
+    }
+    explanation: Any = create_model("Explanation", **_predicted(model), **numbers)
+    method: Any = Literal["exact", "sampled"]
+    about: dict[str, Any] = {"model": (ModelName, ...), "method": (method, ...), "background_rows": (int, ...)}
+    return create_model("Explained", **about, explanations=(_list(explanation), ...))
+
+
+def _predicted(model: LoadedModel) -> dict[str, Any]:
+    """The fields of a prediction, by its name in JSON."""
+    fields: dict[str, Any] = {}
     if classes := model.predictor.classes:
         probabilities: dict[str, Any] = {f"c{n}": (float, Field(alias=name)) for n, name in enumerate(model.classes)}
         fields["label"] = (Literal[classes], Field(description="The most probable class"))
         fields["probabilities"] = (create_model("Probabilities", **probabilities) | None, None)
     else:
         fields["value"] = (float, Field(description="The predicted number"))
-    prediction: Any = create_model("Prediction", **fields)
-    return create_model("Answer", model=(ModelName, ...), predictions=(_list(prediction), ...))
+    return fields
 
 
 def feedback(model: LoadedModel) -> Any:

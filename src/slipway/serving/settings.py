@@ -48,6 +48,7 @@ class Settings(BaseModel):
     body_bytes: Annotated[Count, Field(description="limit on the size of a request's body")] = 8 << 20
     buffer_bytes: Annotated[Count, Field(description="limit on the size of all bodies in memory")] = 256 << 20
     max_rows: Annotated[Count, Field(description="limit on the rows of one request")] = 10_000
+    explain_rows: Annotated[int, Field(ge=0, description="limit on the rows of one request to /explain; 0: none")] = 100
     in_flight: Annotated[Count, Field(description="limit on concurrent requests; more are answered 503")] = 512
     body_seconds: Annotated[Seconds, Field(description="timeout for receiving the headers, and then the body")] = 10
     request_seconds: Annotated[Seconds, Field(description="timeout for answering a request after it was received")] = 30

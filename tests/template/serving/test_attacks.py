@@ -53,7 +53,7 @@ def reader(limit: int = 100) -> Rows:
     return Rows(Contract.from_model(Flower), limit=limit)
 
 
-@pytest.mark.parametrize("path", ["/predict", "/invocations", INFER])
+@pytest.mark.parametrize("path", ["/predict", "/explain", "/invocations", INFER])
 def test_large_bodies_are_parsed_off_the_event_loop(path: str, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 import slipway.client
 from serving.running import Process
-from slipway.client import AsyncClient, Client, Prediction, ServiceError
+from slipway.client import AsyncClient, Client, Explanation, Prediction, ServiceError
 
 ANSWER = {"model": {"name": "flowers", "version": "0"}, "predictions": [{"label": "lily", "id": "1"}]}
 OVERLOADED = (503, {"retry-after": "0"}, {"type": "urn:slipway:problem:overloaded", "detail": "try again"})
@@ -90,6 +90,20 @@ def test_a_wrong_row_is_refused_with_its_field(process: Process, row: dict[str, 
     with Client(process.url) as client, pytest.raises(ServiceError, match="row 1: height") as refused:
         client.predict_rows([row, {**row, "height": 11.0}])
     assert [(error["row"], error["field"]) for error in refused.value.errors] == [(1, "height")]
+
+
+def test_a_row_is_explained_synchronously_and_not(process: Process, row: dict[str, Any]) -> None:
+    async def ask() -> Explanation:
+        async with AsyncClient(process.url) as client:
+            return (await client.explain([row]))[0]
+
+    with Client(process.url) as client:
+        one, two = client.explain([row, Flower(**row)])
+        prediction = client.predict(row)
+    assert one == two == asyncio.run(ask())
+    assert (one.label, one.standard_errors) == (prediction.label, None)
+    assert one.probabilities
+    assert one.base + sum(one.contributions.values()) == pytest.approx(one.probabilities["lily"])
 
 
 @pytest.mark.parametrize("kind", ["pandas", "arrow"])

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 
 from slipway.serving import Application, Settings, create_app
 
-PATHS = ("/predict", "/invocations", "/model")
+PATHS = ("/predict", "/explain", "/invocations", "/model")
 
 
 async def nobody() -> None:

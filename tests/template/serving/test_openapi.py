@@ -20,7 +20,7 @@ from serving.running import Direct, Process, client
 load_all_checks()
 # A JSON Schema cannot say that columns are of one length, or that a tensor's data fill its shape. What is allowed
 # and must be answered is tested row by row in test_predict.py.
-BEYOND_SCHEMA = ("/predict", "/invocations", "/v2/models/flowers/infer")
+BEYOND_SCHEMA = ("/predict", "/explain", "/invocations", "/v2/models/flowers/infer")
 
 
 def test_a_generated_client_predicts(
@@ -60,7 +60,7 @@ def test_a_generated_client_predicts(
 
 def test_the_examples_are_real(direct: Direct) -> None:
     api = direct.ask("/openapi.json").json()
-    for path in ("/predict", "/invocations", "/v2/models/flowers/infer"):
+    for path in ("/predict", "/explain", "/invocations", "/v2/models/flowers/infer"):
         examples = api["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]
         for example in examples.values():
             assert direct.ask(path, example["value"]).status == 200, example

@@ -35,14 +35,15 @@ def test_keys_are_asked_for_and_can_be_rotated(bundle: Path, tmp_path: Path, row
     with threaded(app) as url, client(url) as http:
 
         def status(path: str = "/predict", **headers: str) -> int:
-            return http.request("POST" if path == "/predict" else "GET", path, json=row, headers=headers).status_code
+            method = "POST" if path in ("/predict", "/explain") else "GET"
+            return http.request(method, path, json=row, headers=headers).status_code
 
         assert [status(), status(authorization="Bearer x"), status(authorization="Basic Zmlyc3Qta2V5")] == [
             401,
             401,
             401,
         ]
-        assert status(**{"x-api-key": ""}) == 401
+        assert status(**{"x-api-key": ""}) == status("/explain") == 401
         assert [status(authorization="Bearer first-key"), status(**{"x-api-key": "second-key"})] == [200, 200]
         assert [status("/healthz"), status("/readyz"), status("/"), status("/metrics"), status("/model")] == [
             200,

@@ -44,6 +44,20 @@ def test_fill_the_form_with_the_keyboard_and_see_a_prediction(browser: Chrome, s
     answer = WebDriverWait(browser, 30).until(lambda b: b.find_element(By.CSS_SELECTOR, "#answer strong").text)
     assert answer in ("rose", "lily", "fern")
     assert len(browser.find_elements(By.CSS_SELECTOR, "#answer meter")) == 3
+    table = WebDriverWait(browser, 30).until(lambda b: b.find_element(By.CSS_SELECTOR, "#answer table"))
+    assert answer in table.find_element(By.TAG_NAME, "caption").text
+    bars = table.find_elements(By.CSS_SELECTOR, ".more, .less")
+    widths = [bar.size["width"] for bar in bars]
+    assert len(widths) == 6
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > 20
+    numbers = [cell.text for cell in table.find_elements(By.CSS_SELECTOR, "td:last-child")]
+    assert [number[0] for number, bar in zip(numbers, bars, strict=True) if bar.get_attribute("class") == "less"] == [
+        number[0] for number in numbers if number[0] == "-"
+    ]
+    browser.find_element(By.NAME, "height").send_keys("x", Keys.ENTER)
+    WebDriverWait(browser, 30).until(lambda b: b.find_element(By.ID, "field-height-error").text)
+    assert not browser.find_elements(By.CSS_SELECTOR, "#answer table")
 
 
 def test_an_error_stands_beside_its_field_and_has_the_focus(browser: Chrome, site: Process) -> None:

@@ -91,7 +91,7 @@ def test_any_other_row_is_refused_and_the_server_lives(row: dict[str, Any], base
     body=st.binary(max_size=40) | st.text(max_size=40).map(str.encode) | anything.map(lambda v: json.dumps(v).encode())
 )
 def test_bytes_of_any_kind_are_never_the_servers_error(body: bytes, direct: Direct) -> None:
-    for path in ("/predict", "/invocations", "/feedback", "/v2/models/flowers/infer"):
+    for path in ("/predict", "/explain", "/invocations", "/feedback", "/v2/models/flowers/infer"):
         for kind in ("application/json", "text/csv", "application/vnd.apache.arrow.stream"):
             assert 400 <= direct.ask(path, body, kind).status < 500, (path, kind)
 

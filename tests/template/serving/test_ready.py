@@ -47,7 +47,7 @@ def test_a_refused_bundle_gives_a_live_process_that_says_why(
         assert http.get("/healthz").status_code == 200
         ready = http.get("/readyz")
         assert (ready.status_code, expected[fault] in ready.json()["reason"]) == (503, True)
-        for path in ("/predict", "/invocations", "/feedback"):
+        for path in ("/predict", "/explain", "/invocations", "/feedback"):
             refused = http.post(path, json=row)
             assert refused.status_code == 503
             assert "retry-after" in refused.headers

@@ -76,15 +76,39 @@ async function predict(event) {
     answer.append(make("p", { className: "error", textContent: `No answer: ${error.message}` }));
     return;
   }
-  if (!response.ok) return explain(result, inputs);
+  if (!response.ok) return showErrors(result, inputs);
   const { label, value: number, probabilities = {} } = result.predictions[0];
-  answer.append(make("strong", { textContent: label ?? number }));
+  const told = make("strong", { textContent: label ?? number });
+  answer.append(told);
   for (const [name, chance] of Object.entries(probabilities)) {
     answer.append(make("label", {}, `${name}: ${(100 * chance).toFixed(1)} %`, make("meter", { value: chance })));
   }
+  await explain(row, told);
 }
 
-function explain(problem, inputs) {
+// What each field contributed, as bars from a common zero; without an answer there are none. A later prediction removes
+// what this one stands below.
+async function explain(row, below) {
+  const response = await ask("explain", JSON.stringify(row)).catch(() => null);
+  if (!response?.ok) return;
+  const { label, base, contributions, standard_errors: errors } = (await response.json()).explanations[0];
+  const largest = Math.max(...Object.values(contributions).map(Math.abs)) || 1;
+  const shown = (x) => (label === undefined ? x.toPrecision(3) : (100 * x).toFixed(1));
+  const unit = label === undefined ? "" : ` % ${label}`;
+  const total = Object.values(contributions).reduce((sum, part) => sum + part, base);
+  const about = `Why: from ${shown(base)}${unit} on average to ${shown(total)}${unit}, field by field`;
+  const table = make("table", { className: "bars" }, make("caption", { textContent: about }));
+  for (const [name, part] of Object.entries(contributions).sort(([, a], [, b]) => Math.abs(b) - Math.abs(a))) {
+    const bar = make("div", { className: part < 0 ? "less" : "more" });
+    bar.style.width = `${(50 * Math.abs(part)) / largest}%`;
+    const number = (part < 0 ? "" : "+") + shown(part) + (errors ? ` ± ${shown(1.96 * errors[name])}` : "");
+    table.append(make("tr", {}, make("th", { scope: "row", textContent: name.replaceAll("_", " ") }),
+      make("td", {}, bar), make("td", { textContent: number })));
+  }
+  if (below.isConnected) $("answer").append(table);
+}
+
+function showErrors(problem, inputs) {
   const wrong = [];
   for (const item of problem.errors ?? []) {
     const input = inputs.find((candidate) => candidate.name === item.field.split(".")[0]);
