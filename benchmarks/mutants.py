@@ -1,6 +1,9 @@
 """Mutation testing: count small changes to the code that no unit test notices.
 
-    python benchmarks/mutants.py [MODULE ...] [--tests PATH ...]      such as slipway.gate.checks, or 'slipway.gate*'
+    python benchmarks/mutants.py [MODULE ...] [--tests PATH ...] [--sample N]
+
+MODULE: such as slipway.gate.checks, or 'slipway.gate*', or the name of a mutant. N: so many of the mutants of each
+module, drawn by a fixed seed, where the tests are slow.
 
 mutmut changes the code, one change at a time; pyproject.toml names the modules and the tests. All tests run once, in
 one session. Then the process forks for each mutant, and runs the tests that call the changed function until one
@@ -23,6 +26,7 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
+from random import Random
 
 KILLED, SURVIVED, UNTESTED, TIMEOUT = 1, 0, 33, 36  # mutmut's exit codes
 CHILDREN = os.cpu_count() or 2
@@ -128,12 +132,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", metavar="MODULE")
     parser.add_argument("--tests", nargs="+", metavar="PATH")
+    parser.add_argument("--sample", type=int, metavar="N")
     options = parser.parse_args()
     os.chdir(Path(__file__).parents[1])
     generate()
     metas = {path: json.loads(path.read_bytes()) for path in sorted(Path("mutants/src").resolve().rglob("*.meta"))}
-    names = [name for meta in metas.values() for name in meta["exit_code_by_key"]]
-    names = [name for name in names if any(fnmatch(name, f"{module}.x*") for module in options.modules or ["*"])]
+    patterns = [pattern for module in options.modules or ["*"] for pattern in (f"{module}.x*", module)]
+    names = []
+    for meta in metas.values():
+        found = [name for name in meta["exit_code_by_key"] if any(fnmatch(name, pattern) for pattern in patterns)]
+        names += Random(0).sample(found, min(options.sample or len(found), len(found)))
     run = Mutants(names)
     os.chdir("mutants")
     arguments = ["-q", "--capture=no", "-p", "no:cacheprovider", "-W", "ignore"]
