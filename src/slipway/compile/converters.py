@@ -17,20 +17,19 @@ from onnx.helper import make_node, make_opsetid, make_tensor_value_info
 from scipy.sparse import issparse
 from skl2onnx._parse import _parse_sklearn_simple_model, sklearn_parsers_map
 from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
-from skl2onnx.operator_converters.imputer_op import convert_sklearn_imputer
 from skl2onnx.operator_converters.voting_classifier import convert_voting_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import VotingClassifier
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import LinearSVC
 
+from slipway.compile.steps import STEPS, convert_step, step_shapes
 from slipway.compile.targets import convert_target, parse_target, target_shapes
-from slipway.compile.trees import READERS, TREES, Graph, convert_trees, tree_shapes
+from slipway.compile.trees import READERS, TREES, convert_trees, tree_shapes
 from slipway.compile.words import VECTORIZERS, Vectorizers, vectorizer_shapes
 from slipway.contract import Contract
 from slipway.fitting import BOOSTERS
@@ -91,12 +90,13 @@ def _corrections(vectorizers: Vectorizers) -> dict[str, Any]:
     return {
         "custom_conversion_functions": {
             **dict.fromkeys(TREES, convert_trees),
-            SimpleImputer: _convert_imputer,
+            **dict.fromkeys(STEPS, convert_step),
             VotingClassifier: _convert_voting,
             TransformedTargetRegressor: convert_target,
             **dict.fromkeys(VECTORIZERS, vectorizers.convert),
         },
         "custom_shape_calculators": {
+            **dict.fromkeys(STEPS, step_shapes),
             **dict.fromkeys(TREES, tree_shapes),
             **dict.fromkeys(VECTORIZERS, vectorizer_shapes),
             TransformedTargetRegressor: target_shapes,
@@ -207,21 +207,3 @@ def _convert_voting(scope: Any, operator: Any, container: Any) -> None:
     if operator.raw_operator.weights is not None:  # they may be a list, which it does not take
         operator.raw_operator.weights = np.asarray(operator.raw_operator.weights, dtype=np.float64)
     convert_voting_classifier(scope, operator, container)
-
-
-def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:
-    """Impute numbers in float64, which ONNX's own Imputer cannot."""
-    model, graph = operator.raw_operator, Graph(scope, container)
-    if isinstance(operator.inputs[0].type, StringTensorType):
-        convert_sklearn_imputer(scope, operator, container)
-        return
-    if model.add_indicator or np.isnan(model.statistics_).any():
-        raise NotImplementedError("an imputer that adds an indicator, or drops a column that has no values")
-    names = [item.full_name for item in operator.inputs]
-    values = graph.add("Concat", *names, axis=1) if len(names) > 1 else names[0]
-    if np.isnan(model.missing_values):
-        missing = graph.add("IsNaN", values)
-    else:
-        missing = graph.add("Equal", values, np.array([float(model.missing_values)]))
-    filler = np.asarray(model.statistics_, dtype=np.float64)
-    graph.add("Where", missing, filler, values, output=operator.outputs[0].full_name)

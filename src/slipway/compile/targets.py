@@ -9,9 +9,8 @@ from skl2onnx._parse import _parse_sklearn
 from skl2onnx.common.data_types import DoubleTensorType
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
+from slipway.compile.steps import apply_function
 from slipway.compile.trees import Graph
-
-OPERATORS = {np.exp: "Exp", np.log: "Log", np.sqrt: "Sqrt", np.sinh: "Sinh"}
 
 
 def parse_target(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
@@ -45,12 +44,5 @@ def _back(graph: Graph, transformer: Any, values: str) -> str:
     if isinstance(transformer, MinMaxScaler) and not transformer.clip:
         return graph.add("Div", graph.add("Sub", values, transformer.min_), transformer.scale_)
     if isinstance(transformer, FunctionTransformer):
-        inverse = transformer.inverse_func
-        if inverse is None:
-            return values
-        if inverse is np.expm1:
-            return graph.add("Sub", graph.add("Exp", values), np.array([1.0]))
-        if inverse in OPERATORS:
-            return graph.add(OPERATORS[inverse], values)
-        raise NotImplementedError(f"a target that is transformed back by {getattr(inverse, '__name__', inverse)}")
+        return apply_function(graph, transformer.inverse_func, values)
     raise NotImplementedError(f"a target that is transformed by {type(transformer).__name__}")

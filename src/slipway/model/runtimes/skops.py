@@ -23,8 +23,8 @@ SCHEMA = "schema.json"
 
 # Types in scikit-learn's usual estimators that skops does not trust by default. The list is fixed here, never read from
 # a model file. All are data types or pure functions, so none runs code from a file. A forged Tree, TreePredictor,
-# KDTree or BallTree could crash a server, as scikit-learn does not check its indices, and so could a forged Booster,
-# whose state is in its library's own format; the bundle's digests prevent it.
+# KDTree, BallTree or BSpline could crash a server, as their libraries do not check its indices, and so could a forged
+# Booster, whose state is in its library's own format; the bundle's digests prevent it.
 TRUSTED = [
     f"{module}.{name}"
     for module, names in {
@@ -33,6 +33,8 @@ TRUSTED = [
         "lightgbm.basic": "Booster",
         "lightgbm.sklearn": "LGBMClassifier LGBMRegressor",
         "numpy": "dtype",
+        "scipy._lib.array_api_compat.numpy._aliases": "asarray",
+        "scipy.interpolate._bsplines": "BSpline",
         "scipy.sparse._csr": "csr_array csr_matrix",
         "scipy.sparse._dia": "dia_array dia_matrix",
         "sklearn._loss.link": "HalfLogitLink IdentityLink Interval LogLink LogitLink MultinomialLogit",
