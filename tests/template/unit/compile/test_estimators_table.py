@@ -28,9 +28,9 @@ def lines():
     head, found = [], []
     for line in PAGE.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if cells[0] == "estimator":
-            head = cells[1:]
-        elif match := re.fullmatch(r"`(.+\))`", cells[0]):
+        if cells[0] in ("estimator", "step"):
+            head = cells[1:] if cells[0] == "estimator" else []
+        elif head and (match := re.fullmatch(r"`(.+\))`", cells[0])):
             found += [(column, match[1], cell) for column, cell in zip(head, cells[1:], strict=True)]
     return found
 
