@@ -88,6 +88,10 @@ def contestants(served: models.Served, peers: Path, only: list[str] | None) -> l
     for app, about in (("middleware", "one middleware"), ("plain", "plain=True")):
         command = [BIN / "python", "-m", "slipway.serving"]
         add(f"Slipway, {about}", "slipway", lambda _, c=command: c, SLIPWAY_APP=f"slipway_{app}:app", **bundle)
+    slipway = [BIN / "python", "-m", "slipway.serving"]
+    keeping = bundle | {"SLIPWAY_PREDICTIONS": str(served.folder / "kept"), "SLIPWAY_PREDICTIONS_SECONDS": "5"}
+    add("Slipway, kept", "slipway", lambda _: slipway, **keeping)
+    add("Slipway, kept and a shadow", "slipway", lambda _: slipway, **keeping, SLIPWAY_SHADOW=bundle["SLIPWAY_BUNDLE"])
     add("ASGI echo", "slipway", uvicorn("asgi_echo"))
     add("FastAPI echo", "slipway", uvicorn("fastapi_echo"))
     add("FastAPI + pandas", "rows", uvicorn("fastapi_pandas"))
@@ -155,22 +159,23 @@ def wait(one: Contestant, request: tuple[str, str, bytes], process: subprocess.P
 
 
 def load(
-    one: Contestant, request: tuple[str, str, bytes], connections: int, seconds: float, place: Path
-) -> tuple[float, float]:
-    """Load a server: requests a second, and the median latency in milliseconds."""
+    one: Contestant, request: tuple[str, str, bytes], connections: int, options: argparse.Namespace, place: Path
+) -> tuple[float, float, float]:
+    """Load a server: requests a second, and the median and the 99th percentile of the latency in milliseconds."""
     path, kind, body = request
     (place / "body").write_bytes(body)
     script = place / "wrk.lua"
     script.write_text(
         f'wrk.method = "POST"\nwrk.headers["content-type"] = "{kind}"\n'
         f'local file = io.open("{place / "body"}", "rb")\nwrk.body = file:read("*a")\nfile:close()\n'
+        + (f"function delay() return {options.pause} end\n" if options.pause else "")
     )
     url = f"http://127.0.0.1:{one.port}{path}"
     command = [
         "wrk",
         "-t1",
         f"-c{connections}",
-        f"-d{seconds:g}s",
+        f"-d{options.seconds:g}s",
         "--latency",
         "--timeout",
         "30s",
@@ -181,9 +186,10 @@ def load(
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in out:
         raise SystemExit(f"{one.name} answered with errors:\n{out}")
-    number, unit = re.search(r"50%\s+([\d.]+)(us|ms|s)", out).groups()  # type: ignore[union-attr]
-    scale = {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), float(number) * scale  # type: ignore[index]
+    found = dict(re.findall(r"(50|99)%\s+([\d.]+(?:us|ms|s))", out))
+    scale = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+    half, most = (float(t.rstrip("mus")) * scale[t.lstrip("0123456789.")] for t in (found["50"], found["99"]))
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), half, most  # type: ignore[index]
 
 
 def cpu_seconds(group: int) -> float:
@@ -202,6 +208,7 @@ def measure(served: models.Served, rows: int, connections: int, options: argpars
     bodies = served.bodies(rows)
     rates: dict[str, list[float]] = {}
     medians: dict[str, list[float]] = {}
+    slowest: dict[str, list[float]] = {}
     costs: dict[str, list[float]] = {}
     groups: dict[str, int] = {}
     with contextlib.ExitStack() as stack:
@@ -215,22 +222,25 @@ def measure(served: models.Served, rows: int, connections: int, options: argpars
         for number in range(options.rounds + 1):
             for one in field_:
                 before = cpu_seconds(groups[one.name])
-                rate, median = load(one, bodies[one.words], connections, options.seconds, place)
+                rate, median, slow = load(one, bodies[one.words], connections, options, place)
                 cost = (cpu_seconds(groups[one.name]) - before) / (rate * options.seconds) * 1e6
                 if number:  # the first round warms up
                     rates.setdefault(one.name, []).append(rate)
                     medians.setdefault(one.name, []).append(median)
+                    slowest.setdefault(one.name, []).append(slow)
                     costs.setdefault(one.name, []).append(cost)
     print(f"\n### {served.folder.name}: {rows} row(s) a request, {connections} connection(s)\n")
-    print("| Server | Requests/s | p50 ms | CPU µs a request | Slipway is faster by (least to most) |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    print("| Server | Requests/s | p50 ms | p99 ms (least to most) | CPU µs | Slipway is faster by (least to most) |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, found in sorted(rates.items(), key=lambda item: -statistics.median(item[1])):
         ratios = [ours / theirs for ours, theirs in zip(rates.get("Slipway", found), found, strict=True)]
         spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        late = slowest[name]
+        tail = f"{statistics.median(late):.2f} ({min(late):.2f} to {max(late):.2f})"
         middle, cost = statistics.median(medians[name]), statistics.median(costs[name])
         cost_shown = f"{cost:,.0f}" if cost >= 1 else "?"  # "?": it works outside of the process that was started
         print(
-            f"| {name} | {statistics.median(found):,.0f} | {middle:.2f} | {cost_shown} | {spread} |",
+            f"| {name} | {statistics.median(found):,.0f} | {middle:.2f} | {tail} | {cost_shown} | {spread} |",
             flush=True,
         )
 
@@ -261,6 +271,7 @@ def main() -> None:
     parser.add_argument(
         "--peers", type=Path, default=Path("build/bench").resolve(), help="folder of the peers' environments"
     )
+    parser.add_argument("--pause", type=int, default=0, help="milliseconds between two requests of a connection")
     parser.add_argument("--only", nargs="*", help="names of contestants")
     parser.add_argument("--cases", nargs="*", default=["one", "alone", "many"], choices=["one", "alone", "many"])
     options = parser.parse_args()

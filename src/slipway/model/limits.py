@@ -29,7 +29,7 @@ def limited(function: Callable[[], T], *, seconds: float, memory: int, stop: Cal
             errors.append(error)
 
     thread = Thread(target=call, daemon=True)
-    with _memory_limit(memory):
+    with memory_limit(memory):
         thread.start()
         thread.join(seconds)
     if thread.is_alive():
@@ -44,7 +44,7 @@ def limited(function: Callable[[], T], *, seconds: float, memory: int, stop: Cal
 
 
 @contextmanager
-def _memory_limit(memory: int) -> Iterator[None]:
+def memory_limit(memory: int) -> Iterator[None]:
     """Lower the soft limit on the process's data in this context; without /proc/self/statm do nothing."""
     try:
         import resource

@@ -46,6 +46,11 @@ class Predictions:
         values = self.values.tolist()
         return [self.classes[value] for value in values] if self.classes else values
 
+    def part(self, rows: slice) -> Predictions:
+        """Give the predictions of some rows."""
+        probabilities = None if self.probabilities is None else self.probabilities[rows]
+        return Predictions(self.values[rows], probabilities, self.classes)
+
     def as_json(self) -> list[dict[str, Any]]:
         """Give one object for each row: `label` and `probabilities` by class, or `value`."""
         if not self.classes:

@@ -13,7 +13,7 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 from prometheus_client.metrics_core import Metric
@@ -35,8 +35,6 @@ QUIET_SECONDS = 60.0  # between two log lines about a store that fails
 LEVEL = 1  # of gzip: a third larger than the default's files, for a third of its time
 KINDS = ("predictions", "feedback")
 
-T = TypeVar("T")
-
 
 class Answered(NamedTuple):
     """Rows that were answered at a time (seconds since 1970), with an id for each; and what a shadow answers."""
@@ -56,24 +54,29 @@ class Judged(NamedTuple):
     truth: Any
 
 
-class Outbox(Generic[T]):
-    """A queue that takes items up to a number of bytes; from any thread."""
+class Outbox:
+    """A queue that takes items up to a number of bytes, by an estimate; from any thread."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit, self._held = limit, 0
-        self._items: deque[tuple[T, int]] = deque()
+    def __init__(self, contract: Contract, limit: int = QUEUE_BYTES) -> None:
+        self.limit, self._held = limit, 0
+        self._width = VALUE_BYTES * (len(contract.columns) + 1)
+        self._texts = [column.name for column in contract.columns if column.kind == "text"]
+        self._items: deque[tuple[Answered | Judged, int]] = deque()
         self._lock = threading.Lock()
 
-    def put(self, item: T, size: int) -> bool:
-        """Append an item, unless the queue is full. size: its bytes."""
+    def put(self, item: Answered | Judged) -> bool:
+        """Append an item, unless the queue is full."""
+        size = self._width
+        if isinstance(item, Answered):  # of all values only free text can be long
+            size = size * len(item.ids) + sum(sum(map(len, item.arrays[name])) for name in self._texts)
         with self._lock:
-            if self._held and self._held + size > self._limit:
+            if self._held and self._held + size > self.limit:
                 return False
             self._held += size
             self._items.append((item, size))
             return True
 
-    def take(self) -> T | None:
+    def take(self) -> Answered | Judged | None:
         """Take the first item, if there is one."""
         with self._lock:
             if not self._items:
@@ -109,13 +112,11 @@ class Keeper:
         """Raises SlipwayError if the store cannot be used at all: no packages for it, or no URL of one."""
         self._store = store_of(settings.predictions or "")
         self._settings, self._version, self._log = settings, version, log
-        self._width = VALUE_BYTES * (len(contract.columns) + 1)
-        self._texts = [column.name for column in contract.columns if column.kind == "text"]
         # Private columns end here.
         self._contract = Contract(contract.title, tuple(c for c in contract.columns if not c.private))
         self._encode = msgspec.json.Encoder(decimal_format="number").encode_lines
         self._replica, self._number = os.urandom(4).hex(), 0  # several replicas write to the same folders
-        self._queue: Outbox[Answered | Judged] = Outbox(QUEUE_BYTES)
+        self._queue = Outbox(contract)
         self._open: dict[str, Segment] = {}
         self._busy = 0  # rows since the event loop last got its turn
         self._expired = ""  # the day on which old days were last removed
@@ -129,17 +130,12 @@ class Keeper:
 
     def offer(self, answered: Answered) -> None:
         """Keep answered rows, if there is room."""
-        if not self._queue.put(answered, self.size(answered)):
+        if not self._queue.put(answered):
             self._count("predictions", "dropped", len(answered.ids))
-
-    def size(self, answered: Answered) -> int:
-        """Estimate the bytes in memory; of all values only free text can be long."""
-        texts = sum(sum(map(len, answered.arrays[name])) for name in self._texts)
-        return len(answered.ids) * self._width + texts
 
     def judged(self, id_: str, truth: Any) -> None:
         """Keep accepted feedback, if there is room."""
-        if not self._queue.put(Judged(time.time(), id_, truth), 3 * VALUE_BYTES):
+        if not self._queue.put(Judged(time.time(), id_, truth)):
             self._count("feedback", "dropped", 1)
 
     def close(self) -> None:
@@ -191,11 +187,11 @@ class Keeper:
         for start in range(0, len(answered.ids), PART_ROWS):
             part = slice(start, start + PART_ROWS)
             rows = self._contract.rows({name: values[part] for name, values in answered.arrays.items()})
-            made = zip(answered.ids[part], rows, _answers(answered.predictions, part), strict=True)
+            made = zip(answered.ids[part], rows, _answers(answered.predictions.part(part)), strict=True)
             lines = [{"id": id_, **head, "row": row, **answer} for id_, row, answer in made]
             if answered.shadow:
                 version, predictions = answered.shadow
-                for line, answer in zip(lines, _answers(predictions, part), strict=True):
+                for line, answer in zip(lines, _answers(predictions.part(part)), strict=True):
                     line["shadow"] = {"version": version, **answer}
             yield lines
 
@@ -226,10 +222,9 @@ def _judgement(judged: Judged) -> dict[str, Any]:
     return {"id": judged.id, "time": _stamp(judged.time), "truth": judged.truth}
 
 
-def _answers(predictions: Predictions, part: slice) -> Iterator[dict[str, Any]]:
-    probabilities = None if predictions.probabilities is None else predictions.probabilities[part]
+def _answers(predictions: Predictions) -> Iterator[dict[str, Any]]:
     name = "label" if predictions.classes else "value"
-    for answer in Predictions(predictions.values[part], probabilities, predictions.classes).as_json():
+    for answer in predictions.as_json():
         yield {"prediction": answer.pop(name), **answer}
 
 

@@ -125,8 +125,8 @@ class ModelMetrics:
         edges = zip_longest(*(self._bins[name].edges for name in self._numbers), fillvalue=np.inf)
         self._edges = np.array([*edges])  # shape (edges, features)
         predicted = reference.get("predictions", {})
-        self._outcome_bins, self._outcomes, self._shares = _outcomes(predictor.classes, predicted)
-        self._outcome_counts = np.zeros(len(self._outcomes), np.int64)
+        self._outcome_bins, self.outcomes, self._shares = _outcomes(predictor.classes, predicted)
+        self._outcome_counts = np.zeros(len(self.outcomes), np.int64)
         self._confidence = Histogram(CONFIDENCE_EDGES)
         self._refused = {name: Counter(dict.fromkeys(self._bins, 0)) for name in (UNSEEN, OUT_OF_RANGE)}
         judged = ("correct", "incorrect") if predictor.classes else ("scored",)
@@ -147,6 +147,11 @@ class ModelMetrics:
             if self._buffered_rows >= FOLD_ROWS:
                 self._fold()
 
+    def outcome(self, values: Array) -> Array:
+        """Give the index in `outcomes` of each prediction: its class, or in a regression its bin."""
+        bins = self._outcome_bins
+        return np.searchsorted(bins.edges, values, side="right") if bins else values
+
     def refused(self, errors: Iterable[Error]) -> None:
         """Count the feature values that the contract does not allow."""
         for error in errors:
@@ -163,7 +168,7 @@ class ModelMetrics:
         if self._numbers:
             self._count_numbers(np.stack([together[name] for name in self._numbers]))
         outcomes, bins = np.concatenate([predictions.values for _, predictions in buffered]), self._outcome_bins
-        self._outcome_counts += bins.count(outcomes) if bins else np.bincount(outcomes, minlength=len(self._outcomes))
+        self._outcome_counts += bins.count(outcomes) if bins else np.bincount(outcomes, minlength=len(self.outcomes))
         if buffered[0][1].probabilities is not None:
             largest = [p.probabilities.max(axis=1) for _, p in buffered if p.probabilities is not None]
             self._confidence.add_all(np.concatenate(largest))
@@ -191,7 +196,7 @@ class ModelMetrics:
         yield gauge("slipway_model_info", "The model that serves", {tuple(self._info.values()): 1}, *self._info)
         when = {(): self._released.timestamp()} if self._released else {}
         yield gauge("slipway_model_released_timestamp_seconds", "Time of the model's promotion", when)
-        counts = zip(self._outcomes, self._outcome_counts.tolist(), strict=True)
+        counts = zip(self.outcomes, self._outcome_counts.tolist(), strict=True)
         yield counter("slipway_predictions", "Predictions by outcome", {(name,): n for name, n in counts}, "outcome")
         yield gauge("slipway_prediction_reference_share", "Share of training rows by outcome", self._shares, "outcome")
         yield histograms("slipway_prediction_confidence", "Largest probability", {(): self._confidence})

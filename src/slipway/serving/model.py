@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -26,6 +27,7 @@ from slipway.serving.metrics import Metrics
 from slipway.serving.problems import encode, not_ready
 from slipway.serving.rows import SMALL_BYTES, Rows
 from slipway.serving.settings import Settings
+from slipway.serving.shadow import Shadow
 
 A = TypeVar("A")
 
@@ -55,7 +57,9 @@ class LoadedModel:
         self.batcher = Batcher(self._run, timeout=settings.request_seconds)
         self.explainer = Explainer(predictor, limit=settings.explain_rows, timeout=settings.request_seconds)
         self.keeper = Keeper(settings, self.contract, self.version, log) if settings.predictions else None
-        metrics.more = [beside for beside in (self.keeper,) if beside]
+        self.shadow = self._shadow(settings, log) if settings.shadow else None
+        metrics.more = [beside for beside in (self.keeper, self.shadow) if beside]
+        self._after = self.shadow or self.keeper  # what gets the rows once they are answered
         about = encode({"name": self.name, "version": self.version})
         self._head = b'{"model":' + about + b',"predictions":'
 
@@ -112,8 +116,13 @@ class LoadedModel:
         """Stop the threads; what is to be kept is written first."""
         self.batcher.close()
         self.explainer.close()
-        if self.keeper:
-            self.keeper.close()
+        for beside in (self.shadow, self.keeper):
+            if beside is not None:
+                beside.close()
+
+    def _shadow(self, settings: Settings, log: Log) -> Shadow:
+        of_shadow = settings.model_copy(update={"bundle": settings.shadow, "expected": None})
+        return Shadow(of_shadow, self.predictor, self.counters, self.keeper, log, partial(_expected, of_shadow))
 
     def columns(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         """Predict: `label` (a list) and `probabilities` (rows, classes), or `value`; and `id`."""
@@ -129,8 +138,8 @@ class LoadedModel:
         predictions = self.predictor.predict_arrays(arrays)
         self.counters.observe(arrays, predictions)
         ids = self.ids.make(predictions.values.tolist())
-        if self.keeper is not None:
-            self.keeper.offer(Answered(time.time(), arrays, predictions, ids))
+        if self._after is not None:
+            self._after.offer(Answered(time.time(), arrays, predictions, ids))
         return predictions, ids
 
     def _predict_body(self, rows: list[Struct] | dict[str, Array]) -> tuple[bytes, int]:

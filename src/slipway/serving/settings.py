@@ -74,6 +74,10 @@ class Settings(BaseModel):
     predictions_days: Annotated[
         int, Field(ge=0, description="remove older days from the folder; 0 keeps all, and a bucket has its own rules")
     ] = 0
+    shadow: Annotated[
+        Path | None, Field(description="the folder of a bundle that answers the same rows, after the reply is sent")
+    ] = None
+    shadow_share: Annotated[float, Field(gt=0, le=1, description="share of one core that the shadow may use")] = 0.25
     cors_origins: Annotated[
         tuple[str, ...], Field(description="origins whose pages may call the service, comma-separated, or *")
     ] = ()

@@ -17,16 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pyarrow as pa
 import pyarrow.json
 import pytest
 
 from serving.running import Direct, Process, quiet
-from slipway.contract import Contract, canonical_json
+from slipway.contract import Column, Contract, canonical_json
 from slipway.model.bundle import MANIFEST
+from slipway.model.predictor import Predictions
 from slipway.problem import SlipwayError
 from slipway.serving import kept
-from slipway.serving.kept import Outbox
+from slipway.serving.kept import Answered, Judged, Outbox
 from slipway.serving.stores import Folder, store_of
 
 
@@ -206,7 +208,7 @@ def test_a_store_that_never_answers_blocks_neither_requests_nor_the_end(
     keeper = keeping.model.keeper
     monkeypatch.setattr(keeper._store, "write", hang)
     monkeypatch.setattr(kept, "CLOSE_SECONDS", 0.01)
-    keeper._queue._limit = 100 * keeper._width
+    keeper._queue.limit = 100 * keeper._queue._width
     keeper._settings = keeper._settings.model_copy(update={"predictions_bytes": 1})
     keeping.ask("/predict", {"rows": [row] * 64})
     assert hanging.wait(30)
@@ -271,12 +273,17 @@ def test_days_are_removed_when_a_file_is_written(bundle: Path, row: dict[str, An
     direct.close()
 
 
-def test_the_queue_has_a_limit_in_bytes_but_takes_one_large_item() -> None:
-    box: Outbox[str] = Outbox(10)
-    assert [box.put("a", 20), box.put("b", 1)] == [True, False]
-    assert box.take() == "a"
-    assert [box.put("c", 6), box.put("d", 4), box.put("e", 1)] == [True, True, False]
-    assert [box.take(), box.take(), box.take()] == ["c", "d", None]
+def test_the_queue_has_a_limit_in_bytes_but_takes_one_large_item(direct: Direct) -> None:
+    contract = direct.model.contract
+    box, text = Outbox(contract, 1000), Contract("Row", (Column("note", "text"),))
+    one, two, three = (Judged(0, name, 1) for name in ("one", "two", "three"))  # of 700 bytes each
+    assert [box.put(one), box.put(two)] == [True, False]
+    assert box.take() is one
+    assert [box.put(two), box.put(three)] == [True, False]
+    assert [box.take(), box.take()] == [two, None]
+    long = Answered(0, {"note": np.array(["x" * 900], object)}, Predictions(np.zeros(1), None, ()), ["id"])
+    box = Outbox(text, 1000)
+    assert [box.put(one), box.put(long)] == [True, False]
 
 
 class Bucket(http.server.BaseHTTPRequestHandler):

@@ -33,7 +33,7 @@ def test_docs_list_every_metric_with_its_labels(made: dict[str, Path], row: dict
         folder = tmp_path / kind
         shutil.copytree(made[kind], folder / "bundle")
         (folder / "decision.json").write_text(json.dumps({"when": "2026-11-24T10:00:00+00:00", "commit": "c" * 40}))
-        direct = Direct(quiet(folder / "bundle", predictions=str(tmp_path / "kept")))
+        direct = Direct(quiet(folder / "bundle", predictions=str(tmp_path / "kept"), shadow=folder / "bundle"))
         answer = direct.ask("/predict", row).json()["predictions"][0]
         direct.ask("/feedback", {"id": answer["id"], "truth": answer.get("label", 1.0)})
         for name, labels in exported(direct.ask("/metrics").body.decode()).items():

@@ -1,0 +1,193 @@
+"""A shadow: another bundle that answers the same rows once the champion has, for comparison (SLIPWAY_SHADOW).
+
+A request only appends to a bounded queue. A thread sends what is there to the shadow's process, compares, and hands it
+on to be kept. The time that it may take is a share of one core: after each batch it rests as long as that demands, and
+what the queue cannot hold meanwhile is skipped. A shadow that was refused, crashed or hangs is ended for good.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from time import perf_counter, thread_time
+
+import numpy as np
+from prometheus_client.metrics_core import Metric
+
+from slipway.contract import Array
+from slipway.model.bundle import Bundle, read_bundle
+from slipway.model.predictor import Predictions, Predictor
+from slipway.model.process import PredictorProcess
+from slipway.problem import SlipwayError
+from slipway.serving.kept import Answered, Keeper, Outbox
+from slipway.serving.logs import Log
+from slipway.serving.metrics import SECONDS, Histogram, ModelMetrics, counter, gauge, histograms
+from slipway.serving.settings import Settings
+
+QUEUE_BYTES = 8 << 20
+PAUSE = 0.05  # seconds between two looks at the queue
+BATCH_ROWS = 256
+CLOSE_SECONDS = 2.0
+DISTANCES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Shadow:
+    """Asks the shadow in a thread of its own, and counts how its answers differ."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        champion: Predictor,
+        counters: ModelMetrics,
+        keeper: Keeper | None,
+        log: Log,
+        expected: Callable[[], str | None],
+    ) -> None:
+        """settings: `bundle` is the shadow's. expected: gives the digest that it must have, if there is one."""
+        self._folder, self._share, self._expected = settings.bundle, settings.shadow_share, expected
+        self._champion, self._counters, self._keeper, self._log = champion, counters, keeper, log
+        self.version, self.up = "", False
+        self._queue = Outbox(champion.contract, QUEUE_BYTES)
+        self._asked: list[Answered] = []  # taken from the queue, and not handed on yet
+        self._process: PredictorProcess | None = None
+        self._answers: Counter[tuple[str, str]] = Counter(
+            dict.fromkeys(product(counters.outcomes, ("true", "false")), 0)
+        )
+        self._missed: Counter[str] = Counter(skipped=0, failed=0)
+        self._distance, self._seconds = Histogram(DISTANCES), Histogram(SECONDS)
+        edges = champion.bundle.reference.get("predictions", {}).get("value", {}).get("edges", ())
+        self._unit = edges[-1] - edges[0] if len(edges) > 1 else 1.0
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+        self._thread.start()
+
+    def offer(self, answered: Answered) -> None:
+        """Have the shadow answer rows, too, if there is room; then they are kept."""
+        if not self.up or not self._queue.put(answered):
+            self._hand_on([answered], "skipped")
+
+    def close(self) -> None:
+        """End the shadow; what waits for it is kept without its answers."""
+        self._stopped.set()
+        if self._process is not None:
+            self._process.close()
+        self._thread.join(CLOSE_SECONDS)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the metrics, labelled with the versions of both."""
+        versions = {"version": self._champion.version, "shadow": self.version}
+        with self._lock:
+            answers, missed = dict(self._answers), {(reason,): rows for reason, rows in self._missed.items()}
+        for metric in (
+            gauge("slipway_shadow_up", "1 while the shadow answers", {(): int(self.up)}),
+            counter("slipway_shadow_answers", "Rows that both answered", answers, "outcome", "agrees"),
+            counter("slipway_shadow_missed", "Rows without the shadow's answer", missed, "reason"),
+            histograms("slipway_shadow_distance", "Distance of the two answers", {(): self._distance}),
+            histograms("slipway_shadow_duration_seconds", "Seconds of the shadow's batches", {(): self._seconds}),
+        ):
+            metric.samples = [sample._replace(labels=sample.labels | versions) for sample in metric.samples]
+            yield metric
+
+    def _run(self) -> None:
+        try:
+            process = self._start()
+            self.up = True
+            self._log.line("shadow", version=self.version, share=self._share)
+            while not self._stopped.wait(PAUSE):
+                while not self._stopped.is_set() and (batch := self._batch()):
+                    self._stopped.wait(self._ask(process, batch))
+        except Exception as error:  # noqa: BLE001  (whatever happens to the shadow, the champion serves)
+            known = isinstance(error, SlipwayError)
+            reason = str(error) if known else f"{type(error).__name__}: {error}"
+            if not self._stopped.is_set():
+                self._log.line("shadow ended", level="error", version=self.version, reason=reason)
+        finally:
+            self.up = False
+            if self._process is not None:
+                self._process.close()
+            self._hand_on(self._asked, "failed")
+            while batch := self._batch():
+                self._hand_on(batch, "skipped")
+
+    def _start(self) -> PredictorProcess:
+        bundle = read_bundle(self._folder, expected=self._expected())
+        self.version = bundle.version
+        if difference := differing(self._champion, bundle):
+            raise SlipwayError(f"{self._folder}: {difference}")
+        self._process = PredictorProcess(self._folder, bundle.digest)
+        self._process.load()
+        return self._process
+
+    def _batch(self) -> list[Answered]:
+        batch: list[Answered] = []
+        while sum(len(one.ids) for one in batch) < BATCH_ROWS and (item := self._queue.take()) is not None:
+            if isinstance(item, Answered):
+                batch.append(item)
+        return batch
+
+    def _ask(self, process: PredictorProcess, batch: list[Answered]) -> float:
+        """Ask for a batch and hand it on; returns the seconds to rest."""
+        started, cpu = perf_counter(), thread_time()
+        self._asked = batch
+        answer = process.predict(_together([one.arrays for one in batch]))
+        self._asked = []
+        if answer.predictions is None:
+            if not self._missed["failed"]:  # the first one; the metric counts all
+                self._log.line("shadow failed", level="error", version=self.version, error=answer.error)
+            self._hand_on(batch, "failed")
+        else:
+            self._seconds.add(answer.seconds)
+            at = 0
+            for one in batch:
+                part = answer.predictions.part(slice(at, at := at + len(one.ids)))
+                self._compare(one.predictions, part)
+                if self._keeper is not None:
+                    self._keeper.offer(one._replace(shadow=(self.version, part)))
+        spent = answer.cpu + thread_time() - cpu
+        return max(0.0, spent / self._share - (perf_counter() - started))
+
+    def _compare(self, ours: Predictions, theirs: Predictions) -> None:
+        """Count agreement (the same class, or bin of a regression's values) and distance.
+
+        The distance of probabilities is the total variation: half of the sum of the absolute differences. That of
+        values is relative to the range in which most predictions of the training rows lie.
+        """
+        mine, other = self._counters.outcome(ours.values), self._counters.outcome(theirs.values)
+        names = self._counters.outcomes
+        found = Counter(zip(mine.tolist(), (mine == other).tolist(), strict=True))
+        with self._lock:
+            self._answers.update({(names[n], str(agrees).lower()): rows for (n, agrees), rows in found.items()})
+        if ours.probabilities is not None and theirs.probabilities is not None:
+            self._distance.add_all(np.abs(ours.probabilities - theirs.probabilities).sum(axis=1) / 2)
+        elif not ours.classes:
+            self._distance.add_all(np.abs(ours.values - theirs.values) / self._unit)
+
+    def _hand_on(self, batch: list[Answered], reason: str) -> None:
+        with self._lock:
+            self._missed[reason] += sum(len(one.ids) for one in batch)
+        if self._keeper is not None:
+            for one in batch:
+                self._keeper.offer(one)
+
+
+def differing(champion: Predictor, bundle: Bundle) -> str:
+    """Say why a bundle cannot answer the champion's rows, or not comparably; the empty text if it can."""
+    ours, theirs = ([one.target.column.name, *one.target.classes] for one in (champion, bundle))
+    if ours != theirs:
+        return f"it predicts {', '.join(map(str, theirs))}; the champion predicts {', '.join(map(str, ours))}"
+    known = {column.name: column.kind for column in champion.contract.columns}
+    for column in bundle.contract.columns:
+        if known.get(column.name) != column.kind:
+            return (
+                f"it needs {column.name}, a {column.kind}; to the champion that is {known.get(column.name, 'unknown')}"
+            )
+    return ""
+
+
+def _together(parts: list[Mapping[str, Array]]) -> Mapping[str, Array]:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
