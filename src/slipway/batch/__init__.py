@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from slipway.batch.checking import Checked, Checker
 from slipway.batch.output import Output
@@ -15,6 +15,10 @@ from slipway.batch.scorers import ADDED, PROBABILITY, BundleScorer, Scored, Scor
 from slipway.batch.summary import Counter, Summary, Tally
 from slipway.batch.writing import RefusedError
 from slipway.problem import SlipwayError
+
+if TYPE_CHECKING:  # what is read of a database needs SQLAlchemy
+    from slipway.batch.query import Source
+    from slipway.batch.tables import DatabaseTable
 
 __all__ = ["BundleScorer", "Limits", "Output", "Scorer", "ServiceScorer", "Summary", "Table", "predict"]
 
@@ -36,8 +40,8 @@ class _Answered(NamedTuple):
 
 
 def predict(
-    table: Table,
-    output: Output,
+    table: Source,
+    output: Output | DatabaseTable,
     scorer: Scorer,
     limits: Limits,
     *,
@@ -53,7 +57,7 @@ def predict(
     started = time.perf_counter()
     checker = Checker(scorer.contract, table, typed=output.format != "csv")
     if taken := [name for name in table.schema.names if name in ADDED or name.startswith(PROBABILITY)]:
-        raise SlipwayError(f"{table.files[0].place.shown}: {', '.join(taken)}: columns that predict adds; rename them")
+        raise SlipwayError(f"{table.shown}: {', '.join(taken)}: columns that predict adds; rename them")
     counter = Counter(scorer.reference, scorer.classes)
     with output.locked():
         total = Tally()
@@ -80,7 +84,7 @@ def _answers(checked: Iterable[tuple[Batch, Checked]], scorer: Scorer, counter: 
 
 
 def _write(
-    output: Output,
+    output: Output | DatabaseTable,
     number: int,
     batches: Iterable[_Answered],
     scorer: Scorer,
@@ -92,7 +96,7 @@ def _write(
     found = Tally()
     with output.writing(number, found) as part:
         for batch, checked, scored, tally in batches:
-            part.reject(batch.file.shown, batch.first, checked.errors)
+            part.reject(batch.file, batch.first, checked.errors)
             part.write(checked.content, columns_of(scored, scorer.version))
             found.add(tally)
             if limits.strict and checked.errors:
@@ -104,7 +108,7 @@ def _write(
     total.add(found)
 
 
-def _refused(output: Output, found: Tally, total: Tally) -> RefusedError:
+def _refused(output: Output | DatabaseTable, found: Tally, total: Tally) -> RefusedError:
     rejected, rows = total.rejected + found.rejected, total.rows + found.rows
     return RefusedError(
         f"the contract refuses {rejected:,} of {rows:,} rows, which is more than this run allows; "

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from slipway.batch.reading import Table
 from slipway.contract import Array, Column, Contract
 from slipway.problem import SlipwayError
 from slipway.serving.problems import Error, error
 from slipway.serving.rows import Rows
+
+if TYPE_CHECKING:
+    from slipway.batch.query import Source
 
 # In a CSV an empty cell is missing, and so are these, but in free text and where a category is called so.
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
@@ -35,7 +37,7 @@ class Checked(NamedTuple):
 class Checker:
     """Checks the batches of one table by a contract."""
 
-    def __init__(self, contract: Contract, table: Table, *, typed: bool) -> None:
+    def __init__(self, contract: Contract, table: Source, *, typed: bool) -> None:
         """typed: whether the features of a CSV get their types in the content, or stay as they are written.
 
         Raises SlipwayError if the table lacks a column, or has one of a type that no value of it can have.
@@ -46,11 +48,11 @@ class Checker:
         self._columns = [column for column in contract.columns if column.name in table.schema.names]
         self._absent = [column for column in contract.columns if column not in self._columns]
         if names := ", ".join(column.name for column in self._absent if not column.optional):
-            raise SlipwayError(f"{table.files[0].place.shown}: lacks the column(s) {names}, which the model needs")
+            raise SlipwayError(f"{table.shown}: lacks the column(s) {names}, which the model needs")
         for column in self._columns:
             found = table.schema.field(column.name).type
             if not (self._text or pa.types.is_null(found) or _fits(column, found)):
-                raise SlipwayError(f"{table.files[0].place.shown}: {column.name} is of type {found}, not {column.kind}")
+                raise SlipwayError(f"{table.shown}: {column.name} is of type {found}, not {column.kind}")
 
     def check(self, content: Any) -> Checked:
         """Check a batch; shape of each array: (rows that are allowed,)."""
@@ -124,6 +126,8 @@ def _checked(column: Column, values: Any) -> tuple[Array, Array]:
         stamps = values.cast(pa.timestamp("us", getattr(values.type, "tz", None)), safe=False)
         return column.checked(np.asarray(stamps.to_numpy(zero_copy_only=False)))
     if column.numeric and not column.temporal:
+        if pa.types.is_decimal(values.type):  # through text: the direct way may miss the nearest number by one bit
+            values = values.cast(pa.string())
         return column.checked(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
     if not pa.types.is_dictionary(values.type):
         values = values.cast(pa.string()).dictionary_encode()

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from slipway.batch.places import Place, format_of, reported
 from slipway.batch.reading import Table
@@ -13,6 +14,9 @@ from slipway.batch.summary import Summary, Tally
 from slipway.batch.writing import Part, write
 from slipway.contract import canonical_json
 from slipway.problem import SlipwayError
+
+if TYPE_CHECKING:
+    from slipway.batch.query import Source
 
 DONE = "_SUCCESS"  # the name that Hadoop and Spark give to the mark of a complete folder
 PROGRESS = "_progress"
@@ -27,16 +31,17 @@ class Output:
     part_rows: int | None
 
     @classmethod
-    def of(cls, given: str, table: Table, *, part_rows: int) -> Output:
+    def of(cls, given: str, table: Source, *, part_rows: int) -> Output:
         """Decide by the name: with the suffix of a table it is a file, else a folder of parts in the input's format.
 
         Raises SlipwayError if the output is the input, or lies where it would be read as a part of it.
         """
-        place, source = Place.of(given), table.source
-        if any(f"{file.place.path}/".startswith(f"{place.path}/") for file in table.files):
-            raise SlipwayError(f"{given}: the output is the input; name another file or folder")
-        if place.system == source.system and place.path.startswith(f"{source.path}/"):
-            raise SlipwayError(f"{given}: would be read as a part of the input the next time; name another folder")
+        place = Place.of(given)
+        if isinstance(table, Table):
+            if any(f"{file.place.path}/".startswith(f"{place.path}/") for file in table.files):
+                raise SlipwayError(f"{given}: the output is the input; name another file or folder")
+            if place.system == table.source.system and place.path.startswith(f"{table.source.path}/"):
+                raise SlipwayError(f"{given}: would be read as a part of the input the next time; name another folder")
         if not given.endswith("/"):
             with contextlib.suppress(SlipwayError):
                 return cls(place, format_of(place), None)
@@ -68,7 +73,7 @@ class Output:
             file.remove()
             lock.release()
 
-    def begin(self, table: Table, version: str) -> None:
+    def begin(self, table: Source, version: str) -> None:
         """Prepare the output. Raises SlipwayError if something is there."""
         if self.place.exists and (self.part_rows is None or self.place.below() or self._state.exists):
             hint = "; --resume continues an interrupted run" if self.part_rows and self._state.exists else ""
@@ -78,13 +83,15 @@ class Output:
         if self.part_rows:
             write(self._state, self._identity(table, version))
 
-    def resume(self, table: Table, version: str) -> Tally:
+    def resume(self, table: Source, version: str) -> Tally:
         """Give the counts of the parts that an interrupted run has completed; parts are completed in order.
 
         Raises SlipwayError if there is none, or if its input, model or size of parts was another.
         """
         if not self.part_rows:
             raise SlipwayError("--resume needs a folder as OUTPUT: a file is written as a whole")
+        if table.identity is None:
+            raise SlipwayError("--resume needs files as INPUT: nothing says that a query gives the same rows again")
         if not self._state.exists:
             done = ": it is complete" if (self.place / DONE).exists else ""
             raise SlipwayError(f"{self.place.shown}: no interrupted run is here{done}")
@@ -125,6 +132,6 @@ class Output:
     def _progress(self, number: int) -> Place:
         return self.place / PROGRESS / f"part-{number:05}.json"
 
-    def _identity(self, table: Table, version: str) -> bytes:
+    def _identity(self, table: Source, version: str) -> bytes:
         known = {"input": table.identity, "model": version, "number of rows in a part": self.part_rows}
         return canonical_json(known | {"format": self.format})

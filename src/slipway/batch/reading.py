@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     done: the share of the input's bytes that are read.
     """
 
-    file: Place
+    file: str
     first: int
     content: Any
     part: int
@@ -85,6 +85,11 @@ class Table:
         return cls(Place.of(given), files)
 
     @property
+    def shown(self) -> str:
+        """The first file's name, for messages."""
+        return self.files[0].place.shown
+
+    @property
     def schema(self) -> Any:
         """The columns, of the first file; those of a CSV are text."""
         return self.files[0].schema
@@ -109,15 +114,17 @@ class Table:
                 first = row
                 for content, share in file.batches(self.schema):
                     done = (read + share * file.info.size) / total
-                    for start, piece in _cut(content, row, skip, part_rows):
-                        yield Batch(file.place, start - first, piece, start // part_rows if part_rows else 0, done)
+                    for start, piece in cut(content, row, skip, part_rows):
+                        yield Batch(
+                            file.place.shown, start - first, piece, start // part_rows if part_rows else 0, done
+                        )
                     row += len(content)
             read += file.info.size
         if not row:
-            raise SlipwayError(f"{self.files[0].place.shown}: there are no rows")
+            raise SlipwayError(f"{self.shown}: there are no rows")
 
 
-def _cut(content: Any, row: int, skip: int, part_rows: int | None) -> Iterator[tuple[int, Any]]:
+def cut(content: Any, row: int, skip: int, part_rows: int | None) -> Iterator[tuple[int, Any]]:
     """Cut a batch that begins at `row` at the ends of parts; leave the first `skip` rows of the table out."""
     start, end = max(row, skip), row + len(content)
     while start < end:

@@ -57,6 +57,18 @@ def write(place: Place, content: bytes) -> None:
     file.commit()
 
 
+def joined(content: Any, added: Mapping[str, Any]) -> Any:
+    """Give rows with the columns that are added to them."""
+    schema = pa.schema([*content.schema, *((name, values.type) for name, values in added.items())])
+    return pa.record_batch([*content.columns, *added.values()], schema=schema)
+
+
+def lines_of(file: str, first: int, errors: list[Error]) -> list[dict[str, Any]]:
+    """Give errors of rows as lines of the list. first: the number of the batch's first row in the file."""
+    told = ({name: item[name] for name in REJECTED[2:]} for item in errors)
+    return [{"file": file, "row": first + item["row"], **one} for item, one in zip(errors, told, strict=True)]
+
+
 class Part:
     """A part of the output, and the list of the rows of it that were refused."""
 
@@ -69,11 +81,10 @@ class Part:
 
     def write(self, content: Any, added: Mapping[str, Any]) -> None:
         """Write rows with the columns that are added to them."""
-        schema = pa.schema([*content.schema, *((name, values.type) for name, values in added.items())])
-        batch = pa.record_batch([*content.columns, *added.values()], schema=schema)
+        batch = joined(content, added)
         if self._file is None:
             self._file = Atomic(self._place)
-            self._writer = _WRITERS[self._format](self._file.stream, schema)
+            self._writer = _WRITERS[self._format](self._file.stream, batch.schema)
         with reported(self._place.shown, "cannot be written"):
             self._writer.write_batch(batch)
 
@@ -82,12 +93,11 @@ class Part:
         if not errors:
             return
         text = io.StringIO()
-        lines = csv.writer(text, lineterminator="\n")
+        lines = csv.DictWriter(text, REJECTED, lineterminator="\n")
         if self._list is None:
             self._list = Atomic(self._rejected)
-            lines.writerow(REJECTED)
-        for item in errors:
-            lines.writerow([file, first + item["row"], *(item[name] for name in REJECTED[2:])])
+            lines.writeheader()
+        lines.writerows(lines_of(file, first, errors))
         with reported(self._rejected.shown, "cannot be written"):
             self._list.stream.write(text.getvalue().encode())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,16 +16,22 @@ from slipway.problem import SlipwayError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from slipway.batch import Scorer, Summary
+    from slipway.batch import Output, Scorer, Summary
+    from slipway.batch.query import Source
+    from slipway.batch.tables import DatabaseTable
     from slipway.workspace import Workspace
 
 PART_ROWS = 1_000_000
 KEY = "SLIPWAY_FEEDBACK_KEY"
+TABLE = "table:"  # with which an OUTPUT begins that is a table of the database
 
 
 @command
-@click.argument("input_", metavar="INPUT")
-@click.argument("output")
+@click.argument("places", nargs=-1, metavar="[INPUT] OUTPUT")
+@click.option("--sql", metavar="QUERY", help="Read the rows of a SELECT in --database, instead of INPUT.")
+@click.option(
+    "--database", envvar="DATABASE_URL", metavar="URL", help="Such as postgresql://me@host/name; or $DATABASE_URL."
+)
 @click.option("--bundle", type=click.Path(file_okay=False, path_type=Path), help="By default the champion's.")
 @click.option("--url", help="Ask a running service instead, over Arrow.")
 @click.option("--key", envvar="API_KEY", help="An API key, if the service asks for one; or $API_KEY.")
@@ -44,8 +50,9 @@ KEY = "SLIPWAY_FEEDBACK_KEY"
 @click.option("--threads", type=click.IntRange(1), help="Of one inference; by default one for each core.")
 def predict(
     at: Workspace,
-    input_: str,
-    output: str,
+    places: tuple[str, ...],
+    sql: str | None,
+    database: str | None,
     bundle: Path | None,
     url: str | None,
     key: str | None,
@@ -58,26 +65,50 @@ def predict(
     """Predict for the rows of files, as the service does for requests.
 
     INPUT is a CSV, Parquet or Arrow file, a folder of such files, or a glob in quotes; OUTPUT a file, or a folder for
-    parts. Both may be URIs: s3://bucket/folder/, gs://..., abfs://...
+    parts. Both may be URIs: s3://bucket/folder/, gs://..., abfs://... With --database URL, --sql QUERY takes the place
+    of INPUT, and an OUTPUT table:NAME is a new table there.
 
     \b
       slipway predict day.csv day-predicted.csv
       slipway predict 's3://bucket/2026-11-*/*.parquet' s3://bucket/predicted/
+      slipway predict --sql "SELECT * FROM day" --database postgresql://me@host/shop table:day_predicted
 
     All columns are carried over, and prediction, probability.<class>, model_version and prediction_id added. Rows that
     the contract refuses go to OUTPUT.rejected with file, row (from 0), field, rule and value; they do not end the run.
     """
-    from slipway.batch import Limits, Output, Table
+    from slipway.batch import Limits
     from slipway.batch import predict as run
 
     if bundle and url:
         raise click.UsageError("--bundle and --url exclude each other")
-    table = Table.open(input_)
-    to = Output.of(output, table, part_rows=part_rows)
+    if len(places) != (1 if sql else 2):
+        raise click.UsageError("give INPUT and OUTPUT, or --sql QUERY and OUTPUT")
     scorer = _scorer(at, bundle, url, key, threads or os.cpu_count() or 1)
-    with _progress() as progress:
+    with ExitStack() as opened, _progress() as progress:
+        table, to = _opened(opened, places, sql, database, scorer, part_rows)
         summary = run(table, to, scorer, Limits(strict, max_rejected), resume=resume, progress=progress)
-    _show(summary, output, to.rejected.shown)
+    _show(summary, places[-1], to.rejected.shown)
+
+
+def _opened(
+    opened: ExitStack, places: tuple[str, ...], sql: str | None, database: str | None, scorer: Scorer, part_rows: int
+) -> tuple[Source, Output | DatabaseTable]:
+    """Open input and output; a connection to a database is closed with `opened`."""
+    from slipway.batch import Output, Table
+
+    into = places[-1].removeprefix(TABLE) if places[-1].startswith(TABLE) else None
+    if not (sql or into):
+        table = Table.open(places[0])
+        return table, Output.of(places[-1], table, part_rows=part_rows)
+    if not database:
+        raise click.UsageError("--sql and table: need --database URL, or $DATABASE_URL")
+    from slipway.batch.database import Database
+    from slipway.batch.query import Query
+    from slipway.batch.tables import DatabaseTable
+
+    connection = opened.enter_context(closing(Database(database)))
+    rows: Source = Query(connection, sql, scorer.contract) if sql else Table.open(places[0])
+    return rows, DatabaseTable(connection, into) if into else Output.of(places[-1], rows, part_rows=part_rows)
 
 
 def _scorer(at: Workspace, bundle: Path | None, url: str | None, key: str | None, threads: int) -> Scorer:

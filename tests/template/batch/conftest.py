@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
 
+from batch.databases import Postgres, clear, fill
 from serving.bundles import flowers
 from slipway.batch import BundleScorer, Limits, Output, Scorer, Summary, Table, predict
 
@@ -76,3 +78,29 @@ def run(
 def scorer(bundle: Path) -> BundleScorer:
     """A classifier."""
     return BundleScorer(bundle)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def database(request, tmp_path) -> str:
+    """The URL of a database with the flowers."""
+    if request.param == "sqlite":
+        sqlite3.connect(tmp_path / "shop.db").close()
+        url = f"sqlite:///{tmp_path}/shop.db"
+    else:
+        url = request.getfixturevalue("postgres").url
+    clear(url)
+    fill(url, table().to_pandas())
+    return url
+
+
+@pytest.fixture
+def many_batches(monkeypatch) -> None:
+    """Read so few rows at a time that most are unread at the second prediction."""
+    monkeypatch.setattr("slipway.batch.query.BATCH_ROWS", 20)

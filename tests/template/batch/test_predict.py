@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -189,3 +190,18 @@ def test_a_file_is_never_held_in_memory_as_a_whole(tmp_path):
     for _ in Table.open(str(tmp_path / "in.parquet")).batches(None):
         peak = max(peak, pa.total_allocated_bytes() - before)
     assert peak < (tmp_path / "in.parquet").stat().st_size / 4
+
+
+def test_a_decimal_gives_the_prediction_of_the_nearest_number(scorer, tmp_path):
+    random = np.random.default_rng(0)
+    heights = [Decimal(int(n)).scaleb(-11) for n in random.integers(0, 10**12, 2000)]
+    plain = pa.concat_tables([table()] * 7).slice(0, 2000)
+    position = plain.schema.get_field_index("height")
+    exact = store(plain.set_column(position, "height", pa.array([float(h) for h in heights])), tmp_path / "f.parquet")
+    kept = store(plain.set_column(position, "height", pa.array(heights, pa.decimal128(20, 11))), tmp_path / "d.parquet")
+    run(exact, tmp_path / "f-out.parquet", scorer)
+    run(kept, tmp_path / "d-out.parquet", scorer)
+    names = [name for name in read(tmp_path / "f-out.parquet") if name.startswith("probability")]
+    pd.testing.assert_frame_equal(
+        read(tmp_path / "f-out.parquet")[names], read(tmp_path / "d-out.parquet")[names], check_exact=True
+    )
