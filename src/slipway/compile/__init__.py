@@ -14,6 +14,7 @@ import numpy as np
 
 from slipway.compile.parity import DisagreementError, Probe, largest_difference, probe
 from slipway.contract import Array, Contract, Target
+from slipway.fitting import classes_of
 from slipway.model.derived import Derived
 from slipway.model.runtimes import load_runtime
 from slipway.problem import SlipwayError
@@ -76,7 +77,7 @@ def compile_estimator(
         except Exception as error:
             raise SlipwayError(
                 f"the estimator was not compiled to ONNX: {reason}\nIt cannot be stored with skops either: {error}\n"
-                "See docs/estimators.md: build it from scikit-learn's own classes, LightGBM's or XGBoost's"
+                "See docs/estimators.md: build it from the classes of scikit-learn, LightGBM, XGBoost, CatBoost"
             ) from error
 
 
@@ -87,10 +88,10 @@ def _probes(
     from slipway.model.runtimes import skops
 
     classes = np.arange(len(target.classes))
-    if hasattr(estimator, "classes_") != bool(target.classes):
+    known = classes_of(estimator)
+    if bool(known.size) != bool(target.classes):
         needed = "has classes: it needs a classifier" if target.classes else "is a number: it needs a regressor"
         raise SlipwayError(f"the target {target.column.name} {needed}, not {type(estimator).__name__}")
-    known = getattr(estimator, "classes_", classes)
     if target.classes and not np.array_equal(known, classes):
         lacking = ", ".join(str(target.classes[index]) for index in np.setdiff1d(classes, known))
         raise SlipwayError(f"{target.column.name}: no training row is {lacking}, so the model could never say so")
@@ -111,7 +112,7 @@ def _own_labels(estimator: Any, training: Probe, tolerance: float) -> str:
     probabilities = training.expected.probabilities
     if probabilities is None:
         return ""
-    own = np.asarray(estimator.predict(skops.frame(training.arrays)), dtype=np.int64)
+    own = np.asarray(estimator.predict(skops.frame(training.arrays)), dtype=np.int64).reshape(-1)  # CatBoost: (rows, 1)
     given = probabilities[np.arange(len(own)), own]
     unlike = int((probabilities.max(axis=1) - given > tolerance).sum())
     if not unlike:

@@ -15,7 +15,7 @@ import onnx
 import skl2onnx
 from onnx.helper import make_node, make_opsetid, make_tensor_value_info
 from scipy.sparse import issparse
-from skl2onnx._parse import _parse_sklearn_simple_model, sklearn_parsers_map
+from skl2onnx._parse import _parse_sklearn_simple_model, sklearn_classifier_list, sklearn_parsers_map
 from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 from skl2onnx.operator_converters.voting_classifier import convert_voting_classifier
 from sklearn.calibration import CalibratedClassifierCV
@@ -32,7 +32,7 @@ from slipway.compile.targets import convert_target, parse_target, target_shapes
 from slipway.compile.trees import READERS, TREES, convert_trees, tree_shapes
 from slipway.compile.words import VECTORIZERS, Vectorizers, vectorizer_shapes
 from slipway.contract import Contract
-from slipway.fitting import BOOSTERS
+from slipway.fitting import BOOSTERS, classes_of
 from slipway.model.runtimes.skops import frame
 
 # Fixed, so that equal models give equal bytes whatever onnx is installed; every ONNX Runtime that is allowed runs them.
@@ -68,7 +68,7 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
     # put together in float32.
     matrix = all(column.numeric for column in contract.columns) and not isinstance(first, ColumnTransformer)
     vectorizers = Vectorizers(contract)
-    outputs = ("_label", "_scores") if hasattr(estimator, "classes_") else ("_value",)
+    outputs = ("_label", "_scores") if classes_of(estimator).size else ("_value",)
     model: onnx.ModelProto = skl2onnx.convert_sklearn(
         estimator,
         "model",
@@ -117,6 +117,8 @@ def _register_libraries() -> None:
                 if hasattr(kind, "decision_function"):
                     options["raw_scores"] = [True, False]
                 skl2onnx.update_registered_converter(kind, name, tree_shapes, convert_trees, options=options)
+                if hasattr(kind, "predict_proba"):
+                    sklearn_classifier_list.append(kind)  # CatBoost's is no ClassifierMixin
 
 
 def _settle(model: onnx.ModelProto, *, probable: bool) -> None:

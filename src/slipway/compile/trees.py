@@ -18,6 +18,7 @@ from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType
 from sklearn import ensemble, tree
 
 from slipway.contract import Array
+from slipway.fitting import classes_of
 
 SINGLE = (
     tree.DecisionTreeClassifier,
@@ -122,9 +123,9 @@ def convert_trees(scope: Any, operator: Any, container: Any) -> None:
     if inverse == "Sigmoid" and len(operator.outputs) == 2:  # of two classes, the second one
         other = graph.add("Neg", answer) if raw else graph.add("Sub", np.array([1.0]), answer)
         answer = graph.add("Concat", other, answer, axis=1)
-    if hasattr(model, "classes_"):
+    if classes_of(model).size:
         index = graph.add("ArgMax", answer, axis=1, keepdims=0)
-        graph.add("Gather", np.asarray(model.classes_, dtype=np.int64), index, output=operator.outputs[0].full_name)
+        graph.add("Gather", classes_of(model).astype(np.int64), index, output=operator.outputs[0].full_name)
     graph.add("Identity", answer, output=operator.outputs[-1].full_name)
 
 
@@ -150,10 +151,10 @@ def _compared(graph: Graph, operator: Any, *, sparse: bool) -> tuple[str, Ensemb
 
 def tree_shapes(operator: Any) -> None:
     """Announce the outputs of `convert_trees`; skl2onnx calls this."""
-    rows, classes = operator.inputs[0].get_first_dimension(), getattr(operator.raw_operator, "classes_", [0])
+    rows, classes = operator.inputs[0].get_first_dimension(), classes_of(operator.raw_operator)
     if len(operator.outputs) == 2:
         operator.outputs[0].type = Int64TensorType([rows])
-    operator.outputs[-1].type = DoubleTensorType([rows, len(classes)])
+    operator.outputs[-1].type = DoubleTensorType([rows, max(classes.size, 1)])
 
 
 def _ensemble(model: Any) -> Ensemble:
@@ -168,8 +169,8 @@ def _ensemble(model: Any) -> Ensemble:
         base = model._raw_predict_init(np.zeros((1, model.n_features_in_)))
         return Ensemble(trees, np.ravel(base), _link(model), rounded=True)
     forest = [part.tree_ for part in (model.estimators_ if isinstance(model, FORESTS) else [model])]
-    if hasattr(model, "classes_"):
-        base = np.zeros(len(model.classes_))
+    if (classes := classes_of(model)).size:
+        base = np.zeros(len(classes))
         weights = [part.value[:, 0] / part.value[:, 0].sum(axis=1, keepdims=True) for part in forest]
     else:  # the sum is answered in float32, so the trees add differences from the mean
         base = np.mean([part.value[0, 0] for part in forest], axis=0)

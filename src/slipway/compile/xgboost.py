@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from slipway.compile.trees import Ensemble, Nodes
+from slipway.fitting import classes_of
 
 ESTIMATORS = ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor")
 # From an objective to the link function whose inverse its predictions are.
@@ -40,7 +41,7 @@ def read(model: Any) -> Ensemble:
     elif LINKS[objective] == "LogLink":
         base = np.log(base)
     trees = [_nodes(tree, first) for tree, first in zip(parts["trees"], parts["tree_info"], strict=True)]
-    if hasattr(model, "classes_"):
+    if classes_of(model).size:
         return Ensemble(trees, base, LINKS[objective], rounded=True, zero_missing=True)
     # A number is as XGBoost adds it up, in float32: that loses digits which are many where the mean is far from zero.
     trees[0] = trees[0]._replace(weights=trees[0].weights.astype(np.float32) + base.astype(np.float32))

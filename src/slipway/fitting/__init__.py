@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from slipway.model.runtimes import Output
 
-BOOSTERS = ("lightgbm", "xgboost")  # libraries whose trees are compiled; a module of that name in `compile` reads them
+# Libraries whose trees are compiled; a module of that name in `compile` reads them.
+BOOSTERS = ("catboost", "lightgbm", "xgboost")
 
 
 def fit(
@@ -104,6 +105,11 @@ def _of_boosters(estimator: Any) -> dict[str, Any]:
     """Give the parameters of what is no estimator of scikit-learn's in it, but of a library that is compiled."""
     every = estimator.get_params()
     return {name: value for name, value in every.items() if library(every.get(name.rpartition("__")[0], estimator))}
+
+
+def classes_of(estimator: Any) -> Array:
+    """Give the classes that a fitted classifier knows; of a regressor none, shape (0,)."""
+    return np.asarray(getattr(estimator, "classes_", ()))
 
 
 def library(part: Any) -> str | None:

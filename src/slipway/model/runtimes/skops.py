@@ -24,10 +24,11 @@ SCHEMA = "schema.json"
 # Types in scikit-learn's usual estimators that skops does not trust by default. The list is fixed here, never read from
 # a model file. All are data types or pure functions, so none runs code from a file. A forged Tree, TreePredictor,
 # KDTree, BallTree or BSpline could crash a server, as their libraries do not check its indices, and so could a forged
-# Booster, whose state is in its library's own format; the bundle's digests prevent it.
+# Booster or CatBoost model, whose state is in its library's own format; the bundle's digests prevent it.
 TRUSTED = [
     f"{module}.{name}"
     for module, names in {
+        "catboost.core": "CatBoostClassifier CatBoostRegressor",
         "collections": "OrderedDict",
         "functools": "partial",
         "lightgbm.basic": "Booster",
