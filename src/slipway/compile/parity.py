@@ -144,27 +144,29 @@ def _moved(column: Column, values: Array, size: int, rng: np.random.Generator) -
     low, high = _limits(column)
     if column.kind in ("integer", "date"):
         return np.clip(here + rng.integers(-STEPS, STEPS + 1, size), low, high)
-    narrow = [np.float32(side).astype(np.float64) for side in (here, following)]
-    drawn = np.choose(
-        rng.integers(0, 5, size),
-        [
-            here,
-            here / 2 + following / 2,  # where trees split that compare float64
-            narrow[0] / 2 + narrow[1] / 2,  # and those that compare float32
-            here + rng.normal(0, 0.1, size) * (known.std() or 1),
-            rng.uniform(known[0], known[-1], size),
-        ],
-    )
-    nudged = np.choose(
-        rng.integers(0, 5, size),
-        [
-            drawn,
-            np.nextafter(drawn, np.inf),
-            np.nextafter(drawn, -np.inf),
-            np.float32(drawn),
-            drawn + rng.uniform(-2, 2, size) * np.spacing(np.float32(drawn)),
-        ],
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # beside the largest numbers there are none: the value itself
+        narrow = [np.float32(side).astype(np.float64) for side in (here, following)]
+        drawn = np.choose(
+            rng.integers(0, 5, size),
+            [
+                here,
+                here / 2 + following / 2,  # where trees split that compare float64
+                narrow[0] / 2 + narrow[1] / 2,  # and those that compare float32
+                here + rng.normal(0, 0.1, size) * (known.std() or 1),
+                known[0] + (known[-1] - known[0]) * rng.random(size),
+            ],
+        )
+        drawn = np.where(np.isfinite(drawn), drawn, here)
+        nudged = np.choose(
+            rng.integers(0, 5, size),
+            [
+                drawn,
+                np.nextafter(drawn, np.inf),
+                np.nextafter(drawn, -np.inf),
+                np.float32(drawn),
+                drawn + rng.uniform(-2, 2, size) * np.spacing(np.float32(drawn)),
+            ],
+        )
     return np.clip(np.where(np.isfinite(nudged), nudged, drawn), low, high)
 
 

@@ -27,9 +27,9 @@ def strict_json(content: bytes, constant: Callable[[str], Any] = _no_number) -> 
     Raises ValueError.
     """
     try:
-        parsed = json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=constant)
+        parsed = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=constant)
         if b"\\u" in content:
-            json.dumps(parsed, ensure_ascii=False).encode("utf-8")
+            json.dumps(parsed, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return parsed

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from onnx import numpy_helper
@@ -8,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from slipway.compile.converters import convert
-from slipway.compile.parity import DisagreementError, Probe, largest_difference, probe
+from slipway.compile.parity import DisagreementError, Probe, in_batches, largest_difference, probe
 from slipway.contract import Column, Contract
 from slipway.model.runtimes import Output, skops
 from slipway.model.runtimes.onnx import load
@@ -178,3 +180,143 @@ def test_probabilities_may_differ_by_the_tolerance_in_each_row():
     assert largest_difference(probes, lambda _: answer, 0.125) == 0.125
     with pytest.raises(DisagreementError, match=r"^the probabilities of 1 of 2 made rows differ, by up to 0\.12 where"):
         largest_difference(probes, lambda _: answer, 0.1)
+
+
+@pytest.mark.parametrize(("rows", "made"), [(1, 2_000), (100, 2_000), (101, 2_020), (1_000, 20_000), (1_001, 20_000)])
+def test_rows_are_made_in_proportion_to_the_training_rows_within_bounds(rows, made):
+    contract = Contract("Row", (Column("a", "number"), Column("b", "number")))
+    a = np.arange(float(rows))
+    training, resampled, perturbed = probe(contract, {"a": a, "b": -a}, nothing, seed=0)
+    assert [item.kind for item in (training, resampled, perturbed)] == ["training", "resampled", "perturbed"]
+    assert sorted(training.arrays["a"]) == list(a)  # each once
+    assert (training.arrays["a"] == -training.arrays["b"]).all()
+    assert {len(values) for item in (resampled, perturbed) for values in item.arrays.values()} == {made}
+    assert set(resampled.arrays["a"]) <= set(a)
+    if rows >= 100:  # each column by itself
+        assert (resampled.arrays["a"] == -resampled.arrays["b"]).mean() < 0.1
+        assert {0.0, rows - 1.0} <= set(np.concatenate([resampled.arrays["a"], -resampled.arrays["b"]]))
+
+
+@pytest.mark.parametrize(("rows", "batches"), [(2_500, [2_500]), (2_501, [2_500, 1]), (5_000, [2_500, 2_500])])
+def test_a_batch_has_a_bounded_size_and_the_answers_keep_their_order(rows, batches):
+    asked = []
+
+    def predict(arrays):
+        asked.append(len(arrays["a"]))
+        return Output(arrays["a"], np.stack([arrays["a"], -arrays["a"]], axis=1))
+
+    a = np.arange(float(rows))
+    answer = in_batches(predict, {"a": a, "b": a})
+    assert asked == batches
+    np.testing.assert_array_equal(answer.values, a)
+    np.testing.assert_array_equal(answer.probabilities, np.stack([a, -a], axis=1))
+
+
+def test_the_difference_is_the_largest_of_all_kinds_in_standard_deviations_of_the_first():
+    kinds = [one_probe(values)[0] for values in ([0.0, 2000.0], [0.0, 4000.0], [7.0, 7.0])]  # the first: 1000
+    answers = iter([[0.0, 2000.0], [1.0, 4000.0], [7.0, 7.5]])
+    assert largest_difference(kinds, lambda _: Output(np.array(next(answers)), None), 1e-2) == 1e-3
+
+
+def test_where_all_values_are_the_same_their_difference_itself_is_compared():
+    def answer(value):
+        return lambda _: Output(np.array([value, 7.0]), None)
+
+    assert largest_difference(one_probe([7.0, 7.0]), answer(7.25), 0.25) == 0.25
+    with pytest.raises(DisagreementError, match=r"^values of 1 of 2 made rows differ, by up to 0\.5 where 0\.25 is"):
+        largest_difference(one_probe([7.0, 7.0]), answer(7.5), 0.25)
+
+
+def perturbed(column, values):
+    (name, arrays) = (column.name, {column.name: np.array(values)})
+    return probe(Contract("Row", (column,)), arrays, nothing, seed=0)[-1].arrays[name]
+
+
+def share(found, wanted):
+    return np.isin(found, wanted).mean()
+
+
+def test_numbers_are_moved_to_where_trees_split_and_to_both_sides_of_it():
+    """Each of five places, each of five ways: a twenty-fifth of the rows, about."""
+    known = np.array([0.1, 0.7, 1.3, 1000.7] * 250)
+    found, values = perturbed(Column("a", "number"), known), np.unique(known)
+    narrow = np.float32(values).astype(np.float64)
+    places = {
+        "the values": values,
+        "between them": values[:-1] / 2 + values[1:] / 2,
+        "between them as float32": narrow[:-1] / 2 + narrow[1:] / 2,
+    }
+    for name, place in places.items():
+        assert 0.02 < share(found, place) < 0.1, name
+        assert 0.02 < share(found, np.nextafter(place, np.inf)) < 0.1, name
+        assert 0.02 < share(found, np.nextafter(place, -np.inf)) < 0.1, name
+    assert 0.03 < share(found, np.append(narrow, np.float32(places["between them"]))) < 0.2
+    closest = np.abs(found[:, None] - np.concatenate([values, places["between them"]])).min(axis=1)
+    steps = np.spacing(np.float32(1000.7))
+    near = found[(closest <= 2 * steps) & (np.abs(found - 1000.7) < 1)] - 1000.7
+    assert len(np.unique(near)) > 50  # anywhere within two steps of a float32, on both sides
+    assert near.max() > steps < -near.min()
+    assert near.max() < 2.1 * steps > -near.min()
+    deviation = values.std()
+    assert values[-1] + 0.1 * deviation < found.max() < values[-1] + 0.6 * deviation
+    assert values[0] - 0.6 * deviation < found.min() < values[0] - 0.1 * deviation
+    far = (found > 250) & (found < 450)  # half of a gap, reached by neither: anywhere between the smallest and largest
+    assert 0.02 < far.mean() < 0.08
+    assert len(np.unique(found[far])) > 0.9 * far.sum()
+
+
+def test_a_value_that_is_always_the_same_is_moved_too():
+    found = perturbed(Column("a", "number"), [5.0] * 100)
+    assert 0.2 < np.abs(found - 5).max() < 0.6
+    assert share(found, [5.0]) > 0.1
+
+
+def test_values_at_the_limits_of_numbers_stay_finite():
+    for largest in (1e160, np.finfo(np.float64).max):  # the square of the one is none, the other is a mark for missing
+        found = perturbed(Column("a", "number"), [-largest, largest, 0.0])
+        assert np.isfinite(found).all()
+        assert {-largest, largest} <= set(found)
+
+
+def test_whole_numbers_and_dates_are_moved_by_some_steps():
+    for kind in ("integer", "date"):
+        found = perturbed(Column("n", kind), [0.0, 100.0])
+        assert set(found) == {float(here + step) for here in (0, 100) for step in range(-4, 5)}
+        bounded = perturbed(Column("n", kind, minimum=-1, maximum=102), [0.0, 100.0])
+        assert (bounded.min(), bounded.max()) == (-1, 102)
+
+
+@pytest.mark.parametrize(
+    ("column", "known", "missing"),
+    [
+        (Column("x", "number", optional=True), [1.0, np.nan, 2.0], np.nan),
+        (Column("x", "boolean", optional=True), [0.0], np.nan),
+        (Column("x", "category", categories=("a", "b"), optional=True), np.array(["a"] * 3, object), ""),
+        (Column("x", "text", optional=True), np.array(["one", "two"], object), ""),
+    ],
+)
+def test_a_tenth_of_what_may_be_missing_is(column, known, missing):
+    found = perturbed(column, known)
+    absent = np.isnan(found) if missing != "" else found == ""
+    assert 0.07 < absent.mean() < 0.13
+    required = replace(column, optional=False)
+    known = [value for value in known if value == value]
+    answered = perturbed(required, np.array(known))
+    assert not (np.isnan(answered) if missing != "" else answered == "").any()
+
+
+def test_texts_are_asked_for_as_they_are_and_put_together():
+    found = perturbed(Column("t", "text"), np.array(["one", "two"], object))
+    assert set(found) == {"one", "two", *(f"{a} {b}" for a in ("one", "two") for b in ("one", "two"))}
+    assert 0.45 < share(found, ["one", "two"]) < 0.55
+
+
+def test_classes_that_are_numbers_are_drawn_as_they_were_declared():
+    assert set(perturbed(Column("c", "integer", categories=(2, 4, 8)), [2.0, 4.0])) == {2.0, 4.0, 8.0}
+
+
+def test_a_column_of_which_nothing_is_known_is_asked_about_by_its_example():
+    column = Column("a", "number", optional=True, examples=(40.0,))
+    found = perturbed(column, [np.nan] * 50)
+    assert share(found, [40.0]) > 0.05
+    assert np.nanmax(np.abs(found - 40)) < 1
