@@ -29,7 +29,7 @@ from pydantic import BaseModel
 from slipway.contract import Contract
 from slipway.model.predictor import Predictions
 from slipway.model.reference import bins_of, describe, shares
-from slipway.serving.metrics import Metrics
+from slipway.serving.metrics import Histogram, Metrics, counter, histograms
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
@@ -123,6 +123,8 @@ class Replica:
         self.metrics = Metrics()
         self.model = self.metrics.attach(predictor, commit="c" * 40, released=datetime.now(UTC) - timedelta(days=1))
         self.metrics.ready = True
+        self.rows = 0
+        self.metrics.more = [SimpleNamespace(collect=self._beside)]
         metrics = self.metrics
 
         class Handler(BaseHTTPRequestHandler):
@@ -144,6 +146,7 @@ class Replica:
     def serve(self, random: np.random.Generator, rows: int, shift: float) -> dict[str, np.ndarray]:
         """Do as if rows had been asked about; some requests fail, are slow or are refused, some get feedback."""
         drawn = arrays(random, rows, shift)
+        self.rows += rows
         self.model.observe(drawn, predictions(random, rows, shift))
         for number in range(rows // 20):
             self.metrics.request("/predict", 503 if number % 25 == 24 else 200, 0.3 if number % 10 == 0 else 0.002)
@@ -152,6 +155,24 @@ class Replica:
         self.model.feedback["correct"] += rows // 10
         self.model.feedback["incorrect"] += rows // 100
         return drawn
+
+    def _beside(self) -> Iterator[Any]:
+        """What is exported for kept predictions and a shadow."""
+        rows, of = self.rows, ("version", "shadow")
+        yield counter(
+            "slipway_kept_rows",
+            "",
+            {("predictions", "written"): rows, ("predictions", "dropped"): 0},
+            "kind",
+            "outcome",
+        )
+        answers = {(CLASSES[0], "true", VERSION, "f" * 12): rows, (CLASSES[0], "false", VERSION, "f" * 12): rows // 10}
+        yield counter("slipway_shadow_answers", "", answers, "outcome", "agrees", *of)
+        yield counter("slipway_shadow_missed", "", {("skipped", VERSION, "f" * 12): rows}, "reason", *of)
+        distance = Histogram((0.1, 1.0))
+        distance.add_all(np.full(rows, 0.05))
+        for name in ("slipway_shadow_distance", "slipway_shadow_duration_seconds"):
+            yield histograms(name, "", {(VERSION, "f" * 12): distance}, *of)
 
     def close(self) -> None:
         self.server.shutdown()

@@ -20,6 +20,8 @@ COMPONENTS = (
     "monitoring-operator",  # part: monitoring
     "ingress",
     "api-keys",
+    "predictions",
+    "shadow",
     "canary",  # part: monitoring
 )
 COMBINATIONS = [

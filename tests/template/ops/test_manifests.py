@@ -208,6 +208,29 @@ def test_the_api_keys_are_where_the_server_looks_for_them():
     assert _pod(manifests)["spec"]["securityContext"]["fsGroup"] == 65532
 
 
+def test_predictions_are_kept_in_a_volume_that_the_server_can_write_to_from_every_replica():
+    manifests = render("production", ("predictions",))
+    (mount,), (volume,) = _container(manifests)["volumeMounts"], _pod(manifests)["spec"]["volumes"]
+    assert mount["mountPath"] == Settings.from_environment(settings(manifests)).predictions
+    assert not mount.get("readOnly")
+    claim = of_kind(manifests, "PersistentVolumeClaim")
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert _pod(manifests)["spec"]["securityContext"]["fsGroup"] == 65532
+
+
+def test_a_shadow_is_the_bundle_of_an_image_and_has_its_share_of_the_cpu():
+    manifests = render("production", ("shadow",))
+    (mount,), (volume,) = _container(manifests)["volumeMounts"], _pod(manifests)["spec"]["volumes"]
+    taken = Settings.from_environment(settings(manifests))
+    assert taken.shadow == Path(f"{mount['mountPath']}/opt/slipway/champion/bundle")  # where the image has it
+    assert "WORKDIR /opt/slipway/champion\nCOPY ${RELEASE}/bundle ./bundle" in (ROOT / "Dockerfile").read_text()
+    assert set(volume["image"]) == {"reference", "pullPolicy"}
+    with_it, without = (_container(each)["resources"]["limits"] for each in (manifests, render("production")))
+    assert float(with_it["cpu"].removesuffix("m")) / 1000 == float(without["cpu"]) + taken.shadow_share
+    assert mebibytes(with_it["memory"]) >= mebibytes(without["memory"]) + 100
+
+
 # part: monitoring
 def test_the_operator_gets_the_rules_of_monitoring_and_no_others(tmp_path):
     found = {
