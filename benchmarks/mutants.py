@@ -21,7 +21,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections import Counter, defaultdict
 from contextlib import suppress
 from fnmatch import fnmatch
@@ -43,9 +42,14 @@ from mutmut.state import state  # noqa: E402
 from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir, setup_source_paths  # noqa: E402
 
 
-def passes(item: pytest.Item, following: pytest.Item) -> bool:
-    """Run a test. following: as long as it is given, what the session's tests share is kept."""
-    return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=following))
+def run_test(item: pytest.Item, following: pytest.Item) -> tuple[bool, float]:
+    """Run a test; give whether it passed and its seconds, without those of its fixtures, which others may share.
+
+    following: as long as it is given, what the session's tests share is kept.
+    """
+    reports = runtestprotocol(item, log=False, nextitem=following)
+    passed = not any(report.failed for report in reports)
+    return passed, sum(report.duration for report in reports if report.when == "call")
 
 
 class Mutants:
@@ -61,11 +65,11 @@ class Mutants:
         for number, item in enumerate(items):
             state()._stats.clear()
             set_mutant_under_test("stats")
-            began = time.perf_counter()
-            if not passes(item, items[(number + 1) % len(items)]):
+            passed, seconds = run_test(item, items[(number + 1) % len(items)])
+            if not passed:
                 pytest.exit(f"fails without a mutant: {item.nodeid}", returncode=1)
             for function in state()._stats:
-                self.tests[function].append((time.perf_counter() - began, number))
+                self.tests[function].append((seconds, number))
         set_mutant_under_test("")
         gc.freeze()  # so that a collection in a child does not copy the memory
         print(f"{len(items)} tests, {len(self.names)} mutants", flush=True)
@@ -97,7 +101,7 @@ class Mutants:
             session.config._tmp_path_factory._basetemp = Path(folder)  # type: ignore[attr-defined]
             set_mutant_under_test(name)
             items = [session.items[number] for _, number in tests]
-            if all(passes(item, following) for item, following in zip(items, [*items[1:], items[0]], strict=True)):
+            if all(run_test(*pair)[0] for pair in zip(items, [*items[1:], items[0]], strict=True)):
                 status = SURVIVED
         finally:
             os._exit(status)

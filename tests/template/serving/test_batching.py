@@ -25,7 +25,7 @@ class Model:
     def __call__(self, rows: list[Any]) -> list[Any]:
         self.asked.append(rows)
         self.threads.append(threading.current_thread().name.partition("_")[0])
-        assert self.free.wait(30)
+        assert self.free.wait(10)
         if "bad" in rows:
             raise ValueError("a bad row")
         return list(rows)
@@ -44,13 +44,17 @@ def batcher(model: Model) -> Iterator[Batcher]:
     made.close()
 
 
+def run(coroutine: Any) -> Any:
+    return asyncio.run(asyncio.wait_for(coroutine, 10))
+
+
 def ask(batcher: Batcher, *requests: list[Any]) -> list[Any]:
     """Send these requests at once; the answers, or errors, in their order."""
 
     async def all_of_them() -> list[Any]:
         return await asyncio.gather(*(batcher.few(rows) for rows in requests), return_exceptions=True)
 
-    return asyncio.run(all_of_them())
+    return run(all_of_them())
 
 
 def test_requests_that_arrive_together_run_together_and_each_gets_its_own_rows(batcher: Batcher, model: Model) -> None:
@@ -98,7 +102,7 @@ def test_the_first_batch_runs_in_a_thread_as_it_may_be_slow_and_requests_meanwhi
         model.free.set()
         return [await task for task in (first, *more)]
 
-    assert asyncio.run(meanwhile()) == [["a"], ["b"], ["c"]]
+    assert run(meanwhile()) == [["a"], ["b"], ["c"]]
     assert model.asked == [["a"], ["b", "c"]]
     assert model.threads[0] == "inference"
     batcher.close()
@@ -140,7 +144,7 @@ def test_a_request_waits_for_its_answer_as_long_as_it_may_and_is_then_not_run(mo
             await asyncio.sleep(0)
         return [*answers, await batcher.few(["c"])]
 
-    *refused, answer = asyncio.run(late())
+    *refused, answer = run(late())
     assert [(error.status_code, "the prediction timed out" in error.detail) for error in refused] == [(503, True)] * 2
     assert answer == ["c"]
     assert model.asked == [["a"], ["c"]]
@@ -154,8 +158,8 @@ def test_a_large_request_runs_in_a_thread_of_its_own_and_within_the_same_time(mo
     async def many(job: Any) -> Any:
         return await batcher.many(job)
 
-    assert asyncio.run(many(lambda: threading.current_thread().name)).startswith("large")
+    assert run(many(lambda: threading.current_thread().name)).startswith("large")
     with pytest.raises(ProblemDetails, match="the prediction timed out"):
-        asyncio.run(many(lambda: never.wait(30)))
+        run(many(lambda: never.wait(10)))
     never.set()
     batcher.close()

@@ -297,7 +297,7 @@ def test_after_a_refusal_what_the_client_still_sends_is_read_and_dropped_for_a_w
             transport = service.transport
             assert (transport.ended, transport.reading, transport.is_closing()) == (True, True, False)
             service.connection.data_received(b"GET / HTTP/1.1\r\n\r\n")
-            await asyncio.wait_for(transport.closed.wait(), 30)
+            await asyncio.wait_for(transport.closed.wait(), 10)
             assert service.statuses() == [431]
 
     asyncio.run(ask())
@@ -322,7 +322,7 @@ def test_what_does_not_come_in_time_ends_the_connection(
     async def ask() -> None:
         async with connected() as service:
             await service.send(data)
-            await asyncio.wait_for(service.transport.closed.wait(), 30)
+            await asyncio.wait_for(service.transport.closed.wait(), 10)
             assert [write.partition(b"\r\n\r\n")[2] for write in service.transport.writes] == bodies
             timed_out = [scope.get("slipway.timeout", False) for scope in service.seen]
             assert timed_out == [body == b"too late" for body in bodies]
@@ -341,7 +341,7 @@ def test_the_time_for_a_body_starts_when_the_request_before_is_answered(monkeypa
             await asyncio.sleep(0.03)
             assert service.transport.writes == []
             service.free.set()
-            await asyncio.wait_for(service.transport.closed.wait(), 30)
+            await asyncio.wait_for(service.transport.closed.wait(), 10)
             assert [write.partition(b"\r\n\r\n")[2] for write in service.transport.writes] == [b"", b"too late"]
 
     asyncio.run(ask())
@@ -404,7 +404,7 @@ def test_at_shutdown_a_connection_closes_after_a_while_in_which_a_request_is_ans
             await service.send(before)
             service.connection.shutdown()
             assert not service.transport.is_closing()
-            await asyncio.wait_for(service.transport.closed.wait(), 30)
+            await asyncio.wait_for(service.transport.closed.wait(), 10)
         async with connected() as service:
             await service.send(before)
             service.connection.shutdown()
@@ -413,7 +413,7 @@ def test_at_shutdown_a_connection_closes_after_a_while_in_which_a_request_is_ans
             await asyncio.sleep(0.03)
             assert not service.transport.is_closing()
             service.free.set()
-            await asyncio.wait_for(service.transport.closed.wait(), 30)
+            await asyncio.wait_for(service.transport.closed.wait(), 10)
             assert service.statuses()[-1] == 200
             assert service.seen[-1]["path"] == "/in-transit"
             assert b"connection: close" in service.transport.writes[-1]

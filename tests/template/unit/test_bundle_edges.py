@@ -96,3 +96,51 @@ def test_what_is_no_folder_is_no_bundle(tmp_path):
     for path in (tmp_path / "file", tmp_path / "missing"):
         with pytest.raises(BundleError, match=f"^{path}: no bundle is here$"):
             read_bundle(path)
+
+
+BINARY = {
+    **MANIFEST,
+    "kind": "classification",
+    "target": {
+        "title": "Target",
+        "properties": {"y": {"enum": ["no", "yes"], "type": "string"}},
+        "required": ["y"],
+    },
+    "classes": ["no", "yes"],
+}
+DECISION = {"positive": "yes", "threshold": 0.3, "maximize": "f1"}
+
+
+def test_a_decision_threshold_is_on_one_of_two_classes(tmp_path):
+    bundle = write_bundle(tmp_path / "bundle", {**BINARY, "decision": DECISION}, FILES)
+    assert bundle.manifest.decision.threshold == 0.3
+    three = {"title": "Target", "properties": {"y": {"enum": ["no", "yes", "?"], "type": "string"}}, "required": ["y"]}
+    for manifest, words in (
+        ({**BINARY, "decision": {**DECISION, "positive": "maybe"}}, "ValueError: 'maybe' is not in list"),
+        ({**MANIFEST, "decision": DECISION}, "ValueError: a decision threshold needs two classes"),
+        (
+            {**BINARY, "target": three, "classes": ["no", "yes", "?"], "decision": DECISION},
+            "ValueError: a decision threshold needs two classes",
+        ),
+    ):
+        with pytest.raises(BundleError, match=rf"bundle/manifest\.json: {words}"):
+            write_bundle(tmp_path / "bundle", manifest, FILES)
+
+
+def test_the_classes_are_the_targets_in_its_order(tmp_path):
+    assert write_bundle(tmp_path / "bundle", BINARY, FILES).target.classes == ("no", "yes")
+    with pytest.raises(BundleError, match=r"manifest\.json: ValueError: the classes differ from the target's"):
+        write_bundle(tmp_path / "bundle", {**BINARY, "classes": ["yes", "no"]}, FILES)
+
+
+def test_derived_features_are_in_the_bundle_of_a_project_that_has_them_and_in_no_other(tmp_path):
+    features = {"function": "derive", "columns": {"z": "number"}}
+    code = b"def derive(row):\n    return {'z': row['x']}\n"
+    bundle = write_bundle(tmp_path / "bundle", {**MANIFEST, "features": features}, {**FILES, "features.py": code})
+    assert bundle.derived.source == code
+    assert (bundle.derived.function, bundle.derived.columns) == ("derive", {"z": "number"})
+    assert write_bundle(tmp_path / "bundle", MANIFEST, FILES).derived is None
+    for manifest, files in (({**MANIFEST, "features": features}, FILES), (MANIFEST, {**FILES, "features.py": code})):
+        words = r"a bundle of this kind lists .*; differing: features\.py$"
+        with pytest.raises(BundleError, match=words):
+            write_bundle(tmp_path / "bundle", manifest, files)
