@@ -144,6 +144,7 @@ lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest
 	$(call lock,pyproject.toml --extra signing --constraint requirements-dev.txt,requirements-signing.txt) # part: signing
 	$(call lock,stack/mlflow/requirements.in --constraint requirements-dev.txt,stack/mlflow/requirements.txt) # part: mlflow-server
 	$(call lock,stack/cyclonedx.in,stack/cyclonedx.txt)
+	$(call lock,stack/moto.in,stack/moto.txt)
 	$(call lock,k8s/checkov.in,k8s/checkov.txt) # part: kubernetes
 	$(call lock,benchmarks/mutants.in --constraint requirements-dev.txt,benchmarks/mutants.txt) # part: benchmarks
 	$(call lock,notebooks/requirements.in --constraint requirements-dev.txt,notebooks/requirements.txt) # part: notebooks
@@ -151,6 +152,7 @@ lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest
 # Tools in separate environments: their dependencies conflict with ours, or make our commands start more slowly.
 $(VENV)/checkov/.done: k8s/checkov.txt # part: kubernetes
 $(VENV)/cyclonedx/.done: stack/cyclonedx.txt
+$(VENV)/moto/.done: stack/moto.txt
 $(VENV)/%/.done: $(VENV)/.done
 	uv venv --quiet --clear --python $(PYTHON) $(@D)
 	uv pip sync --quiet --python $(@D)/bin/python --require-hashes $(filter %.txt,$^)

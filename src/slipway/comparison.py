@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,15 +48,24 @@ class Comparison:
 
 
 def load(workspace: Workspace, version: str) -> Predictor:
-    """Load the candidate, the champion or an earlier champion by its version; the last two fetched with DVC.
+    """Load the candidate, the champion or an earlier champion by its version. Raises SlipwayError; see `found`."""
+    with found(workspace, version) as (bundle, digest):
+        return Predictor.load(bundle, expected=digest)
+
+
+@contextmanager
+def found(workspace: Workspace, version: str) -> Iterator[tuple[Path, str | None]]:
+    """Give bundle and digest of the candidate, the champion or an earlier champion; the last two fetched with DVC.
 
     Raises SlipwayError if no commit here has released it, or DVC's remote does not have it any more.
     """
     if (workspace.bundle / MANIFEST).exists() and read_bundle(workspace.bundle).version == version:
-        return Predictor.load(workspace.bundle)
+        yield workspace.bundle, None
+        return
     now = fetch_champion(workspace.root)
     if now and now.version == version:
-        return Predictor.load(workspace.champion / BUNDLE, expected=now.digest)
+        yield workspace.champion / BUNDLE, now.digest
+        return
     released = history(workspace.root, revisions=("--all",), unreadable=[])
     release = next((one for one in released if one.decision.version == version), None)
     if release is None:
@@ -62,7 +73,7 @@ def load(workspace: Workspace, version: str) -> Predictor:
     with TemporaryDirectory() as name:
         folder = Path(name) / "champion"
         fetch_at(workspace.root, CHAMPION, release.commit, folder)
-        return Predictor.load(folder / BUNDLE, expected=release.decision.digest)
+        yield folder / BUNDLE, release.decision.digest
 
 
 def compare(workspace: Workspace, a: Predictor, b: Predictor) -> Comparison:

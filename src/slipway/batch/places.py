@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,6 +18,7 @@ from slipway.problem import SlipwayError
 
 FORMATS = {"csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"), "parquet": (".parquet",), "arrow": (".arrow", ".feather")}
 GLOB = set("*?[")
+ACCOUNT = "AZURE_STORAGE_ACCOUNT_NAME"
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,10 @@ class Place:
 
     @classmethod
     def of(cls, given: str) -> Place:
-        """Find the file system of a path or a URI (s3://, gs://, abfs://, file://). Raises SlipwayError."""
+        """Find the file system of a path or a URI (s3://, gs://, az://, abfs://, file://). Raises SlipwayError."""
         with reported(given, "not a path or a URI that can be used"):
             if "://" in given:
-                system, path = fs.FileSystem.from_uri(given)
+                system, path = fs.FileSystem.from_uri(_full(given))
                 return cls(system, path.rstrip("/"), given.partition("?")[0].rstrip("/"))
         return cls(fs.LocalFileSystem(), Path(given).absolute().as_posix(), given.rstrip("/") or given)
 
@@ -88,6 +90,16 @@ class Place:
                 self.system.delete_dir(self.path)
             elif kind == fs.FileType.File:
                 self.system.delete_file(self.path)
+
+
+def _full(uri: str) -> str:
+    """Give the URI as pyarrow wants it: az:// leaves the account out, which Azure's tools take from the environment."""
+    if not uri.startswith("az://"):
+        return uri
+    container, _, path = uri.removeprefix("az://").partition("/")
+    if not (account := os.environ.get(ACCOUNT)):
+        raise SlipwayError(f"{uri}: set {ACCOUNT}, or write abfs://{container}@ACCOUNT.dfs.core.windows.net/{path}")
+    return f"abfs://{container}@{account}.dfs.core.windows.net/{path}"
 
 
 def find(given: str) -> list[tuple[Place, Any]]:

@@ -33,6 +33,7 @@ TABLE = "table:"  # with which an OUTPUT begins that is a table of the database
     "--database", envvar="DATABASE_URL", metavar="URL", help="Such as postgresql://me@host/name; or $DATABASE_URL."
 )
 @click.option("--bundle", type=click.Path(file_okay=False, path_type=Path), help="By default the champion's.")
+@click.option("--version", "release", metavar="V", help="An earlier champion, by its version, digest or tag.")
 @click.option("--url", help="Ask a running service instead, over Arrow.")
 @click.option("--key", envvar="API_KEY", help="An API key, if the service asks for one; or $API_KEY.")
 @click.option("--strict", is_flag=True, help="End at the first row that the contract refuses.")
@@ -54,6 +55,7 @@ def predict(
     sql: str | None,
     database: str | None,
     bundle: Path | None,
+    release: str | None,
     url: str | None,
     key: str | None,
     strict: bool,
@@ -65,7 +67,7 @@ def predict(
     """Predict for the rows of files, as the service does for requests.
 
     INPUT is a CSV, Parquet or Arrow file, a folder of such files, or a glob in quotes; OUTPUT a file, or a folder for
-    parts. Both may be URIs: s3://bucket/folder/, gs://..., abfs://... With --database URL, --sql QUERY takes the place
+    parts. Both may be URIs: s3://bucket/folder/, gs://..., az://... With --database URL, --sql QUERY takes the place
     of INPUT, and an OUTPUT table:NAME is a new table there.
 
     \b
@@ -79,11 +81,11 @@ def predict(
     from slipway.batch import Limits
     from slipway.batch import predict as run
 
-    if bundle and url:
-        raise click.UsageError("--bundle and --url exclude each other")
+    if len([one for one in (bundle, release, url) if one]) > 1:
+        raise click.UsageError("--bundle, --version and --url exclude each other")
     if len(places) != (1 if sql else 2):
         raise click.UsageError("give INPUT and OUTPUT, or --sql QUERY and OUTPUT")
-    scorer = _scorer(at, bundle, url, key, threads or os.cpu_count() or 1)
+    scorer = _scorer(at, bundle, release, url, key, threads or os.cpu_count() or 1)
     with ExitStack() as opened, _progress() as progress:
         table, to = _opened(opened, places, sql, database, scorer, part_rows)
         summary = run(table, to, scorer, Limits(strict, max_rejected), resume=resume, progress=progress)
@@ -111,7 +113,9 @@ def _opened(
     return rows, DatabaseTable(connection, into) if into else Output.of(places[-1], rows, part_rows=part_rows)
 
 
-def _scorer(at: Workspace, bundle: Path | None, url: str | None, key: str | None, threads: int) -> Scorer:
+def _scorer(
+    at: Workspace, bundle: Path | None, release: str | None, url: str | None, key: str | None, threads: int
+) -> Scorer:
     from slipway.batch import BundleScorer, ServiceScorer
     from slipway.champion import BUNDLE, fetch_champion
 
@@ -120,6 +124,12 @@ def _scorer(at: Workspace, bundle: Path | None, url: str | None, key: str | None
     signs = os.environ.get(KEY)
     if bundle:
         return BundleScorer(bundle, key=signs, threads=threads)
+    if release:
+        from slipway.comparison import found
+        from slipway.lineage import lineage
+
+        with found(at, lineage(at.root, release)["version"]) as (folder, digest):
+            return BundleScorer(folder, expected=digest, key=signs, threads=threads)
     champion = fetch_champion(at.root)
     if champion is None:
         raise SlipwayError("no champion yet; `slipway promote` makes one, and --bundle build/bundle is the candidate")

@@ -18,7 +18,7 @@ from slipway.batch.database import Database
 from slipway.batch.query import Query
 from slipway.batch.tables import DatabaseTable
 
-PASSWORD = "not-for-eyes"
+PASSWORD = "not-for-eyes"  # pragma: allowlist secret
 ALL = "SELECT * FROM flowers ORDER BY code"
 FAST = "-c fsync=off -c listen_addresses=127.0.0.1"
 

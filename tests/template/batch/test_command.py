@@ -44,7 +44,8 @@ def test_more_refused_rows_than_allowed_give_status_1(options, bundle, tmp_path)
     assert "the contract refuses 300 of 300 rows" in done.stderr
 
 
-def test_a_bundle_and_a_service_exclude_each_other(bundle, tmp_path):
-    done = call("predict", store(table(), tmp_path / "a.csv"), "b.csv", "--bundle", bundle, "--url", "http://x")
+@pytest.mark.parametrize("other", ["--url", "--version"])
+def test_two_models_exclude_each_other(other, bundle, tmp_path):
+    done = call("predict", store(table(), tmp_path / "a.csv"), "b.csv", "--bundle", bundle, other, "http://x")
     assert done.exit_code == 2
     assert "exclude each other" in done.stderr

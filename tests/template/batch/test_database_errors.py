@@ -70,17 +70,17 @@ def test_columns_of_other_types_are_carried_over_as_text(postgres, scorer, tmp_p
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("postgresql://postgres:{0}x@127.0.0.1:{1}/postgres", "cannot be reached: .*authentication failed"),
-        ("postgresql://postgres:{0}@127.0.0.1:1/postgres", "cannot be reached: .*refused"),
-        ("postgresql://postgres:{0}@127.0.0.1:{1}/no?application_name={0}", 'cannot be reached: .*"no" does not exist'),
-        ("postgresql://postgres:{0}@127.0.0.1:port/postgres", "--database: not a URL such as"),
+        ("postgresql://{0}x@127.0.0.1:{1}/postgres", "cannot be reached: .*authentication failed"),
+        ("postgresql://{0}@127.0.0.1:1/postgres", "cannot be reached: .*refused"),
+        ("postgresql://{0}@127.0.0.1:{1}/no?application_name={0}", 'cannot be reached: .*"no" does not exist'),
+        ("postgresql://{0}@127.0.0.1:port/postgres", "--database: not a URL such as"),
         ("no-url:{0}", "--database: not a URL such as"),
-        ("stranger://me:{0}@127.0.0.1/db", "no driver for this database"),
+        ("stranger://{0}@127.0.0.1/db", "no driver for this database"),
         ("sqlite:///no.db", "sqlite:///no.db: no such file"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_an_error_without_its_password(url, words, postgres, bundle, monkeypatch):
-    monkeypatch.setenv("DATABASE_URL", url.format(PASSWORD, sa.make_url(postgres.url).port))
+    monkeypatch.setenv("DATABASE_URL", url.format(f"postgres:{PASSWORD}", sa.make_url(postgres.url).port))
     done = CliRunner().invoke(main, ["predict", "--sql", ALL, "table:predicted", "--bundle", str(bundle)])
     assert done.exit_code == 1
     assert re.search(words, done.stderr), done.stderr

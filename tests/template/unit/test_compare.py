@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -11,6 +12,7 @@ from slipway.cli import main
 from slipway.comparison import compare, load
 from slipway.model.bundle import read_bundle
 from slipway.problem import SlipwayError
+from slipway.problem.files import TEST
 from slipway.release import promote
 from slipway.workspace import Workspace
 
@@ -63,13 +65,18 @@ def test_what_differs_is_listed_and_what_does_not_is_not(challenged_original):
     assert "The gate's view: log_loss" in shown
 
 
-def test_an_earlier_champion_is_compared_by_its_version_or_tag_in_a_clone_without_a_cache(challenged):
+def test_an_earlier_champion_is_compared_and_predicts_by_its_version_or_tag_in_a_clone_without_a_cache(challenged):
     candidate, first = versions(challenged)
     promote(challenged)
     shutil.rmtree(challenged.root / ".dvc" / "cache", ignore_errors=True)
     for name in (first[:8], f"model/{first}"):
         content = json.loads(call(challenged, "champion", name, "--json").output)
         assert (content["a"], content["b"]) == (candidate, first)
+    rows, output = challenged.table / TEST, challenged.root / "predicted.parquet"
+    arguments = ["predict", str(rows), str(output), "--version", f"model/{first}"]
+    done = CliRunner().invoke(main, ["--root", str(challenged.root), *arguments])
+    assert done.exit_code == 0, done.output
+    assert set(pd.read_parquet(output)["model_version"]) == {first}
 
 
 def test_the_same_model_twice_is_an_error(challenged_original):
