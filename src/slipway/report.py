@@ -49,6 +49,7 @@ class Run:
     compared_by: str
     changes: list[dict[str, Any]]
     rows: int
+    live: dict[str, Any] | None
     lineage: dict[str, str]
     pictures: dict[str, str]
     charts: list[Chart]
@@ -135,10 +136,17 @@ def gather(workspace: Workspace) -> Run:
         workspace.params.gate.champion.metric,
         changes,
         rows,
+        _live(workspace, champion),
         _lineage(workspace, bundle, champion),
         {name: _picture(path) for name in PICTURES if (path := workspace.evaluation / f"{name}.svg").exists()},
         [*_slices_chart(headline, slices, metrics), *_calibration_chart(workspace.evaluation / "calibration.csv")],
     )
+
+
+def _live(workspace: Workspace, champion: Bundle | None) -> dict[str, Any] | None:
+    """Read what `slipway labels` found last, if that was about this champion."""
+    content: dict[str, Any] = workspace.read(workspace.live) if workspace.live.exists() else {}
+    return content if champion and content.get("champion") == champion.version else None
 
 
 def data_changes(workspace: Workspace, champion: Bundle | None) -> tuple[int, list[dict[str, Any]]]:

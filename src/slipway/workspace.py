@@ -35,6 +35,8 @@ class Workspace:
         self.bundle = build / "bundle"  # the candidate
         self.evaluation = build / "evaluation"  # the candidate's scores, slices and plots
         self.verdict = build / "verdict.json"  # the gate's
+        self.live = build / "live.json"  # live scores, where truth has come
+        self.live_rows = build / "live" / "rows.parquet"  # the predictions with their truth
         self.tracked = build / "tracked.json"  # the candidate's run in MLflow
         self.champion = root / "champion"  # the bundle that serves, its evaluation, and the decision that released it
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -35,7 +36,8 @@ class Place:
         with reported(given, "not a path or a URI that can be used"):
             if "://" in given:
                 system, path = fs.FileSystem.from_uri(_full(given))
-                return cls(system, path.rstrip("/"), given.partition("?")[0].rstrip("/"))
+                shown = re.sub("//[^/@]*:[^/@]*@", "//", given.partition("?")[0])  # without a key that it may hold
+                return cls(system, path.rstrip("/"), shown.rstrip("/"))
         return cls(fs.LocalFileSystem(), Path(given).absolute().as_posix(), given.rstrip("/") or given)
 
     @property

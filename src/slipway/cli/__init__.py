@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from slipway.cli import compare, learn, lineage, predict, release, scaffold, serve
+from slipway.cli import compare, labels, learn, lineage, predict, release, scaffold, serve
 from slipway.cli.console import EXIT_REFUSED, say
 from slipway.problem import SlipwayError
 
@@ -64,6 +64,7 @@ COMMANDS = (
         serve.serve,
         serve.smoke,
         serve.monitor,
+        labels.labels,
         serve.doctor,
     ),
 )

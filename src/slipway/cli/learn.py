@@ -114,21 +114,23 @@ def evaluate(at: Workspace) -> str:
 
 
 @command
-def gate(at: Workspace) -> None:
+@click.option("--live", is_flag=True, help="Also by live rows: the candidate as a shadow against the champion.")
+def gate(at: Workspace, live: bool) -> None:
     """Judge the candidate: PROMOTE, HOLD or REJECT, with every reason.
 
-    Thresholds, slices, size, the tests in tests/model, and the champion on the same test set.
-    The exit status is 1 for REJECT.
+    Thresholds, slices, size, the tests in tests/model, and the champion on the same test set. With --live a HOLD for
+    doubt about the champion becomes PROMOTE or REJECT, by the rows that both answered and that `slipway labels` joined
+    with their truth; or it says how many more are needed. The exit status is 1 for REJECT.
     """
-    if _judge(at) == "REJECT":
+    if _judge(at, live=live) == "REJECT":
         sys.exit(EXIT_REFUSED)
 
 
-def _judge(at: Workspace) -> str:
+def _judge(at: Workspace, *, live: bool = False) -> str:
     from slipway.champion import POINTER
     from slipway.gate import judge
 
-    verdict = judge(at)
+    verdict = judge(at, live=live)
     show_verdict(verdict)
     # An image is made of the candidate that is about to be the champion, else of the champion, if there is one.
     champion = "champion" if (at.root / POINTER).exists() else ""

@@ -21,14 +21,14 @@ MAX_SLICES = 50  # of one column; one with more values is an identifier
 
 
 class TestSet:
-    """The table in `path`, the encoded truth, and the number of each row's group. Raises SlipwayError."""
+    """The table (or that in a file), the encoded truth, and the number of each row's group. Raises SlipwayError."""
 
-    def __init__(self, problem: Problem, path: Path) -> None:
+    def __init__(self, problem: Problem, source: Path | pd.DataFrame) -> None:
         import pandas as pd
 
-        if not path.exists():
-            raise SlipwayError(f"{path}: missing; an earlier stage writes it: slipway run")
-        self.table: pd.DataFrame = pd.read_parquet(path)
+        if isinstance(source, Path) and not source.exists():
+            raise SlipwayError(f"{source}: missing; an earlier stage writes it: slipway run")
+        self.table = pd.read_parquet(source) if isinstance(source, Path) else source
         self.target: Target = target(problem)
         self.time: Column | None = record(problem)[problem.time] if problem.time else None
         self.truth: Array = self.target.encode(self.table[problem.target])

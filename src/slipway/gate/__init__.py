@@ -8,11 +8,20 @@ from typing import Literal
 from slipway.champion import BUNDLE, Decision, fetch_champion
 from slipway.contract import Array, canonical_json, times
 from slipway.evaluation import metrics
-from slipway.evaluation.metrics import Bootstrap, Score, lower_is_better
+from slipway.evaluation.metrics import Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
 from slipway.gate.changes import check_changes
-from slipway.gate.checks import Reason, behaviour, check_constant, check_slices, check_thresholds, size
+from slipway.gate.checks import (
+    Reason,
+    against_champion,
+    behaviour,
+    check_constant,
+    check_slices,
+    check_thresholds,
+    size,
+)
 from slipway.gate.fairness import check_fairness
+from slipway.gate.live import check_live, settle
 from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST
@@ -41,10 +50,11 @@ class Verdict:
     reasons: list[Reason] = field(default_factory=list)
 
 
-def judge(workspace: Workspace) -> Verdict:
+def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
     """Judge the candidate and write the verdict to `build/verdict.json`.
 
-    REJECT if a check fails, else HOLD if a check is in doubt, else PROMOTE.
+    REJECT if a check fails, else HOLD if a check is in doubt, else PROMOTE. live: also by the live rows that champion
+    and candidate answered, see `slipway.gate.live`.
     Raises SlipwayError if there is no candidate, or the champion is not the one in `champion.dvc`.
     """
     params = workspace.params
@@ -71,6 +81,8 @@ def judge(workspace: Workspace) -> Verdict:
     if champion and comparison:
         reasons += check_changes(workspace, test_set, champion, bootstrap)
     reasons += _check_history(candidate.version, decision)
+    if live:
+        reasons = settle(reasons, check_live(workspace, candidate, champion, bootstrap))
     verdict = Verdict(
         conclude(reasons),
         candidate.bundle.digest,
@@ -151,24 +163,3 @@ def _seen(test_set: TestSet, candidate: Predictor, champion: Predictor) -> str |
         f"{champion.version} was trained on rows until {before.train_until} and the test set begins at "
         f"{now.test_from}; prepare.test_from in params.yaml can be a later time"
     )
-
-
-def against_champion(gate: Gate, comparison: dict[str, Score], version: str, confidence: float) -> Reason:
-    """Compare candidate and champion by the paired interval of their difference in `gate.champion.metric`."""
-    metric, margin = gate.champion.metric, gate.champion.margin
-    if metric not in comparison:
-        return Reason("champion", "hold", f"{metric} cannot be computed for both models on these rows")
-    score = comparison[metric]
-    sign = -1 if lower_is_better(metric) else 1
-    low, high = sorted((sign * score.low, sign * score.high))
-    detail = (
-        f"{metric} {score.value:+.4g} against {version} ({score.low:+.4g} to {score.high:+.4g} "
-        f"with {confidence:.0%} confidence)"
-    )
-    if high < 0:
-        return Reason("champion", "fail", f"{detail}: worse")
-    if low > 0:
-        return Reason("champion", "pass", f"{detail}: better")
-    if low >= -margin:
-        return Reason("champion", "pass", f"{detail}: not worse by more than the margin of {margin:g}")
-    return Reason("champion", "hold", f"{detail}: it may be worse by more than the margin of {margin:g}")

@@ -82,6 +82,27 @@ def check_constant(test_set: TestSet, statistics: Array, scores: Mapping[str, Sc
     return Reason("constant", "hold", f"{detail}: the difference of {gain.low:+.4g} to {gain.high:+.4g} may be chance")
 
 
+def against_champion(gate: Gate, comparison: dict[str, Score], version: str, confidence: float) -> Reason:
+    """Compare candidate and champion by the paired interval of their difference in `gate.champion.metric`."""
+    metric, margin = gate.champion.metric, gate.champion.margin
+    if metric not in comparison:
+        return Reason("champion", "hold", f"{metric} cannot be computed for both models on these rows")
+    score = comparison[metric]
+    sign = -1 if lower_is_better(metric) else 1
+    low, high = sorted((sign * score.low, sign * score.high))
+    detail = (
+        f"{metric} {score.value:+.4g} against {version} ({score.low:+.4g} to {score.high:+.4g} "
+        f"with {confidence:.0%} confidence)"
+    )
+    if high < 0:
+        return Reason("champion", "fail", f"{detail}: worse")
+    if low > 0:
+        return Reason("champion", "pass", f"{detail}: better")
+    if low >= -margin:
+        return Reason("champion", "pass", f"{detail}: not worse by more than the margin of {margin:g}")
+    return Reason("champion", "hold", f"{detail}: it may be worse by more than the margin of {margin:g}")
+
+
 def size(gate: Gate, candidate: Predictor) -> Reason:
     """Check the size of the bundle."""
     megabytes = sum(len(content) for content in candidate.bundle.files.values()) / 1e6

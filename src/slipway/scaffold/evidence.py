@@ -16,9 +16,9 @@ from slipway.contract import Array, Label
 from slipway.expectations import leak
 from slipway.expectations.repeats import repeats
 from slipway.problem import SlipwayError
+from slipway.problem.files import ROW_ID
 from slipway.problem.params import Prepare, Validate
 from slipway.scaffold.columns import listed
-from slipway.scaffold.groups import ROW_ID
 from slipway.scaffold.proposal import Proposal
 from slipway.scaffold.table import Table
 from slipway.stages.prepare import shape, split

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slipway.problem import SlipwayError
+from slipway.problem.files import ROW_ID
 from slipway.scaffold.columns import MOST_CATEGORIES, Described
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ROW_ID = "row_id"
 
 
 def identifies(one: Described, rows: int) -> bool:

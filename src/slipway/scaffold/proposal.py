@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from slipway.contract import Column, Contract, Target
 from slipway.problem import SlipwayError, close_names
+from slipway.problem.files import ROW_ID
 from slipway.scaffold.columns import MOST_CATEGORIES, Described, describe, field_name, listed
 from slipway.scaffold.dates import ISO, moments
-from slipway.scaffold.groups import ROW_ID, choose_group, identifies
+from slipway.scaffold.groups import choose_group, identifies
 from slipway.scaffold.numbers import PLAIN, Written
 from slipway.scaffold.table import Table
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from slipway.contract import Array, Column, Contract, canonical_json, dates, record, times
 from slipway.problem import Problem, SlipwayError
-from slipway.problem.files import ROW, SOURCE, TEST, TRAIN
+from slipway.problem.files import LIVE, ROW, SOURCE, TEST, TRAIN
 from slipway.problem.params import Prepare
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ def prepare(problem: Problem, params: Prepare, data: Path, out: Path) -> Prepare
 
 
 def load(problem: Problem, data: Path) -> pd.DataFrame:
-    """Load the files with the project's load(). Raises SlipwayError if it fails, or returns no table."""
+    """Load the files with the project's load(), and add those in `data/live`, which have the record's shape already.
+
+    Raises SlipwayError if load() fails, or returns no table.
+    """
     import pandas as pd
 
     try:
@@ -85,7 +88,22 @@ def load(problem: Problem, data: Path) -> pd.DataFrame:
     if not table.columns.is_unique:
         repeated = ", ".join(map(str, table.columns[table.columns.duplicated()]))
         raise SlipwayError(f"{data}: load() returned several columns of the same name: {repeated}")
-    return table
+    if not (parts := sorted((data / LIVE).glob("*.csv"))):
+        return table
+    numbered = pd.api.types.is_integer_dtype(table.index)
+    live = pd.concat([read_live(part) for part in parts]).reindex(columns=record(problem).names)
+    live.index = pd.RangeIndex(len(live)) + (table.index.max() if numbered else len(table)) + 1
+    return pd.concat([table, live])
+
+
+def read_live(part: Path) -> pd.DataFrame:
+    """Read a file of `data/live` as text; its columns that begin with `_` say where rows came from."""
+    import pandas as pd
+
+    try:
+        return pd.read_csv(part, dtype="str", keep_default_na=False, na_values=[""], index_col=False)
+    except ValueError as error:  # also pandas' own errors, and a text that is not UTF-8
+        raise SlipwayError(f"{part}: cannot be read: {error}; `slipway labels` writes such files") from None
 
 
 def shape(contract: Contract, table: pd.DataFrame) -> pd.DataFrame:

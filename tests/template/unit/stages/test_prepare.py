@@ -202,3 +202,28 @@ def test_dates_are_written_in_one_way_whatever_load_gives(zone):
 def test_a_cell_that_is_no_date_stays_as_it_is_for_validation_to_report():
     shaped = shape(record(trip_problem()), trips(3).assign(day=["2024-05-17", "17.5.2024", "2024-02-30"]))
     assert shaped["day"].tolist() == ["2024-05-17", "17.5.2024", "2024-02-30"]
+
+
+def live_part(data: Path, name: str, rows: pd.DataFrame) -> None:
+    (data / "live").mkdir(exist_ok=True)
+    rows.assign(_id=[f"{name} {n}" for n in range(len(rows))]).to_csv(data / "live" / f"{name}.csv", index=False)
+
+
+def test_live_rows_are_added_after_those_that_load_gives_with_numbers_and_columns_of_the_record(
+    problem, data, tmp_path
+):
+    live_part(data, "b", flowers(5, seed=1).assign(plant="NA", gone="x"))
+    live_part(data, "a", flowers(5, seed=2).drop(columns="bed").assign(plant="007"))
+    table = pd.concat(tables(problem, data, tmp_path / "table")).sort_values("_row").reset_index(drop=True)
+    assert table.columns.tolist() == [*CONTRACT.names, "_row"]
+    assert table["_row"].tolist() == list(range(210))
+    assert table["plant"][200:].tolist() == ["007"] * 5 + ["NA"] * 5
+    assert table["petals"].dtype == "int64"
+    assert table["scented"].dtype == "bool"
+
+
+def test_a_live_file_that_cannot_be_read_is_named(problem, data, tmp_path):
+    (data / "live").mkdir()
+    (data / "live" / "x.csv").write_bytes(b"")
+    with pytest.raises(SlipwayError, match=r"live/x\.csv: cannot be read"):
+        tables(problem, data, tmp_path / "table")
