@@ -66,7 +66,9 @@ def predict(
         else:
             output.begin(table, scorer.version)
         resumed = total.rows
-        checked = _ahead((batch, checker.check(batch.content)) for batch in table.batches(output.part_rows, resumed))
+        checked = _ahead(
+            (batch, checker.check(batch.content, batch.broken)) for batch in table.batches(output.part_rows, resumed)
+        )
         answered = _ahead(_answers(checked, scorer, counter))
         for number, batches in groupby(answered, key=lambda one: one.batch.part):
             _write(output, number, batches, scorer, total, limits, progress)

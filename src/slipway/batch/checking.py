@@ -17,6 +17,7 @@ from slipway.serving.rows import Rows
 
 if TYPE_CHECKING:
     from slipway.batch.query import Source
+    from slipway.batch.reading import Broken
 
 # In a CSV an empty cell is missing, and so are these, but in free text and where a category is called so.
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
@@ -54,10 +55,11 @@ class Checker:
             if not (self._text or pa.types.is_null(found) or _fits(column, found)):
                 raise SlipwayError(f"{table.shown}: {column.name} is of type {found}, not {column.kind}")
 
-    def check(self, content: Any) -> Checked:
-        """Check a batch; shape of each array: (rows that are allowed,)."""
+    def check(self, content: Any, broken: Broken) -> Checked:
+        """Check a batch; shape of each array: (rows that are allowed,). broken: see Batch."""
         arrays: dict[str, Array] = {}
         refused = np.zeros(len(content), bool)
+        refused[list(broken)] = True
         given: dict[str, tuple[Any, Array]] = {}
         for column in self._columns:
             values, unread = self._values(column, content.column(column.name))
@@ -66,7 +68,7 @@ class Checker:
             refused |= wrong | unread
         for column in self._absent:
             arrays[column.name] = column.array([None] * len(content))
-        errors = self._errors(content, given, np.flatnonzero(refused))
+        errors = self._errors(content, given, np.flatnonzero(refused), broken)
         if count := int(refused.sum()):
             kept = ~refused
             arrays = {name: values[kept] for name, values in arrays.items()}
@@ -96,7 +98,7 @@ class Checker:
             )
             return read, pc.invert(good).to_numpy(zero_copy_only=False)
 
-    def _errors(self, content: Any, given: dict[str, tuple[Any, Array]], rows: Array) -> list[Error]:
+    def _errors(self, content: Any, given: dict[str, tuple[Any, Array]], rows: Array, broken: Broken) -> list[Error]:
         """Explain refused rows by the rules that the service names."""
         listed = {}
         for name, (values, unread) in given.items():
@@ -105,6 +107,10 @@ class Checker:
             listed[name] = [_plain(self._contract[name], text if wrong else value) for value, text, wrong in chosen]
         errors: list[Error] = []
         for number, row in enumerate(rows.tolist()):
+            if row in broken:
+                text, message = broken[row]
+                errors.append(error(row, "", "columns", message, text))
+                continue
             values = {name: items[number] for name, items in listed.items()}
             # The arrays refuse what Pydantic refuses (a test compares them); should they differ, the row is named too.
             unexplained = [error(row, "", "contract", "the contract does not allow this row", values)]

@@ -49,7 +49,7 @@ class Query:
             arrays = [self._array(name, values, row) for name, values in columns.items()]
             content = pa.record_batch(arrays, schema=self.schema)
             for start, piece in cut(content, row, skip, part_rows):
-                yield Batch("query", start, piece, start // part_rows if part_rows else 0, 0.0)
+                yield Batch("query", start, piece, start // part_rows if part_rows else 0, 0.0, {})
             row += len(content)
             columns = self._next()
 

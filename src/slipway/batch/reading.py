@@ -7,6 +7,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -20,12 +21,14 @@ BATCH_ROWS = 1 << 16
 BLOCK_BYTES = 4 << 20  # of a CSV
 HEADER_BYTES = 1 << 20
 SEPARATORS = ",;\t|"
+Broken = dict[int, tuple[str, str]]
 
 
 class Batch(NamedTuple):
     """Rows of one file: the first one's number there (from 0), and the part of the output that they belong to.
 
-    done: the share of the input's bytes that are read.
+    done: the share of the input's bytes that are read. broken: by row of the batch, the text of a CSV's row that has
+    too few or too many values, and what is wrong with it; there, the batch is empty.
     """
 
     file: str
@@ -33,6 +36,7 @@ class Batch(NamedTuple):
     content: Any
     part: int
     done: float
+    broken: Broken
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,16 @@ class File:
     schema: Any
     rows: int | None
 
-    def batches(self, schema: Any) -> Iterator[tuple[Any, float]]:
-        """Yield its rows with the columns of `schema`, and the share of its bytes that is read. Raises SlipwayError."""
+    def batches(self, schema: Any) -> Iterator[tuple[Any, float, Broken]]:
+        """Yield rows with the columns of `schema`, the share of bytes that is read, and broken rows (see Batch).
+
+        Raises SlipwayError.
+        """
         with reported(self.place.shown, "cannot be read"):
             raw = self.place.system.open_input_file(self.place.path)
             opened = _open_text(raw, self) if format_of(self.place) == "csv" else _open_typed(raw, self)
-            for batch, done in opened:
-                yield batch.select(schema.names).cast(schema), done
+            for batch, done, broken in opened:
+                yield batch.select(schema.names).cast(schema), done, broken
         now = self.place.info()
         if (now.size, now.mtime_ns) != (self.info.size, self.info.mtime_ns):
             raise SlipwayError(f"{self.place.shown}: the file was changed while it was read")
@@ -112,12 +119,12 @@ class Table:
                 row += file.rows
             else:
                 first = row
-                for content, share in file.batches(self.schema):
+                for content, share, broken in file.batches(self.schema):
                     done = (read + share * file.info.size) / total
                     for start, piece in cut(content, row, skip, part_rows):
-                        yield Batch(
-                            file.place.shown, start - first, piece, start // part_rows if part_rows else 0, done
-                        )
+                        part = start // part_rows if part_rows else 0
+                        here = {n + row - start: broken[n] for n in broken if 0 <= n + row - start < len(piece)}
+                        yield Batch(file.place.shown, start - first, piece, part, done, here)
                     row += len(content)
             read += file.info.size
         if not row:
@@ -165,28 +172,48 @@ def _header(place: Place) -> tuple[list[str], str]:
     return next(csv.reader([text.rstrip("\r")], delimiter=separator), []), separator
 
 
-def _open_text(raw: Any, file: File) -> Iterator[tuple[Any, float]]:
+def _open_text(raw: Any, file: File) -> Iterator[tuple[Any, float, Broken]]:
     _, separator = _header(file.place)
+    skipped: list[Any] = []
+
+    def skip(row: Any) -> str:
+        skipped.append(row)
+        return "skip"
+
     stream = pa.CompressedInputStream(raw, "gzip") if file.place.name.endswith(".gz") else raw
     reader = pc.open_csv(
         stream,
         # One thread reads: only so do errors name the row. Other threads check, score and write meanwhile.
         read_options=pc.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
-        parse_options=pc.ParseOptions(delimiter=separator, newlines_in_values=True),
+        parse_options=pc.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=skip),
         convert_options=pc.ConvertOptions(column_types=file.schema),
     )
-    for batch in reader:
-        yield batch, raw.tell() / file.info.size
+    row = 0
+    for batch in chain(reader, [pa.RecordBatch.from_pylist([], file.schema)]):  # rows after the last batch, too
+        whole, broken = _with_skipped(batch, row, skipped)
+        row += len(whole)
+        yield whole, raw.tell() / file.info.size, broken
 
 
-def _open_typed(raw: Any, file: File) -> Iterator[tuple[Any, float]]:
+def _with_skipped(batch: Any, first: int, skipped: list[Any]) -> tuple[Any, Broken]:
+    """Put the rows that the reader has left out back where they were, empty, so that all have their numbers."""
+    rows: list[int | None] = list(range(len(batch))) if skipped else []
+    broken = {}
+    while skipped and (at := skipped[0].number - 2 - first) <= len(rows):  # the header is its row 1
+        row = skipped.pop(0)
+        rows.insert(at, None)
+        broken[at] = row.text, f"{row.actual_columns} values instead of {row.expected_columns}"
+    return (batch.take(pa.array(rows, pa.int64())) if broken else batch), broken
+
+
+def _open_typed(raw: Any, file: File) -> Iterator[tuple[Any, float, Broken]]:
     if format_of(file.place) == "parquet":
         parquet, read = pq.ParquetFile(raw), 0
         for group in range(parquet.num_row_groups):  # one by one: the bytes of all that are asked for stay in memory
             for batch in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]):
                 read += len(batch)
-                yield batch, read / parquet.metadata.num_rows
+                yield batch, read / parquet.metadata.num_rows, {}
         return
     reader = pa.ipc.open_file(raw)
     for number in range(reader.num_record_batches):
-        yield reader.get_batch(number), (number + 1) / reader.num_record_batches
+        yield reader.get_batch(number), (number + 1) / reader.num_record_batches, {}

@@ -158,7 +158,7 @@ class Column:
             return np.asarray((array == MISSING) & (not self.optional))
         wrong = np.isinf(array)
         if self.kind not in ("number", "datetime"):
-            wrong |= array % 1 != 0
+            wrong |= np.floor(array) != array
         if self.categories:
             wrong |= ~np.isin(array, self.categories)
         if self.kind == "boolean":

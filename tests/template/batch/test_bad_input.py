@@ -40,7 +40,6 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "header": (lambda at: put(at / "a.csv", header()), r"a\.csv: there are no rows"),
     "name": (lambda at: put(at / "a.txt", b"x"), r"a\.txt: not a table by its name; \.csv"),
     "garbage": (lambda at: put(at / "a.parquet", b"x" * 99), r"a\.parquet: cannot be read as parquet"),
-    "ragged": (lambda at: put(at / "a.csv", header() + b"1,2\n"), r"a\.csv: cannot be read: .*Row #2: Expected 8"),
     "latin-1": (lambda at: put(at / "a.csv", latin()), r"a\.csv: cannot be read: .*invalid UTF8"),
     "twice": (lambda at: put(at / "a.csv", b"site,site\n1,2\n"), r"a\.csv: columns of the same name: 'site'"),
     "lacks": (lambda at: store(table().drop(["site", "leaves"]), at / "a.csv"), r"a\.csv: lacks .*site, leaves"),

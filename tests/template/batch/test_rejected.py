@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,44 @@ def test_the_usual_words_for_a_missing_value_are_missing_in_a_csv(word, scorer, 
     content.loc[5, ["shade", "acidity"]] = word
     content.to_csv(tmp_path / "in.csv", index=False)
     assert run(tmp_path / "in.csv", tmp_path / "out.csv", scorer).rejected == 0
+
+
+BROKEN = {4: "a,b", 90: ",".join("abcdefghi"), 150: "x", 151: "y", 301: "z", 302: "last"}  # by row of the file
+
+
+@pytest.mark.parametrize("block", [1 << 9, 1 << 22])
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
+def test_a_row_of_a_csv_with_too_few_or_too_many_values_is_refused_alone(block, suffix, scorer, tmp_path, monkeypatch):
+    monkeypatch.setattr("slipway.batch.reading.BLOCK_BYTES", block)
+    content = table().to_pandas().drop(columns="note").to_csv(index=False).splitlines()
+    for row, text in BROKEN.items():
+        content.insert(row + 1, text)
+    text = "\n".join([content[0], "", *content[1:]])  # an empty line is no row
+    with (gzip.open if suffix == "csv.gz" else open)(tmp_path / f"in.{suffix}", "wt") as file:
+        file.write(text)
+    for output in ("out.csv", "parts"):
+        summary = run(tmp_path / f"in.{suffix}", tmp_path / output, scorer)
+        assert (summary.rows, summary.rejected) == (ROWS + len(BROKEN), len(BROKEN))
+        assert read(tmp_path / output)["code"].tolist() == table()["code"].to_pylist()
+    found = listed(tmp_path / "out.csv.rejected")
+    assert {int(one["row"]): one["value"] for one in found} == BROKEN
+    assert {(one["field"], one["rule"]) for one in found} == {("", "columns")}
+    assert found[1]["message"] == "9 values instead of 7"
+    assert [one for part in sorted((tmp_path / "parts.rejected").iterdir()) for one in listed(part)] == found
+
+
+def test_rows_with_too_few_values_only_give_an_empty_table(scorer, tmp_path):
+    (tmp_path / "in.csv").write_text(",".join(table().schema.names) + "\n1,2\n3,4\n")
+    summary = run(tmp_path / "in.csv", tmp_path / "out.csv", scorer)
+    assert (summary.rows, summary.rejected, len(read(tmp_path / "out.csv"))) == (2, 2, 0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinity_for_a_whole_number_is_refused_without_a_warning(scorer, tmp_path):
+    content = table()
+    position = content.schema.get_field_index("leaves")
+    wrong = content.set_column(position, "leaves", pa.array([float("inf"), *content["leaves"].to_pylist()[1:]]))
+    assert run(store(wrong, tmp_path / "in.parquet"), tmp_path / "out.parquet", scorer).rejected == 1
 
 
 def test_nothing_is_listed_where_nothing_is_refused(scorer, tmp_path):
