@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway.model.bundle import MANIFEST, VERSION_DIGITS
 from slipway.problem import SlipwayError
+from slipway.problem.editing import editor
 from slipway.versioning import CHAMPION, FileVersion, fetch, file_at, file_history, files_at, git
 
 POINTER = CHAMPION
@@ -198,16 +199,13 @@ def pinned(text: str, pin: Pin) -> str:
 
     Raises SlipwayError if the pin is not a whole one.
     """
-    from ruamel.yaml import YAML  # keeps comments, order and quotes
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
     if not PIN.fullmatch(said := f"{pin.image} {pin.version} {pin.commit}"):
         raise SlipwayError(
             f"{said}: not an image name@sha256:..., a model's version of 12 hex digits and a commit of 40"
         )
-    yaml, written = YAML(), io.StringIO()
-    yaml.preserve_quotes, yaml.width = True, 10**6
-    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml, written = editor(), io.StringIO()
     content = yaml.load(text)
     images = content.setdefault("images", [])
     image = next((one for one in images if one["name"] == IMAGE), None)

@@ -15,12 +15,15 @@ from slipway.evaluation.drift import drift
 from slipway.evaluation.metrics import direction
 from slipway.model.bundle import Bundle, read_bundle
 from slipway.problem import SlipwayError
-from slipway.problem.files import BACKTEST, METRICS, SLICES, TRAIN
+from slipway.problem.files import BACKTEST, FOUND, METRICS, SLICES, TRAIN
 from slipway.versioning import git
 from slipway.workspace import Workspace
 
 MODEL_CARD = "MODEL_CARD.md"
-PICTURES = ("confusion", "calibration", "predicted", "importance", "slices", "decision", "backtest")
+PICTURES = (
+    *("confusion", "calibration", "predicted", "importance", "slices", "decision", "backtest"),
+    *("search-history", "search-importance"),
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ def gather(workspace: Workspace) -> Run:
         item |= {"before": was, "moved": _moved(headline, difference)}
     rows, changes = data_changes(workspace, champion)
     metrics = workspace.read(workspace.evaluation / METRICS)
+    searched = _searched(workspace)
+    folders = (workspace.evaluation, workspace.search) if searched else (workspace.evaluation,)
     return Run(
         bundle,
         champion,
@@ -137,8 +142,8 @@ def gather(workspace: Workspace) -> Run:
         changes,
         rows,
         _live(workspace, champion),
-        _lineage(workspace, bundle, champion),
-        {name: _picture(path) for name in PICTURES if (path := workspace.evaluation / f"{name}.svg").exists()},
+        _lineage(workspace, bundle, champion) | searched,
+        {name: _picture(path) for at in folders for name in PICTURES if (path := at / f"{name}.svg").exists()},
         [*_slices_chart(headline, slices, metrics), *_calibration_chart(workspace.evaluation / "calibration.csv")],
     )
 
@@ -231,6 +236,17 @@ def _lineage(workspace: Workspace, bundle: Bundle, champion: Bundle | None) -> d
         "estimator": manifest.estimator,
         "runtime": f"{manifest.runtime}: {manifest.runtime_reason}",
         "built with": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+    }
+
+
+def _searched(workspace: Workspace) -> dict[str, str]:
+    """Describe the last search, if the candidate has the parameters that it found."""
+    found = workspace.read(path) if (path := workspace.search / FOUND).exists() else None
+    if not found or workspace.params.model | found["arguments"] != workspace.params.model:
+        return {}
+    return {
+        "search": f"{found['metric']} {found['value']:.4g} in cross-validation, the best of "
+        f"{sum(found['trials'].values())} trials; {found['before']:.4g} before"
     }
 
 

@@ -38,6 +38,7 @@ class Workspace:
         self.live = build / "live.json"  # live scores, where truth has come
         self.live_rows = build / "live" / "rows.parquet"  # the predictions with their truth
         self.tracked = build / "tracked.json"  # the candidate's run in MLflow
+        self.search = build / "search"  # the last search's study, result and plots
         self.champion = root / "champion"  # the bundle that serves, its evaluation, and the decision that released it
 
     def read(self, path: Path) -> Any:
@@ -107,6 +108,8 @@ class Workspace:
         known = metrics.names(self.target)
         _check_names("gate.thresholds", params.gate.thresholds, known)
         _check_names("gate.champion.metric", [params.gate.champion.metric], known)
+        if params.search and params.search.metric:
+            _check_names("search.metric", [params.search.metric], known)
         if slices := params.gate.slice_thresholds:
             _check_names("gate.slice_thresholds.metric", [slices.metric], metrics.headlines(self.target))
         rates = tuple(f"selection_rate.{label_name(label)}" for label in self.target.classes)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from slipway.cli import compare, labels, learn, lineage, predict, release, scaffold, serve
+from slipway.cli import compare, labels, learn, lineage, predict, release, scaffold, search, serve
 from slipway.cli.console import EXIT_REFUSED, say
 from slipway.problem import SlipwayError
 
@@ -37,6 +37,7 @@ def main(ctx: click.Context, root: Path) -> None:
     Every day:
       slipway run       runs the pipeline where something changed, judges the candidate, records the run
       slipway report    shows the run on one page
+      slipway search    finds better parameters of the model
       slipway promote   makes the candidate the champion, the model that serves
       slipway serve     serves the champion over HTTP
       slipway predict   predicts for files
@@ -60,6 +61,7 @@ COMMANDS = (
         lineage.lineage,
         compare.compare,
         learn.report,
+        search.search,
         predict.predict,
         serve.serve,
         serve.smoke,

@@ -113,6 +113,22 @@ def backtest(path: Path, windows: list[dict[str, Any]], score: str) -> None:
         axes.set(xlabel="window from", ylabel=score, title="Backtest: trained on the rows before each window")
 
 
+def search_history(path: Path, values: Mapping[int, float], best: Mapping[int, float], score: str) -> None:
+    """Draw the scores of a search's trials by their numbers, and the best one so far."""
+    with _axes(path) as axes:
+        axes.scatter(list(values), list(values.values()), s=16, color=BLUE, alpha=0.6, label="trial")
+        axes.step(list(best), list(best.values()), color=RED, linewidth=1, where="post", label="best so far")
+        axes.set(xlabel="trial", ylabel=score, title="Search: score in cross-validation")
+        axes.legend(frameon=False, loc="best")
+
+
+def search_importance(path: Path, shares: Mapping[str, float], score: str) -> None:
+    """Draw how much each argument explains of the differences between a search's trials."""
+    with _axes(path, 1.2 + 0.28 * len(shares)) as axes:
+        axes.barh(list(shares)[::-1], list(shares.values())[::-1], color=BLUE)
+        axes.set(xlabel=f"share of the differences in {score}", title="Search: importance of the arguments")
+
+
 def predicted(path: Path, truth: Array, values: Array, column: Column) -> None:
     """Draw predicted over true values of a regression."""
     with _axes(path) as axes:

@@ -4,6 +4,7 @@ TRAIN, TEST, SOURCE = "train.parquet", "test.parquet", "source.json"  # in build
 PASSED, REPORT, DATA_DOCS = "passed.json", "report.json", "data-docs"  # in build/validation
 METRICS, SLICES, CLASSES = "metrics.json", "slices.json", "classes.json"  # in build/evaluation
 BACKTEST = "backtest.json"  # there, too, if params.yaml asks for one
+FOUND = "found.json"  # in build/search
 ROW = "_row"  # a column of the tables: the row's number in the source
 LIVE = "live"  # in data/: rows that served predictions and their truth made, as CSV in the record's shape
 ROW_ID = "row_id"  # the group of a table of which load() numbers the rows

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from slipway.problem import SlipwayError, close_names
+from slipway.problem.search import Search
 
 Model = TypeVar("Model", bound=BaseModel)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -155,6 +156,7 @@ class Params(_Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     gate: Gate
+    search: Search | None = None
 
 
 def load_params(root: Path = Path()) -> Params:
@@ -172,16 +174,16 @@ def load_params(root: Path = Path()) -> Params:
     if isinstance(content, dict):
         content = {name: {} if section is None else section for name, section in content.items()}
     params = _checked(Params, content, str(path))
-    if missing := [name for name in _fields(Params) if name not in content]:
+    if missing := [name for name in _fields(Params) if name not in (*content, "search")]:  # which no stage reads
         empty = "\n".join(f"  {name}: {{}}" for name in missing)
         raise SlipwayError(f"{path}: dvc.yaml also needs these sections; empty ones have the defaults:\n{empty}")
     return params
 
 
-def check_arguments(build: Callable[..., Any], given: dict[str, Any]) -> None:
+def check_arguments(build: Callable[..., Any], given: dict[str, Any], place: str = "params.yaml: model") -> None:
     """Check the section `model` against the keyword arguments of the project's `build` and their types.
 
-    `build` is not called. Raises SlipwayError naming every wrong argument.
+    `build` is not called. place: of the arguments, for the error. Raises SlipwayError naming every wrong argument.
     """
     parameters = inspect.signature(build).parameters.values()
     written = SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters if p.annotation is not p.empty})
@@ -196,7 +198,7 @@ def check_arguments(build: Callable[..., Any], given: dict[str, Any]) -> None:
     _checked(
         create_model("Arguments", __config__=ConfigDict(extra=extra, strict=True), **fields),
         given,
-        "params.yaml: model",
+        place,
     )
 
 
@@ -220,7 +222,7 @@ def _message(model: type[BaseModel], item: Any) -> str:
 
 def _names(section: type[BaseModel], parents: list[str]) -> list[str]:
     for name in parents:
-        annotation = _fields(section)[name]
+        annotation = _fields(section).get(name, section)  # an entry of a list or dict is as the section of all
         options = [annotation, *getattr(annotation, "__args__", ())]
         section = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
     return list(_fields(section))

@@ -39,7 +39,7 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
     """
     import pandas as pd
 
-    _require_validated(table / TRAIN, validation / PASSED)
+    require_validated(table / TRAIN, validation / PASSED)
     contract, goal = features(problem), target(problem)
     rows = pd.read_parquet(table / TRAIN)
     arrays = contract.arrays(rows)
@@ -119,7 +119,8 @@ def _distributions(estimator: Any) -> list[str]:
     return sorted(package for name in found for package in set(packages_distributions()[name]))
 
 
-def _require_validated(train_table: Path, passed: Path) -> None:
+def require_validated(train_table: Path, passed: Path) -> None:
+    """Raise SlipwayError unless these training rows passed validation."""
     for path in (train_table, passed):
         if not path.exists():
             raise SlipwayError(f"{path}: missing; an earlier stage writes it: slipway run")

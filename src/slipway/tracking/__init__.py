@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slipway.contract import canonical_json
 from slipway.model.bundle import read_bundle
 from slipway.tracking import weights_and_biases
-from slipway.tracking.connection import artifact_location, connect
+from slipway.tracking.connection import connect, experiment
 from slipway.tracking.record import DIGEST, VERDICT, Record
 from slipway.workspace import Workspace
 
@@ -99,16 +99,6 @@ def _version(client: MlflowClient, name: str, digest: str) -> ModelVersion | Non
     return min(found, key=lambda version: int(version.version), default=None)
 
 
-def _experiment(client: MlflowClient, record: Record) -> str:
-    import mlflow
-    from mlflow import MlflowException
-
-    if client.get_experiment_by_name(record.name) is None:
-        with suppress(MlflowException):  # another process was faster; else the next call fails, too
-            client.create_experiment(record.name, artifact_location(record.workspace.root))
-    return str(mlflow.set_experiment(record.name).experiment_id)
-
-
 def _write(client: MlflowClient, run: Run | None, record: Record) -> tuple[Run, str]:
     """Write the record into its run. Values that are there stay; a score that changed gets a newer value.
 
@@ -118,17 +108,17 @@ def _write(client: MlflowClient, run: Run | None, record: Record) -> tuple[Run, 
 
     from slipway.tracking import model
 
-    experiment = run.info.experiment_id if run else _experiment(client, record)
+    where = run.info.experiment_id if run else experiment(client, record.workspace.root, record.name)
     mine = f"tags.`{DIGEST}` = '{record.bundle.digest}'"
-    run = run or next(iter(client.search_runs([experiment], mine, order_by=["start_time"])), None)
+    run = run or next(iter(client.search_runs([where], mine, order_by=["start_time"])), None)
     name, tags = (None, None) if run else (record.bundle.version, record.tags)
-    with mlflow.start_run(run.info.run_id if run else None, experiment, name, tags=tags) as active:
+    with mlflow.start_run(run.info.run_id if run else None, where, name, tags=tags) as active:
         run_id, before = active.info.run_id, active.data
         mlflow.log_params({name: value for name, value in record.parameters.items() if name not in before.params})
         mlflow.log_metrics({name: v for name, v in record.metrics.items() if before.metrics.get(name) != v})
         for path, folder in record.files.items():
             mlflow.log_artifact(str(path), folder)
-        logged = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+        logged = client.search_logged_models([where], f"source_run_id = '{run_id}'")
         # An unfinished one may be another machine's, which is about to finish it.
         ready = [str(one.model_id) for one in logged if one.status == "READY"]
         model_id = ready[0] if ready else model.log_model(record)

@@ -6,7 +6,7 @@ import io
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,16 @@ def artifact_location(root: Path) -> str | None:
     """Give where a new experiment stores files: in `root`, or None where the server decides."""
     local = tracking_uri(root).startswith(("sqlite:", "postgresql", "mysql", "mssql"))
     return (root / ARTIFACTS).resolve().as_uri() if local else None
+
+
+def experiment(client: MlflowClient, root: Path, name: str) -> str:
+    """Give the id of an experiment, which is made if there is none of that name."""
+    import mlflow
+
+    if client.get_experiment_by_name(name) is None:
+        with suppress(mlflow.MlflowException):  # another process was faster; else the next call fails, too
+            client.create_experiment(name, artifact_location(root))
+    return str(mlflow.set_experiment(name).experiment_id)
 
 
 @contextmanager

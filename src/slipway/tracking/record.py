@@ -20,6 +20,11 @@ DIGEST, VERSION, VERDICT = "slipway.digest", "slipway.version", "slipway.verdict
 COMMIT, REPOSITORY, DIRTY = "mlflow.source.git.commit", "mlflow.source.git.repoURL", "slipway.git.dirty"
 
 
+def metric_name(score: str) -> str:
+    """Give a score's name in MLflow: a class may have a name that no metric can have there."""
+    return re.sub(r"[^\w.\- /:]", "_", score)
+
+
 class Record:
     """The record of a candidate.
 
@@ -34,10 +39,11 @@ class Record:
         self.workspace, self.bundle, self.name = workspace, bundle, bundle.manifest.name
         self.metrics: dict[str, float] = {}
         for name, score in workspace.read(workspace.evaluation / METRICS).items():
-            allowed = re.sub(r"[^\w.\- /:]", "_", name)  # a class may have a name that no metric of MLflow can have
+            allowed = metric_name(name)
             ends = {f"{allowed}.{end}": score[end] for end in ("low", "high")}
             self.metrics |= {allowed: score["value"], **ends}
-        parameters = pd.json_normalize(workspace.params.model_dump(by_alias=True)).to_dict("records")[0]
+        content = workspace.params.model_dump(by_alias=True, exclude={"search"})  # which proposes parameters only
+        parameters = pd.json_normalize(content).to_dict("records")[0]
         self.parameters: dict[str, Any] = {str(name): value for name, value in parameters.items()}
         verdict = workspace.read_about(workspace.verdict, bundle.digest)
         self.verdict = str(verdict.get("verdict", "none"))

@@ -13,7 +13,8 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
 
-from batch.databases import Postgres, clear, fill
+from batch.databases import clear, fill
+from postgres import Postgres
 from serving.bundles import flowers
 from slipway.batch import BundleScorer, Limits, Output, Scorer, Summary, Table, predict
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from batch.conftest import ROWS, read, run, store, table
-from batch.databases import ALL, PASSWORD, ask, clear, fill, names_of, rows_of
+from batch.databases import ALL, ask, clear, fill, names_of, rows_of
+from postgres import PASSWORD
 from slipway.batch import BundleScorer, Limits
 from slipway.batch.scorers import Scored
 from slipway.contract import Array

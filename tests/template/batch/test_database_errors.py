@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from batch.conftest import ROWS, read, table
-from batch.databases import ALL, PASSWORD, ask, clear, fill, rows_of
+from batch.databases import ALL, ask, clear, fill, rows_of
+from postgres import PASSWORD
 from slipway.cli import main
 from slipway.problem import SlipwayError
 

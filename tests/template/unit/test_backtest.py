@@ -9,7 +9,8 @@ from sklearn.dummy import DummyClassifier
 
 from plants import retrain
 from seasons import make_workspace, season_problem
-from slipway.evaluation.backtest import backtest, window_starts
+from slipway.evaluation.backtest import backtest
+from slipway.evaluation.folds import window_starts
 from slipway.problem import SlipwayError
 from slipway.stages.evaluate import score_windows
 from slipway.stages.prepare import prepare
@@ -68,13 +69,13 @@ def test_by_group_and_time_the_groups_of_a_window_are_not_trained_on(tmp_path, m
 
 
 def test_windows_have_about_as_many_rows_and_never_divide_a_time():
-    assert window_starts(np.repeat([1.0, 2, 3, 4], [3, 5, 2, 2]), 2) == [2.0, 3.0]
+    assert window_starts(np.repeat([1.0, 2, 3, 4], [3, 5, 2, 2]), 2, "evaluate.backtest") == [2.0, 3.0]
 
 
 @pytest.mark.parametrize(("at", "windows"), [([1.0, 1, 1, 1], 1), ([1.0, 2, 3], 5), ([1.0, 1, 1, 2], 2)])
 def test_more_windows_than_there_are_times_are_refused(at, windows):
     with pytest.raises(SlipwayError, match="windows need more different times than the training rows have"):
-        window_starts(np.array(at), windows)
+        window_starts(np.array(at), windows, "evaluate.backtest")
 
 
 def test_the_stage_writes_and_draws_the_windows(tmp_path):

@@ -1,0 +1,95 @@
+"""The command `search`: better parameters of the model."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from slipway.cli.command import command
+from slipway.cli.console import stage_line, table
+from slipway.problem import SlipwayError
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from slipway.search import Found
+    from slipway.workspace import Workspace
+
+
+@command
+@click.option("--apply", is_flag=True, help="Write the best parameters into params.yaml, which must be committed.")
+@click.option(
+    "--storage",
+    envvar="SLIPWAY_SEARCH_STORAGE",
+    metavar="FILE|URL",
+    help="A file or postgresql://... that keeps the trials; or $SLIPWAY_SEARCH_STORAGE. By default in build/search.",
+)
+@click.option("--join", is_flag=True, help="Be one more worker of the study, and give no result.")
+@click.option("--track/--no-track", default=True, help="Record the trials in MLflow.")
+def search(at: Workspace, apply: bool, storage: str | None, join: bool, track: bool) -> None:
+    """Search for better parameters of the model, by cross-validation within the training rows.
+
+    The section search of params.yaml names the arguments of `build` and their ranges:
+
+    \b
+      search:
+        arguments:
+          inverse_regularization: {float: [0.01, 100], log: true}
+          max_iterations: {int: [100, 2000], step: 100}
+        trials: 50         # and minutes, metric, folds, pruning
+
+    \b
+      slipway search           runs the trials, shows the change of params.yaml
+      slipway search --apply   makes that change; `slipway run` then judges it
+      slipway search --join    in other terminals: more workers of the same study
+
+    An interrupted search goes on where it was. The test set is not read: the gate needs it unseen.
+    """
+    if find_spec("optuna") is None:
+        raise SlipwayError("it needs Optuna: pip install 'slipway[search]'")
+    from slipway.evaluation.metrics import lower_is_better
+    from slipway.search import result, run
+
+    if apply:
+        result.require_committed(at.root)
+    done = run(at, storage, joins=join, say=lambda text: stage_line("trial", text))
+    if done is None:
+        click.echo("This worker is done; `slipway search` with the same storage shows the result.")
+        return
+    found, trials = done
+    files = result.write(at, found, trials)
+    _show(found)
+    if track:
+        _record(at, found, trials, files)
+    text, lines = result.proposed(at.root, found)
+    if not lines or found.value == found.before or (found.value < found.before) != lower_is_better(found.metric):
+        click.echo("Nothing better than params.yaml was found.")
+    elif apply:
+        result.apply(at.root, text)
+        click.echo(f"{lines}Written to params.yaml; `slipway run` judges it.")
+    else:
+        click.echo(f"{lines}`slipway search --apply` writes this; the gate then judges it as any change.")
+
+
+def _record(at: Workspace, found: Found, trials: list[FrozenTrial], files: list[Path]) -> None:
+    from slipway.tracking.searches import record_search
+
+    try:
+        run = record_search(at, found.study, found.metric, trials, files)
+        stage_line("track", f"MLflow run {run}")
+    except SlipwayError as error:
+        click.secho(f"not recorded: {error}", fg="yellow", err=True)
+
+
+def _show(found: Found) -> None:
+    """Print what was found."""
+    rows = [
+        ("trials", ", ".join(f"{count} {state}" for state, count in found.trials.items())),
+        (f"best {found.metric}", f"{found.value:.4g}, in cross-validation"),
+        ("with params.yaml", f"{found.before:.4g}"),
+        *((f"importance of {name}", f"{share:.0%}") for name, share in found.importance.items()),
+    ]
+    table(f"Study {found.study}", ("what", "found"), rows)
