@@ -70,8 +70,11 @@ class Function:
         return cast("Callable[..., Any]", _import(self.name, "src/project/__init__.py"))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function."""
-        return self.__wrapped__(*args, **kwargs)
+        """Call the function. Raises SlipwayError if it imports a package that is not installed."""
+        try:
+            return self.__wrapped__(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            raise SlipwayError(_not_installed(self.name, error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,15 +176,22 @@ def load_problem(root: Path = Path()) -> Problem:
     return problem
 
 
+def _not_installed(name: str, error: ModuleNotFoundError) -> str:
+    return (
+        f"{name} imports {error.name or error}, which is not installed: name its package in pyproject.toml, in the extra `model`, "
+        "then make lock and make setup"
+    )
+
+
 def _import(name: str, place: str) -> Any:
     """Import "module:attribute". Raises SlipwayError, naming the place, if it does not exist."""
     module, _, attribute = name.partition(":")
     try:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise SlipwayError(f"{place}: {name!r}: there is no module {module!r} in src") from None
+        missing = error.name != module
+        said = _not_installed(name, error) if missing else f"{place}: {name!r}: there is no module {module!r} in src"
+        raise SlipwayError(said) from error
     if not hasattr(imported, attribute):
         raise SlipwayError(f"{place}: {name!r}: {module} has no {attribute!r}")
     return getattr(imported, attribute)

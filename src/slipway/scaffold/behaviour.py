@@ -191,7 +191,8 @@ def _directions(evidence: Evidence, fitted: _Fitted) -> tuple[tuple[Direction, .
         values, sign = train[column.name], 1 if rho > 0 else -1
         step = float(f"{values.quantile(0.75) - values.quantile(0.25) or values.std():.1g}")
         step = max(1, round(step)) if column.kind == "integer" else step
-        after = fitted.scores(train.assign(**{column.name: values + step})).mean(axis=0)
+        raised = (values + step).clip(upper=column.maximum)
+        after = fitted.scores(train.assign(**{column.name: raised})).mean(axis=0)
         what = str(labels[code]) if labels else evidence.proposal.goal.column.name
         if sign * (after - before)[code] <= 0.01 * (fitted.spread or 1):
             unlike.append((column.name, f"goes with {what} ({rho:+.2f}), but not in the proposed model: no test"))

@@ -1,5 +1,7 @@
 """What is proposed for a whole table, and what is refused."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -113,6 +115,17 @@ def test_a_direction_is_tested_where_the_data_and_the_proposed_model_agree_and_t
     assert "('size', 3, 1),  # rank correlation with price: +0.9" in tests
     assert "('near'" not in tests
     assert dict(found.findings)["near"].endswith("but not in the proposed model: no test")
+
+
+def test_a_direction_is_tested_with_rows_that_the_schema_allows(table):
+    tenure = np.resize(np.arange(73), 400)
+    rows = pd.DataFrame({"tenure": tenure, "price": tenure * 2.0 + np.random.default_rng(0).normal(0, 9, 400).round(2)})
+    found = draft(table(rows), "price", name="prices")
+    assert "('tenure', 40, 1)" in found.files["tests/model/test_behaviour.py"]  # more than its bound has room for
+    raised = function(found.files["tests/model/test_behaviour.py"], "raised")
+    test = found.evidence.test
+    moved = raised(SimpleNamespace(contract=found.proposal.row), test, {"tenure": 40})
+    assert test["tenure"].max() + 40 > found.proposal.row["tenure"].maximum == moved["tenure"].max()
 
 
 def test_texts_are_read_word_by_word(table):

@@ -105,6 +105,20 @@ def test_a_function_that_is_not_there_is_reported_with_the_file_that_names_it(na
 
 
 @pytest.mark.parametrize(
+    "code", ["import no_such_package\ndef build(): pass", "def build():\n    import no_such_package"]
+)
+def test_a_package_that_is_not_installed_is_named_with_the_place_to_declare_it(tmp_path, code):
+    _project(tmp_path, "another:mine", LAZY)
+    (tmp_path / "src" / "parts.py").write_text(f"{code}\n")
+    problem = load_problem(tmp_path)
+    with pytest.raises(
+        SlipwayError, match=r"parts:build imports no_such_package, .* pyproject.toml, in the extra `model`"
+    ):
+        problem.build()
+    sys.modules.pop("parts", None)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         (None, "run slipway in the project's folder"),
