@@ -72,8 +72,8 @@ def test_a_problem_that_cannot_be_found_is_told(tmp_path, named, code, words):
         load_problem(_project(tmp_path, named, code))
 
 
-def test_a_module_that_the_project_itself_lacks_is_shown_as_such(tmp_path):
-    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+def test_a_package_that_the_declaration_itself_lacks_is_named(tmp_path):
+    with pytest.raises(SlipwayError, match="another:problem imports no_such_library, which is not installed"):
         load_problem(_project(tmp_path, "another:problem", "import no_such_library"))
 
 
