@@ -178,8 +178,8 @@ def load_problem(root: Path = Path()) -> Problem:
 
 def _not_installed(name: str, error: ModuleNotFoundError) -> str:
     return (
-        f"{name} imports {error.name or error}, which is not installed: name its package in pyproject.toml, in the extra "
-        "`model`, then make lock and make setup"
+        f"{name} imports {error.name or error}, which is not installed: name its package in pyproject.toml, in the "
+        "extra `model`, then make lock and make setup"
     )
 
 
