@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 BOOLEAN = r"^(?i:true|false|0|1)$"
+NONE: Broken = {}
 TYPES = {"integer": pa.int64(), "boolean": pa.bool_(), "number": pa.float64()}
 
 
@@ -55,7 +56,7 @@ class Checker:
             if not (self._text or pa.types.is_null(found) or _fits(column, found)):
                 raise SlipwayError(f"{table.shown}: {column.name} is of type {found}, not {column.kind}")
 
-    def check(self, content: Any, broken: Broken) -> Checked:
+    def check(self, content: Any, broken: Broken = NONE) -> Checked:
         """Check a batch; shape of each array: (rows that are allowed,). broken: see Batch."""
         arrays: dict[str, Array] = {}
         refused = np.zeros(len(content), bool)
