@@ -144,8 +144,11 @@ class Contract:
 
     def rows(self, arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
         """Convert arrays to rows of JSON values: missing values as None, integers and booleans with their types."""
-        values = [_plain(column, arrays[column.name]) for column in self.columns]
-        return [dict(zip(self.names, row, strict=True)) for row in zip(*values, strict=True)]
+        return [dict(zip(self.names, row, strict=True)) for row in zip(*self.lists(arrays), strict=True)]
+
+    def lists(self, arrays: Mapping[str, Array]) -> list[list[Any]]:
+        """Convert arrays to lists of such values, one for each column."""
+        return [_plain(column, arrays[column.name]) for column in self.columns]
 
     def schema(self) -> dict[str, Any]:
         """Give the row's JSON Schema (2020-12), the inverse of `from_schema`."""
@@ -237,4 +240,6 @@ def _plain(column: Column, values: Array) -> list[Any]:
     convert = {"integer": int, "boolean": bool}.get(column.kind, float)
     if column.temporal:
         return [None if math.isnan(value) else dates.write(column.kind, value) for value in values.tolist()]
+    if convert is float and not np.isnan(values).any():
+        return list(values.tolist())
     return [None if math.isnan(value) else convert(value) for value in values.tolist()]

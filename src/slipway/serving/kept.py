@@ -11,22 +11,26 @@ import threading
 import time
 import zlib
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from itertools import groupby, repeat
+from typing import Any
 
 import msgspec
+import numpy as np
+from msgspec import UNSET
 from prometheus_client.metrics_core import Metric
 
-from slipway.contract import Array, Contract
-from slipway.model.predictor import Predictions
+from slipway.contract import Contract
+from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.serving.logs import Log
 from slipway.serving.metrics import counter
+from slipway.serving.outbox import Answered, Outbox, together
 from slipway.serving.settings import Settings
 from slipway.serving.stores import store_of
 
 QUEUE_BYTES = 32 << 20  # of rows that wait, by an estimate
-VALUE_BYTES = 100  # of memory that a value takes in Python
+QUEUE_JUDGED = 10_000  # feedback that waits
 PAUSE = 0.2  # seconds between two looks at the queue: to be woken up by each request would cost that request time
 PART_ROWS = 64  # made lines at once; then the event loop gets its turn
 YIELD = 0.0005  # seconds
@@ -34,56 +38,6 @@ CLOSE_SECONDS = 4.0  # at shutdown: for what is queued, and the last files
 QUIET_SECONDS = 60.0  # between two log lines about a store that fails
 LEVEL = 1  # of gzip: a third larger than the default's files, for a third of its time
 KINDS = ("predictions", "feedback")
-
-
-class Answered(NamedTuple):
-    """Rows that were answered at a time (seconds since 1970), with an id for each; and what a shadow answers."""
-
-    time: float
-    arrays: Mapping[str, Array]
-    predictions: Predictions
-    ids: Sequence[str]
-    shadow: tuple[str, Predictions] | None = None
-
-
-class Judged(NamedTuple):
-    """Feedback that was accepted."""
-
-    time: float
-    id: str
-    truth: Any
-
-
-class Outbox:
-    """A queue that takes items up to a number of bytes, by an estimate; from any thread."""
-
-    def __init__(self, contract: Contract, limit: int = QUEUE_BYTES) -> None:
-        self.limit, self._held = limit, 0
-        self._width = VALUE_BYTES * (len(contract.columns) + 1)
-        self._texts = [column.name for column in contract.columns if column.kind == "text"]
-        self._items: deque[tuple[Answered | Judged, int]] = deque()
-        self._lock = threading.Lock()
-
-    def put(self, item: Answered | Judged) -> bool:
-        """Append an item, unless the queue is full."""
-        size = self._width
-        if isinstance(item, Answered):  # of all values only free text can be long
-            size = size * len(item.ids) + sum(sum(map(len, item.arrays[name])) for name in self._texts)
-        with self._lock:
-            if self._held and self._held + size > self.limit:
-                return False
-            self._held += size
-            self._items.append((item, size))
-            return True
-
-    def take(self) -> Answered | Judged | None:
-        """Take the first item, if there is one."""
-        with self._lock:
-            if not self._items:
-                return None
-            item, size = self._items.popleft()
-            self._held -= size
-            return item
 
 
 class Segment:
@@ -108,17 +62,22 @@ class Segment:
 class Keeper:
     """Writes what was answered and judged, in a thread of its own."""
 
-    def __init__(self, settings: Settings, contract: Contract, version: str, log: Log) -> None:
+    def __init__(self, settings: Settings, predictor: Predictor, log: Log) -> None:
         """Raises SlipwayError if the store cannot be used at all: no packages for it, or no URL of one."""
         self._store = store_of(settings.predictions or "")
-        self._settings, self._version, self._log = settings, version, log
+        self._settings, self._version, self._log = settings, predictor.version, log
+        contract, classes = predictor.contract, predictor.classes
         # Private columns end here.
         self._contract = Contract(contract.title, tuple(c for c in contract.columns if not c.private))
+        self._row = _struct(*self._contract.names)
+        self._probabilities = _struct(*map(label_name, classes))
+        self._shadow = _struct("version", "prediction", "probabilities")
+        self._line = _struct("id", "time", "version", "row", "prediction", "probabilities", "shadow")
         self._encode = msgspec.json.Encoder(decimal_format="number").encode_lines
         self._replica, self._number = os.urandom(4).hex(), 0  # several replicas write to the same folders
-        self._queue = Outbox(contract)
+        self._queue = Outbox(contract, QUEUE_BYTES)
+        self._judged: deque[dict[str, Any]] = deque()
         self._open: dict[str, Segment] = {}
-        self._busy = 0  # rows since the event loop last got its turn
         self._expired = ""  # the day on which old days were last removed
         self._told = -QUIET_SECONDS
         outcomes = [(kind, outcome) for kind in KINDS for outcome in ("written", "dropped")]
@@ -135,7 +94,9 @@ class Keeper:
 
     def judged(self, id_: str, truth: Any) -> None:
         """Keep accepted feedback, if there is room."""
-        if not self._queue.put(Judged(time.time(), id_, truth)):
+        if len(self._judged) < QUEUE_JUDGED:
+            self._judged.append({"id": id_, "time": _stamps([time.time()])[0], "truth": truth})
+        else:
             self._count("feedback", "dropped", 1)
 
     def close(self) -> None:
@@ -164,36 +125,38 @@ class Keeper:
         self._write_due(every=True)
 
     def _empty_queue(self) -> None:
-        while (item := self._queue.take()) is not None:
-            kind, left = ("feedback", 1) if isinstance(item, Judged) else ("predictions", len(item.ids))
-            try:
-                for lines in [[_judgement(item)]] if isinstance(item, Judged) else self._lines(item):
-                    self._open.setdefault(kind, Segment()).add(self._encode(lines), len(lines))
-                    left -= len(lines)
-                    self._yield(len(lines))
-            except Exception as error:  # noqa: BLE001  (one request must not end the keeping of all others)
-                self._drop(kind, left, error)
+        while self._judged:
+            self._add("feedback", [self._judged.popleft()])
+        while batch := self._queue.take(PART_ROWS):
+            for _, group in groupby(batch, key=lambda one: one.shadow is None):
+                one = together(list(group))
+                for start in range(0, len(one.ids), PART_ROWS):
+                    self._add("predictions", one.part(slice(start, start + PART_ROWS)))
+                    if not self._stopped.is_set():
+                        time.sleep(YIELD)
             self._write_due()
         self._write_due()
 
-    def _yield(self, rows: int) -> None:
-        self._busy += rows
-        if self._busy >= PART_ROWS and not self._stopped.is_set():
-            time.sleep(YIELD)
-            self._busy = 0
+    def _add(self, kind: str, rows: Answered | list[dict[str, Any]]) -> None:
+        number = len(rows.ids) if isinstance(rows, Answered) else 1
+        try:
+            lines = self._lines(rows) if isinstance(rows, Answered) else rows
+            self._open.setdefault(kind, Segment()).add(self._encode(lines), number)
+        except Exception as error:  # noqa: BLE001  (one request must not end the keeping of all others)
+            self._drop(kind, number, error)
 
-    def _lines(self, answered: Answered) -> Iterator[list[dict[str, Any]]]:
-        head = {"time": _stamp(answered.time), "version": self._version}
-        for start in range(0, len(answered.ids), PART_ROWS):
-            part = slice(start, start + PART_ROWS)
-            rows = self._contract.rows({name: values[part] for name, values in answered.arrays.items()})
-            made = zip(answered.ids[part], rows, _answers(answered.predictions.part(part)), strict=True)
-            lines = [{"id": id_, **head, "row": row, **answer} for id_, row, answer in made]
-            if answered.shadow:
-                version, predictions = answered.shadow
-                for line, answer in zip(lines, _answers(predictions.part(part)), strict=True):
-                    line["shadow"] = {"version": version, **answer}
-            yield lines
+    def _lines(self, one: Answered) -> list[Any]:
+        columns = self._contract.lists(one.arrays)
+        rows = map(self._row, *columns) if columns else repeat({})
+        shadow: Any = repeat(UNSET)
+        if one.shadow:
+            shadow = map(self._shadow, repeat(one.shadow[0]), *self._answers(one.shadow[1]))
+        answers = self._answers(one.predictions)
+        return list(map(self._line, one.ids, _stamps(one.times), repeat(self._version), rows, *answers, shadow))
+
+    def _answers(self, predictions: Predictions) -> tuple[list[Any], Any]:
+        found = predictions.probabilities
+        return predictions.labels, repeat(UNSET) if found is None else map(self._probabilities, *found.T.tolist())
 
     def _write_due(self, *, every: bool = False) -> None:
         limits = self._settings
@@ -218,15 +181,14 @@ class Keeper:
             self._drop(kind, segment.rows, error)
 
 
-def _judgement(judged: Judged) -> dict[str, Any]:
-    return {"id": judged.id, "time": _stamp(judged.time), "truth": judged.truth}
+def _struct(*names: str) -> Any:
+    """Make a type with fields of any name, which takes their values in order; msgspec encodes it faster than a dict."""
+    fields = [(f"f{n}", Any) for n in range(len(names))]
+    return msgspec.defstruct("Struct", fields, rename={f"f{n}": name for n, name in enumerate(names)}, gc=False)
 
 
-def _answers(predictions: Predictions) -> Iterator[dict[str, Any]]:
-    name = "label" if predictions.classes else "value"
-    for answer in predictions.as_json():
-        yield {"prediction": answer.pop(name), **answer}
-
-
-def _stamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _stamps(times: list[float]) -> list[str]:
+    """Write times as ISO 8601, in UTC and to the millisecond."""
+    moments = (np.array(times) * 1000).astype("datetime64[ms]")
+    stamps: list[str] = np.datetime_as_string(moments, timezone="UTC").tolist()
+    return stamps

@@ -21,9 +21,10 @@ from slipway.serving.batching import SMALL_ROWS, Batcher
 from slipway.serving.card import Card
 from slipway.serving.explaining import Explainer
 from slipway.serving.ids import Ids
-from slipway.serving.kept import Answered, Keeper
+from slipway.serving.kept import Keeper
 from slipway.serving.logs import Log
 from slipway.serving.metrics import Metrics
+from slipway.serving.outbox import Answered
 from slipway.serving.problems import encode, not_ready
 from slipway.serving.rows import SMALL_BYTES, Rows
 from slipway.serving.settings import Settings
@@ -56,7 +57,7 @@ class LoadedModel:
         )
         self.batcher = Batcher(self._run, timeout=settings.request_seconds)
         self.explainer = Explainer(predictor, limit=settings.explain_rows, timeout=settings.request_seconds)
-        self.keeper = Keeper(settings, self.contract, self.version, log) if settings.predictions else None
+        self.keeper = Keeper(settings, predictor, log) if settings.predictions else None
         self.shadow = self._shadow(settings, log) if settings.shadow else None
         metrics.more = [beside for beside in (self.keeper, self.shadow) if beside]
         self._after = self.shadow or self.keeper  # what gets the rows once they are answered
@@ -139,7 +140,7 @@ class LoadedModel:
         self.counters.observe(arrays, predictions)
         ids = self.ids.make(predictions.values.tolist())
         if self._after is not None:
-            self._after.offer(Answered(time.time(), arrays, predictions, ids))
+            self._after.offer(Answered([time.time()] * len(ids), arrays, predictions, ids))
         return predictions, ids
 
     def _predict_body(self, rows: list[Struct] | dict[str, Array]) -> tuple[bytes, int]:

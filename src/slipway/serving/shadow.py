@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import product
 from time import perf_counter, thread_time
 
 import numpy as np
 from prometheus_client.metrics_core import Metric
 
-from slipway.contract import Array
 from slipway.model.bundle import Bundle, read_bundle
 from slipway.model.predictor import Predictions, Predictor
 from slipway.model.process import PredictorProcess
 from slipway.problem import SlipwayError
-from slipway.serving.kept import Answered, Keeper, Outbox
+from slipway.serving.kept import Keeper
 from slipway.serving.logs import Log
 from slipway.serving.metrics import SECONDS, Histogram, ModelMetrics, counter, gauge, histograms
+from slipway.serving.outbox import Answered, Outbox, together
 from slipway.serving.settings import Settings
 
 QUEUE_BYTES = 8 << 20
 PAUSE = 0.05  # seconds between two looks at the queue
 BATCH_ROWS = 256
+MANY = 1 << 60  # rows: all
 CLOSE_SECONDS = 2.0
 DISTANCES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -50,7 +51,7 @@ class Shadow:
         self._champion, self._counters, self._keeper, self._log = champion, counters, keeper, log
         self.version, self.up = "", False
         self._queue = Outbox(champion.contract, QUEUE_BYTES)
-        self._asked: list[Answered] = []  # taken from the queue, and not handed on yet
+        self._asked: Answered | None = None  # taken from the queue, and not handed on yet
         self._process: PredictorProcess | None = None
         self._answers: Counter[tuple[str, str]] = Counter(
             dict.fromkeys(product(counters.outcomes, ("true", "false")), 0)
@@ -67,7 +68,7 @@ class Shadow:
     def offer(self, answered: Answered) -> None:
         """Have the shadow answer rows, too, if there is room; then they are kept."""
         if not self.up or not self._queue.put(answered):
-            self._hand_on([answered], "skipped")
+            self._miss(answered, "skipped")
 
     def close(self) -> None:
         """End the shadow; what waits for it is kept without its answers."""
@@ -97,7 +98,7 @@ class Shadow:
             self.up = True
             self._log.line("shadow", version=self.version, share=self._share)
             while not self._stopped.wait(PAUSE):
-                while not self._stopped.is_set() and (batch := self._batch()):
+                while not self._stopped.is_set() and (batch := self._queue.take(BATCH_ROWS)):
                     self._stopped.wait(self._ask(process, batch))
         except Exception as error:  # noqa: BLE001  (whatever happens to the shadow, the champion serves)
             known = isinstance(error, SlipwayError)
@@ -108,9 +109,10 @@ class Shadow:
             self.up = False
             if self._process is not None:
                 self._process.close()
-            self._hand_on(self._asked, "failed")
-            while batch := self._batch():
-                self._hand_on(batch, "skipped")
+            if self._asked is not None:
+                self._miss(self._asked, "failed")
+            for one in self._queue.take(MANY):
+                self._miss(one, "skipped")
 
     def _start(self) -> PredictorProcess:
         bundle = read_bundle(self._folder, expected=self._expected())
@@ -121,31 +123,21 @@ class Shadow:
         self._process.load()
         return self._process
 
-    def _batch(self) -> list[Answered]:
-        batch: list[Answered] = []
-        while sum(len(one.ids) for one in batch) < BATCH_ROWS and (item := self._queue.take()) is not None:
-            if isinstance(item, Answered):
-                batch.append(item)
-        return batch
-
     def _ask(self, process: PredictorProcess, batch: list[Answered]) -> float:
         """Ask for a batch and hand it on; returns the seconds to rest."""
         started, cpu = perf_counter(), thread_time()
-        self._asked = batch
-        answer = process.predict(_together([one.arrays for one in batch]))
-        self._asked = []
+        self._asked = one = together(batch)
+        answer = process.predict(one.arrays)
+        self._asked = None
         if answer.predictions is None:
             if not self._missed["failed"]:  # the first one; the metric counts all
                 self._log.line("shadow failed", level="error", version=self.version, error=answer.error)
-            self._hand_on(batch, "failed")
+            self._miss(one, "failed")
         else:
             self._seconds.add(answer.seconds)
-            at = 0
-            for one in batch:
-                part = answer.predictions.part(slice(at, at := at + len(one.ids)))
-                self._compare(one.predictions, part)
-                if self._keeper is not None:
-                    self._keeper.offer(one._replace(shadow=(self.version, part)))
+            self._compare(one.predictions, answer.predictions)
+            if self._keeper is not None:
+                self._keeper.offer(one._replace(shadow=(self.version, answer.predictions)))
         spent = answer.cpu + thread_time() - cpu
         return max(0.0, spent / self._share - (perf_counter() - started))
 
@@ -165,12 +157,12 @@ class Shadow:
         elif not ours.classes:
             self._distance.add_all(np.abs(ours.values - theirs.values) / self._unit)
 
-    def _hand_on(self, batch: list[Answered], reason: str) -> None:
+    def _miss(self, one: Answered, reason: str) -> None:
+        """Count rows without an answer of the shadow, and hand them on."""
         with self._lock:
-            self._missed[reason] += sum(len(one.ids) for one in batch)
+            self._missed[reason] += len(one.ids)
         if self._keeper is not None:
-            for one in batch:
-                self._keeper.offer(one)
+            self._keeper.offer(one)
 
 
 def differing(champion: Predictor, bundle: Bundle) -> str:
@@ -185,9 +177,3 @@ def differing(champion: Predictor, bundle: Bundle) -> str:
                 f"it needs {column.name}, a {column.kind}; to the champion that is {known.get(column.name, 'unknown')}"
             )
     return ""
-
-
-def _together(parts: list[Mapping[str, Array]]) -> Mapping[str, Array]:
-    if len(parts) == 1:
-        return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -28,7 +28,7 @@ from slipway.model.bundle import MANIFEST
 from slipway.model.predictor import Predictions
 from slipway.problem import SlipwayError
 from slipway.serving import kept
-from slipway.serving.kept import Answered, Judged, Outbox
+from slipway.serving.outbox import Answered, Outbox, together
 from slipway.serving.stores import Folder, store_of
 
 
@@ -208,7 +208,7 @@ def test_a_store_that_never_answers_blocks_neither_requests_nor_the_end(
     keeper = keeping.model.keeper
     monkeypatch.setattr(keeper._store, "write", hang)
     monkeypatch.setattr(kept, "CLOSE_SECONDS", 0.01)
-    keeper._queue.limit = 100 * keeper._queue._width
+    keeper._queue.limit = 100 * keeper._queue.width
     keeper._settings = keeper._settings.model_copy(update={"predictions_bytes": 1})
     keeping.ask("/predict", {"rows": [row] * 64})
     assert hanging.wait(30)
@@ -273,17 +273,38 @@ def test_days_are_removed_when_a_file_is_written(bundle: Path, row: dict[str, An
     direct.close()
 
 
-def test_the_queue_has_a_limit_in_bytes_but_takes_one_large_item(direct: Direct) -> None:
-    contract = direct.model.contract
-    box, text = Outbox(contract, 1000), Contract("Row", (Column("note", "text"),))
-    one, two, three = (Judged(0, name, 1) for name in ("one", "two", "three"))  # of 700 bytes each
-    assert [box.put(one), box.put(two)] == [True, False]
-    assert box.take() is one
-    assert [box.put(two), box.put(three)] == [True, False]
-    assert [box.take(), box.take()] == [two, None]
-    long = Answered(0, {"note": np.array(["x" * 900], object)}, Predictions(np.zeros(1), None, ()), ["id"])
-    box = Outbox(text, 1000)
-    assert [box.put(one), box.put(long)] == [True, False]
+def answered(text: str, rows: int = 1) -> Answered:
+    notes = np.array([text] * rows, object)
+    return Answered([0.0] * rows, {"note": notes}, Predictions(np.zeros(rows), None, ()), ["id"] * rows)
+
+
+def test_the_queue_has_a_limit_in_bytes_but_takes_one_large_item() -> None:
+    box = Outbox(Contract("Row", (Column("note", "text"),)), 1000)
+    short, more, long = answered("x"), answered("xx", 4), answered("x" * 900)
+    assert [box.put(long), box.put(short)] == [True, False]
+    assert box.take(1) == [long]
+    assert [box.put(short), box.put(long)] == [True, False]
+    assert [box.put(more), box.put(short)] == [False, True]
+
+
+def test_a_batch_is_taken_up_to_a_number_of_rows_and_joined_in_order() -> None:
+    box = Outbox(Contract("Row", (Column("note", "text"),)), 1 << 20)
+    for text, rows in (("a", 2), ("b", 3), ("c", 1)):
+        box.put(answered(text, rows))
+    batch = box.take(3)
+    assert together(batch).arrays["note"].tolist() == ["a", "a", "b", "b", "b"]
+    assert len(together(batch).times) == len(together(batch).ids) == len(together(batch).predictions) == 5
+    assert [len(one.ids) for one in box.take(99)] == [1]
+    assert box.take(99) == []
+
+
+def test_feedback_that_finds_no_room_is_counted(
+    keeping: Direct, row: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "QUEUE_JUDGED", 0)
+    made = keeping.ask("/predict", row).json()["predictions"][0]["id"]
+    assert keeping.ask("/feedback", {"id": made, "truth": "rose"}).status == 200
+    assert counted(keeping, "feedback", "dropped") == 1
 
 
 class Bucket(http.server.BaseHTTPRequestHandler):

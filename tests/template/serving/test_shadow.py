@@ -243,7 +243,7 @@ def test_its_share_of_the_core_is_kept_by_rest_and_what_finds_no_room_is_skipped
     monkeypatch.setattr(shadow._process, "predict", lambda arrays: answer)
     rest = shadow._ask
     monkeypatch.setattr(shadow, "_ask", lambda *given: (rests.append(rest(*given)), asked.set(), rests[-1])[2])
-    shadow._queue.limit = 20 * shadow._queue._width
+    shadow._queue.limit = 20 * shadow._queue.width
     for count in range(4):
         direct.ask("/predict", {"rows": [row] * 10})
         assert count or asked.wait(30)
