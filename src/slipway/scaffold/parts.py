@@ -95,7 +95,10 @@ PARTS = {
     ),
     "notebooks": Part("notebooks, and the CI step that executes them", ("notebooks", ".ci/notebooks")),
     "benchmarks": Part("benchmarks and mutation testing of the template", ("benchmarks", "docs/performance.md")),
-    "search": Part("the search for better parameters", ("docs/search.md", "tests/template/search")),
+    "search": Part(
+        "the search for better parameters",
+        ("docs/search.md", "k8s/components/search", "stack/search", "stack/search.mk", "tests/template/search"),
+    ),
     "wandb": Part(
         "the copy of MLflow's record in Weights & Biases", ("tests/template/unit/tracking/test_weights_and_biases.py",)
     ),

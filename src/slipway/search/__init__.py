@@ -47,7 +47,8 @@ def run(
     Raises SlipwayError if another search runs here, no trial was completed, or the storage does not answer.
     """
     objective = Objective(at)
-    at.search.mkdir(parents=True, exist_ok=True)
+    if not joins:
+        at.search.mkdir(parents=True, exist_ok=True)
     alone = nullcontext() if joins else FileLock(at.search / LOCK, timeout=0)
     try:
         with alone, opened(where or str(at.search / JOURNAL)) as storage:

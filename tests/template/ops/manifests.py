@@ -22,6 +22,7 @@ COMPONENTS = (
     "api-keys",
     "predictions",
     "shadow",
+    "search",  # part: search
     "canary",  # part: monitoring
 )
 COMBINATIONS = [

@@ -29,6 +29,7 @@ from ops.manifests import (
     settings,
 )
 from slipway.champion import Pin, write_pin
+from slipway.cli import main  # part: search
 from slipway.serving import Settings, create_app
 from watched import RULES, rules  # part: monitoring
 
@@ -293,3 +294,22 @@ def test_an_overlay_that_names_no_image_yet_is_not_deployed(overlay, tmp_path):
     done = _make(folder, "k8s-pinned", OVERLAY=overlay)
     assert done.returncode != 0
     assert "names no image yet" in done.stderr
+
+
+# part: search
+def test_a_deploy_starts_no_search_and_its_workers_reach_the_database_and_nothing_else():
+    manifests = render("production", ("search",))
+    job = of_kind(manifests, "CronJob")["spec"]
+    assert job["suspend"] is True
+    assert job["jobTemplate"]["spec"]["parallelism"] > 1
+    assert "completions" not in job["jobTemplate"]["spec"]  # the workers end together
+    template = job["jobTemplate"]["spec"]["template"]
+    labels = template["metadata"]["labels"]
+    policy = of_kind(manifests, "NetworkPolicy", "slipway-search")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert {port["port"] for way in policy["egress"] for port in way["ports"]} == {5432, 53}
+    assert "ingress" not in policy
+    assert not of_kind(manifests, "Service")["spec"]["selector"].items() <= labels.items()
+    (container,) = template["spec"]["containers"]
+    option = next(one for one in main.commands["search"].params if one.name == "storage")
+    assert [one["name"] for one in container["env"]] == [option.envvar]
