@@ -58,10 +58,10 @@ def commit_files(root: Path, message: str, files: dict[str, str | None]) -> str:
 
 
 def make_template(folder: Path) -> Path:
-    """Make a repository of all present files but the stored data, in one commit; its folder."""
+    """Make a repository of all present files, in one commit; its folder."""
     make_repository(folder)
     for name in run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"):
-        if name and not name.startswith(".dvc/store/") and (ROOT / name).is_file():
+        if name and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     commit_files(folder, "The template", {})

@@ -8,6 +8,7 @@ from checkouts import ROOT, copy_checkout, make_release, retrain
 from flowers import flower_problem, flowers
 from serving import bundles
 from slipway.problem import Problem
+from slipway.scaffold.parts import PARTS
 from slipway.workspace import Workspace
 from trips import make_trip_bundle
 
@@ -58,6 +59,11 @@ def penguins() -> str:
 
 
 @pytest.fixture(scope="session")
+def every_part() -> None:
+    """For tests over the template with all its parts: where one was removed, they are left out."""
+
+
+@pytest.fixture(scope="session")
 def original(penguins, tmp_path_factory) -> Workspace:
     """A checkout of the project whose first model was released; only for copying and reading."""
     return make_release(tmp_path_factory.mktemp("original") / "checkout")
@@ -82,15 +88,21 @@ def challenged(challenged_original: Workspace, tmp_path: Path) -> Workspace:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests over the template's own problem, where the problem at hand is another one, and say so."""
-    left_out = [item for item in items if EXAMPLE in getattr(item, "fixturenames", ())]
-    if not left_out or (here := Workspace(ROOT).problem.name) == EXAMPLE:
-        return
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=left_out)
-    config.stash[LEFT_OUT] = f"Left out: {len(left_out)} of Slipway's tests, which are about {EXAMPLE}, not {here}."
+    """Leave out the tests over what is not here: the template's own problem, or all of its parts. Say so."""
+    lacking = {}
+    asked = any(EXAMPLE in getattr(item, "fixturenames", ()) for item in items)
+    if asked and (here := Workspace(ROOT).problem.name) != EXAMPLE:
+        lacking[EXAMPLE] = f"about {EXAMPLE}, not {here}"
+    if removed := [name for name, part in PARTS.items() if not any((ROOT / path).exists() for path in part.paths)]:
+        lacking["every_part"] = f"about all parts; removed here: {', '.join(removed)}"
+    for fixture, why in lacking.items():
+        left_out = [item for item in items if fixture in getattr(item, "fixturenames", ())]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+        line = f"Left out: {len(left_out)} of Slipway's tests, which are {why}.\n"
+        config.stash[LEFT_OUT] = config.stash.get(LEFT_OUT, "") + line
     if hasattr(config, "workeroutput"):  # a process of pytest-xdist, which cannot write to the terminal
-        config.workeroutput["left_out"] = config.stash[LEFT_OUT]
+        config.workeroutput["left_out"] = config.stash.get(LEFT_OUT, "")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -100,4 +112,4 @@ def pytest_testnodedown(node) -> None:
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     if text := config.stash.get(LEFT_OUT, ""):
-        terminalreporter.write_line(text)
+        terminalreporter.write(text)

@@ -90,13 +90,7 @@ def field_name(recorded: str, taken: Collection[str]) -> str:
 
 
 def describe(
-    recorded: str,
-    cells: pd.Series,
-    name: str,
-    *,
-    comma: bool = False,
-    na_is_missing: bool = False,
-    typed: bool = False,
+    recorded: str, cells: pd.Series, name: str, *, comma: bool = False, na_is_missing: bool = False, typed: bool = False
 ) -> Described:
     """Describe a column.
 
@@ -133,8 +127,7 @@ def describe(
     if way.unit or way.thousands:
         usual = max(numbers, key=len)
         notes = (*notes, f"numbers written as {usual!r}: read as {shown(numbers[usual])}")
-    column = replace(column, unit=column.unit or way.unit or None)
-    found = replace(found, column=column, written=way, notes=notes)
+    found = replace(found, column=replace(column, unit=column.unit or way.unit or None), written=way, notes=notes)
     return _numbers(found, np.sort(np.repeat(values, list(counts.values()))))
 
 

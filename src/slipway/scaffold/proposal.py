@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 LEAST_OF_CLASS = 5  # rows: fewer cannot be both trained and tested on
 MOST_MISSING = 0.5  # of a column's cells; a column with more missing is left out
 MOST_NUMBERED_CLASSES = 10
-
-
 TIME = (
     "the time: the newest rows are the test set, and it is no feature, as a model cannot learn of a time to come; what "
     "recurs (an hour, a month) can be one, see features.py in docs/your-own.md"
@@ -117,22 +115,11 @@ class Proposal:
 
 
 def propose(
-    table: Table,
-    target: str,
-    name: str,
-    group: str | None = None,
-    drop: Sequence[str] = (),
-    time: str | None = None,
+    table: Table, target: str, name: str, group: str | None = None, drop: Sequence[str] = (), time: str | None = None
 ) -> Proposal:
     """Propose a declaration. Raises SlipwayError if the target cannot be predicted, or there is no feature."""
     cells = table.cells
-    for column in (target, *filter(None, (group, time)), *drop):
-        if column not in cells:
-            near = close_names(column, [str(one) for one in cells.columns][:20])
-            raise SlipwayError(f"{table.path}: there is no column {column!r}; {near}")
-    roles = [target, *filter(None, (group, time)), *drop]
-    if len(set(roles)) < len(roles):
-        raise SlipwayError("a column is the target, the group, the time or dropped, and only one of these")
+    _require(table, [target, *filter(None, (group, time)), *drop])
     described = {one.recorded: one for one in _describe_all(table) if one.recorded not in drop}
     goal, rare = _target(described.pop(target), cells[target])
     at = _time(described.pop(time)) if time else None
@@ -162,6 +149,16 @@ def propose(
         time=at,
         split=("group_and_time" if group else "time") if at else "group",
     )
+
+
+def _require(table: Table, named: Sequence[str]) -> None:
+    """Check that the columns with a role are there, each with one."""
+    for column in named:
+        if column not in table.cells:
+            near = close_names(column, [str(one) for one in table.cells.columns][:20])
+            raise SlipwayError(f"{table.path}: there is no column {column!r}; {near}")
+    if len(set(named)) < len(named):
+        raise SlipwayError("a column is the target, the group, the time or dropped, and only one of these")
 
 
 def _time(found: Described) -> Described:

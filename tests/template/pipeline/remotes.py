@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from checkouts import ROOT, run
+from checkouts import ROOT, commit_files, make_template, run
 from pipeline.workflow import Done, Workflow, set_up
 from slipway.champion import Pin, write_pin
 
@@ -20,18 +20,12 @@ OVERLAY = "k8s/overlays/production/kustomization.yaml"  # part: kubernetes
 
 def make_remote(folder: Path) -> Path:
     """Make a bare repository with this project's present files, in one commit, as a fork begins."""
-    checkout = folder / "checkout"
-    for name in run(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
-        if name and (ROOT / name).exists():
-            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, checkout / name)
-    run(checkout, "git", "init", "--quiet", "--initial-branch", "main")
+    checkout = make_template(folder / "checkout")
     # part: kubernetes
     for overlay in ("staging", "production"):  # a fork of ours may have released something already
         write_pin(checkout, overlay, Pin(f"ghcr.io/owner/repository@sha256:{'0' * 64}", "0" * 12, "0" * 40))
     # end: kubernetes
-    run(checkout, "git", "add", ".")
-    commit(checkout, "The project")
+    commit_files(checkout, "The project", {})
     run(checkout, "git", "clone", "--quiet", "--bare", ".", str(folder / "remote.git"))
     return folder / "remote.git"
 

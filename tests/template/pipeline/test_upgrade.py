@@ -34,7 +34,7 @@ LATER = {"9.1.0": {EXAMPLE: "# Example\n"}, "9.2.0": {EXAMPLE: "# Example, bette
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory) -> Path:
+def template(every_part, tmp_path_factory) -> Path:
     """The template with three releases, of which the last has the present files."""
     folder = make_template(tmp_path_factory.mktemp("template") / "template")
     changed = {name for changes in EARLIER.values() for name, *_ in changes}

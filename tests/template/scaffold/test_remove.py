@@ -24,7 +24,7 @@ OPTIONAL = re.compile(r"\$\(wildcard [^)]*\)|-include .*")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
+def whole(every_part, tmp_path_factory) -> Path:
     """The template's present files, in one commit; only for copying."""
     return make_template(tmp_path_factory.mktemp("whole") / "checkout")
 

@@ -31,26 +31,36 @@ class Case(NamedTuple):
         return estimator.fit(frame(self.arrays), self.truth)
 
 
-@pytest.fixture(scope="session")
-def case() -> Case:
-    """Three kinds of flower, told apart by height, petals and colour together."""
+def make_cases() -> dict[str, Case]:
+    """Three kinds of flower, told apart by height, petals and colour together; two of them; and a number.
+
+    The number is far from zero, so that an error relative to its size would be no error relative to its spread.
+    """
     contract = Contract.from_model(Flower)
     arrays = contract.arrays(flowers(150))
     score = arrays["height"] / 20 + arrays["petals"] / 5 + (arrays["colour"] == "red")
     score += np.random.default_rng(1).normal(0, 0.5, len(score))
     kinds = Target(Column("kind", "category", categories=("lily", "iris", "rose")), ("lily", "iris", "rose"))
-    return Case(contract, arrays, kinds, np.digitize(score, np.quantile(score, [0.3, 0.7])).astype(np.int64))
+    case = Case(contract, arrays, kinds, np.digitize(score, np.quantile(score, [0.3, 0.7])).astype(np.int64))
+    wild = Target(Column("wild", "boolean"), (False, True))
+    price = Target(Column("price", "number"), ())
+    return {
+        "case": case,
+        "yes_or_no": case._replace(kinds=wild, truth=(case.truth > 0).astype(np.int64)),
+        "value": case._replace(kinds=price, truth=10_000 + arrays["height"] + case.truth),
+    }
 
 
 @pytest.fixture(scope="session")
-def yes_or_no(case: Case) -> Case:
-    return case._replace(
-        kinds=Target(Column("wild", "boolean"), (False, True)), truth=(case.truth > 0).astype(np.int64)
-    )
+def case() -> Case:
+    return make_cases()["case"]
 
 
 @pytest.fixture(scope="session")
-def value(case: Case) -> Case:
-    """A number far from zero, so that an error relative to its size would be no error relative to its spread."""
-    truth = 10_000 + case.arrays["height"] + case.truth
-    return case._replace(kinds=Target(Column("price", "number"), ()), truth=truth)
+def yes_or_no() -> Case:
+    return make_cases()["yes_or_no"]
+
+
+@pytest.fixture(scope="session")
+def value() -> Case:
+    return make_cases()["value"]

@@ -1,5 +1,6 @@
 """LightGBM's and XGBoost's trees answer in ONNX as in their library, above all at thresholds and for missing values."""
 
+import re
 import sys
 
 import lightgbm
@@ -146,15 +147,33 @@ def test_what_cannot_be_compiled_is_named_by_its_option(reason):
         convert(estimator, CONTRACT)
 
 
-@pytest.mark.parametrize("make", [lgbm, xgb])
-def test_what_is_not_compiled_is_kept_in_the_librarys_own_format(make):
-    estimator, arrays = learned(make("Classifier"), 2)
-    goal = Target(Column("kind", "boolean"), (False, True))
-    twice = [
-        compile_estimator(estimator, CONTRACT, arrays, goal, seed=0, tolerance=1e-5, allow_onnx=False) for _ in range(2)
-    ]
-    assert twice[0].runtime == "skops"
-    assert twice[0].model == twice[1].model
+KEPT = {
+    "objective multiclassova": 3,
+    "objective regression sqrt": 0,
+    "objective reg:quantileerror": 0,
+    "booster gblinear": 0,
+}
+
+
+@pytest.mark.parametrize("reason", KEPT)
+def test_what_cannot_be_compiled_is_kept_without_pickle_and_answers_as_its_library_does(reason):
+    classes = KEPT[reason]
+    estimator, arrays = learned(REFUSED[reason], classes)
+    kind = {"kind": "category", "categories": tuple("abc")} if classes else {"kind": "number"}
+    goal = Target.of(Column("goal", **kind))
+    kept, again = (compile_estimator(estimator, CONTRACT, arrays, goal, seed=0, tolerance=1e-5) for _ in range(2))
+    assert kept.runtime == "skops"
+    assert re.match(f"not compiled to ONNX: (LightGBM|XGBoost)'s {reason}.*; the largest difference", kept.reason)
+    assert kept.model == again.model
+    served = skops.load(kept.model, CONTRACT, classes=classes, threads=1).run(arrays)
+    own = estimator.predict_proba(skops.frame(arrays)) if classes else estimator.predict(skops.frame(arrays))
+    assert np.array_equal(served.probabilities if classes else served.values, own)
+
+
+def test_an_objective_of_ones_own_can_be_kept_in_neither_way_and_both_reasons_are_told():
+    estimator, arrays = learned(REFUSED["objective of your own"])
+    with pytest.raises(SlipwayError, match=r"LightGBM's objective of your own\nIt cannot be stored with skops either"):
+        compile_estimator(estimator, CONTRACT, arrays, Target.of(Column("y", "number")), seed=0, tolerance=1e-5)
 
 
 def test_a_server_without_the_estimators_library_says_how_it_gets_it(monkeypatch):
