@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from slipway.champion import BUNDLE, fetch_champion, history
-from slipway.evaluation import metrics
-from slipway.evaluation.metrics import Bootstrap, Score, direction
+from slipway.evaluation import intervals
+from slipway.evaluation.intervals import Bootstrap, Score, direction
 from slipway.evaluation.test_set import TestSet
 from slipway.gate import challenge
 from slipway.model.bundle import MANIFEST, read_bundle
@@ -103,8 +103,8 @@ def compare(workspace: Workspace, a: Predictor, b: Predictor) -> Comparison:
 
 def _differences(test_set: TestSet, a: Any, b: Any, bootstrap: Bootstrap) -> list[Difference]:
     found = []
-    values = [metrics.evaluate(test_set.target, statistics, bootstrap) for statistics in (a, b)]
-    for name, score in metrics.compare(test_set.target, a, b, bootstrap).items():
+    values = [intervals.evaluate(test_set.target, statistics, bootstrap) for statistics in (a, b)]
+    for name, score in intervals.compare(test_set.target, a, b, bootstrap).items():
         found.append(Difference(name, values[0][name].value, values[1][name].value, score, _words(name, score)))
     return found
 

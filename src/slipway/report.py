@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from slipway.champion import BUNDLE, EVALUATION, read_decision
 from slipway.evaluation.drift import drift
-from slipway.evaluation.metrics import direction
+from slipway.evaluation.intervals import direction
 from slipway.model.bundle import Bundle, read_bundle
 from slipway.problem import SlipwayError
 from slipway.problem.files import BACKTEST, FOUND, METRICS, SLICES, TRAIN

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slipway.contract import record, times
-from slipway.evaluation import metrics
+from slipway.evaluation import intervals
 from slipway.evaluation.folds import TrainingRows
-from slipway.evaluation.metrics import Bootstrap
+from slipway.evaluation.intervals import Bootstrap
 from slipway.model.manifest import Decision
 from slipway.problem import Problem
 from slipway.problem.params import Params
@@ -34,7 +34,9 @@ def backtest(
     found = []
     for fold in training.windows(params, params.evaluate.backtest, "evaluate.backtest"):
         table = training.statistics(params, fold, decision)
-        scores = {name: score.as_json() for name, score in metrics.evaluate(training.target, table, bootstrap).items()}
+        scores = {
+            name: score.as_json() for name, score in intervals.evaluate(training.target, table, bootstrap).items()
+        }
         inside = training.at[fold.inside]
         began, until = (times.written(column, float(at)) for at in (inside.min(), inside.max()))
         counts = {"trained": int(fold.before.sum()), "rows": len(inside)}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slipway.contract import Target
-from slipway.evaluation import metrics
-from slipway.evaluation.metrics import Bootstrap
+from slipway.evaluation import intervals, metrics
+from slipway.evaluation.intervals import Bootstrap
 from slipway.evaluation.test_set import TestSet
 from slipway.model.predictor import Predictions
 
@@ -45,13 +45,13 @@ def score(test_set: TestSet, who: str, slices: list[str], bootstrap: Bootstrap) 
     table, target = test_set.table, test_set.target
     predictions = answers(table, target, who)
     statistics = test_set.statistics(predictions)
-    scores = metrics.evaluate(target, statistics, bootstrap)
+    scores = intervals.evaluate(target, statistics, bootstrap)
     at = pd.to_datetime(table[TIME], utc=True).dt.tz_localize(None)
     weeks = (at - pd.to_timedelta(at.dt.day_of_week, unit="D")).dt.strftime("%Y-%m-%d").to_numpy()
     found = []
     for week in np.unique(weeks):
         where = weeks == week
-        here = metrics.evaluate(target, test_set.statistics(predictions, where), bootstrap)
+        here = intervals.evaluate(target, test_set.statistics(predictions, where), bootstrap)
         kept = {name: here[name].as_json() for name in metrics.headlines(target) if name in here}
         found.append({"slice": f"week={week}", "rows": int(where.sum()), "scores": kept})
     return {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slipway.contract import Array, Column, Target, record, target
-from slipway.evaluation import metrics
-from slipway.evaluation.metrics import Bootstrap
+from slipway.evaluation import intervals, metrics
+from slipway.evaluation.intervals import Bootstrap
 from slipway.model.predictor import Predictions, label_name
 from slipway.problem import Problem, SlipwayError
 
@@ -75,7 +75,7 @@ class TestSet:
         """Give the name, the number of rows and the headline scores with intervals of every slice."""
         found = []
         for name, where in self.slices(names).items():
-            scores = metrics.evaluate(self.target, self.statistics(predictions, where), bootstrap)
+            scores = intervals.evaluate(self.target, self.statistics(predictions, where), bootstrap)
             kept = {key: scores[key].as_json() for key in metrics.headlines(self.target) if key in scores}
             found.append({"slice": name, "rows": int(where.sum()), "scores": kept})
         return found

@@ -14,8 +14,8 @@ from slipway.batch import Table
 from slipway.batch.places import Place
 from slipway.champion import BUNDLE, fetch_champion, history
 from slipway.contract import canonical_json
+from slipway.evaluation.intervals import Bootstrap
 from slipway.evaluation.live import CHAMPION, ID, ORIGIN, SHADOW, UNUSABLE, VERSION, score, versions
-from slipway.evaluation.metrics import Bootstrap
 from slipway.evaluation.test_set import TestSet
 from slipway.feedback.joining import Views, join
 from slipway.feedback.kept import predictions

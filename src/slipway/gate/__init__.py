@@ -7,8 +7,8 @@ from typing import Literal
 
 from slipway.champion import BUNDLE, Decision, fetch_champion
 from slipway.contract import Array, canonical_json, times
-from slipway.evaluation import metrics
-from slipway.evaluation.metrics import Bootstrap, Score
+from slipway.evaluation import intervals
+from slipway.evaluation.intervals import Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
 from slipway.gate.changes import check_changes
 from slipway.gate.checks import (
@@ -65,7 +65,7 @@ def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
     bootstrap = Bootstrap(params.evaluate.bootstrap, params.evaluate.confidence)
     predictions = candidate.predict(test_set.table)
     statistics = test_set.statistics(predictions)
-    scores = metrics.evaluate(test_set.target, statistics, bootstrap)
+    scores = intervals.evaluate(test_set.target, statistics, bootstrap)
     reasons = [*check_thresholds(params.gate, scores)]
     if params.gate.slice_thresholds:
         slices = test_set.score_slices(predictions, params.evaluate.slices, bootstrap)
@@ -143,7 +143,7 @@ def challenge(
     except SlipwayError as error:
         detail = f"{champion.version} refuses these rows, so a person must decide: {error}"
         return Reason("champion", "hold", detail), {}
-    comparison = metrics.compare(test_set.target, statistics, other, bootstrap)
+    comparison = intervals.compare(test_set.target, statistics, other, bootstrap)
     if len(statistics) == 1:
         return Reason("champion", "hold", "all rows are of one group, so no interval can be computed"), comparison
     return against_champion(gate, comparison, champion.version, bootstrap.confidence), comparison

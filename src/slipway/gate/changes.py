@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.champion import EVALUATION
 from slipway.contract import Contract
-from slipway.evaluation import metrics
+from slipway.evaluation import intervals
 from slipway.evaluation.drift import Drift, drift
-from slipway.evaluation.metrics import Bootstrap, Score, lower_is_better
+from slipway.evaluation.intervals import Bootstrap, Score
+from slipway.evaluation.metrics import lower_is_better
 from slipway.evaluation.test_set import TestSet
 from slipway.gate.checks import Reason
 from slipway.model.bundle import Bundle
@@ -38,7 +39,7 @@ def check_changes(
     gate, folder = workspace.params.gate, workspace.champion / EVALUATION
     recorded = {name: Score(**score) for name, score in _read(folder / METRICS, {}).items()}
     statistics = test_set.statistics(champion.predict(test_set.table))
-    scores = metrics.evaluate(test_set.target, statistics, bootstrap)
+    scores = intervals.evaluate(test_set.target, statistics, bootstrap)
     metric = gate.champion.metric
     if metric in recorded and metric in scores:
         yield check_record(metric, recorded[metric], scores[metric], champion.version)

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from slipway.contract import Array
-from slipway.evaluation import metrics
-from slipway.evaluation.metrics import Bootstrap, Score, lower_is_better
+from slipway.evaluation import intervals, metrics
+from slipway.evaluation.intervals import Bootstrap, Score
+from slipway.evaluation.metrics import lower_is_better
 from slipway.evaluation.test_set import TestSet
 from slipway.model.predictor import Predictor
 from slipway.problem.params import Gate, SliceThresholds
@@ -68,7 +69,7 @@ def check_constant(test_set: TestSet, statistics: Array, scores: Mapping[str, Sc
     """
     metric = next(name for name in ("log_loss", "macro_f1", "rmse") if name in scores)
     other = test_set.statistics(metrics.constant(test_set.target, test_set.truth))
-    gain = metrics.compare(test_set.target, statistics, other, bootstrap)[metric]
+    gain = intervals.compare(test_set.target, statistics, other, bootstrap)[metric]
     sign = -1 if lower_is_better(metric) else 1
     low, high = sorted((sign * gain.low, sign * gain.high))
     value = scores[metric].value

@@ -6,8 +6,8 @@ largest. With `selection_rate` this is demographic parity, with `recall` equal o
 
 from __future__ import annotations
 
-from slipway.evaluation import metrics
-from slipway.evaluation.metrics import Bootstrap, Score
+from slipway.evaluation import intervals
+from slipway.evaluation.intervals import Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
 from slipway.gate.checks import Reason
 from slipway.model.predictor import Predictions
@@ -21,7 +21,7 @@ def check_fairness(limits: Fairness, test_set: TestSet, predictions: Predictions
         rows = int(where.sum())
         if rows >= limits.min_rows:
             table = test_set.statistics(predictions, where, ranked=True)
-            score = metrics.evaluate_one(test_set.target, limits.metric, table, bootstrap)
+            score = intervals.evaluate_one(test_set.target, limits.metric, table, bootstrap)
             if score is not None:
                 found[name] = (score, rows)
     return compare_slices(limits, found)

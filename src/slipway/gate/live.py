@@ -6,9 +6,10 @@ from dataclasses import replace
 from math import ceil
 from statistics import NormalDist
 
-from slipway.evaluation import metrics
+from slipway.evaluation import intervals
+from slipway.evaluation.intervals import Bootstrap, Score
 from slipway.evaluation.live import CHAMPION, SHADOW, answers, versions
-from slipway.evaluation.metrics import Bootstrap, Score, lower_is_better
+from slipway.evaluation.metrics import lower_is_better
 from slipway.evaluation.test_set import TestSet
 from slipway.gate.checks import Reason, against_champion
 from slipway.model.predictor import Predictor
@@ -41,7 +42,7 @@ def check_live(workspace: Workspace, candidate: Predictor, champion: Predictor |
     groups, on = int(test_set.groups.max()) + 1, f"on {len(rows):,} live rows"
     if groups < LEAST_GROUPS:
         return Reason("live", "hold", f"{on} in {groups} groups; at least {LEAST_GROUPS} groups are needed")
-    gate, comparison = workspace.params.gate, metrics.compare(test_set.target, now, before, bootstrap)
+    gate, comparison = workspace.params.gate, intervals.compare(test_set.target, now, before, bootstrap)
     reason = against_champion(gate, comparison, champion.version, bootstrap.confidence)
     detail = f"{on}: {reason.detail}"
     if reason.outcome == "hold" and (score := comparison.get(gate.champion.metric)):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from slipway.contract import Array, canonical_json, target
-from slipway.evaluation import backtest, metrics, plots
-from slipway.evaluation.metrics import Bootstrap, Score
+from slipway.evaluation import backtest, intervals, metrics, plots
+from slipway.evaluation.intervals import Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
 from slipway.fitting.threshold import measure
 from slipway.model.bundle import Bundle, read_bundle
@@ -31,7 +31,7 @@ def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out:
     bootstrap = Bootstrap(params.bootstrap, params.confidence)
     predictions = predictor.predict(test_set.table)
     statistics = test_set.statistics(predictions)
-    scores = metrics.evaluate(test_set.target, statistics, bootstrap)
+    scores = intervals.evaluate(test_set.target, statistics, bootstrap)
     slices = test_set.score_slices(predictions, params.slices, bootstrap)
     importance = permutation_importance(predictor, test_set, params.importance_repeats)
     out.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,8 @@ from sklearn import metrics as sklearn_metrics
 
 from flowers import Specimen
 from slipway.contract import Contract, Target
-from slipway.evaluation import metrics
-from slipway.evaluation.metrics import Bootstrap
+from slipway.evaluation import intervals, metrics
+from slipway.evaluation.intervals import Bootstrap
 from slipway.model.predictor import Predictions
 from slipway.problem import SlipwayError
 
@@ -103,9 +103,9 @@ def test_the_pinball_loss_has_intervals_is_compared_and_less_of_it_is_better():
     truth, good = regressed(200, noise=1)
     low = Predictions(good.values - 5, None, ())
     tables = [metrics.statistics(target, truth, one, alone(truth)) for one in (good, low)]
-    score = metrics.evaluate(target, tables[0], BOOTSTRAP)["pinball.0.9"]
+    score = intervals.evaluate(target, tables[0], BOOTSTRAP)["pinball.0.9"]
     assert score.low < score.value < score.high
-    assert metrics.compare(target, *tables, BOOTSTRAP)["pinball.0.9"].high < 0
+    assert intervals.compare(target, *tables, BOOTSTRAP)["pinball.0.9"].high < 0
     assert metrics.lower_is_better("pinball.0.9")
     assert "pinball.0.9" in metrics.names(target)
     assert "pinball.0.9" in metrics.headlines(target)
@@ -163,7 +163,7 @@ def test_a_class_that_does_not_occur_has_no_recall_and_does_not_count_in_macro_f
     truth = np.array([0, 0, 1, 1])
     predictions = Predictions(np.array([0, 0, 1, 0]), None, COLOUR.classes)
     table = metrics.statistics(COLOUR, truth, predictions, alone(truth))
-    found = metrics.evaluate(COLOUR, table, BOOTSTRAP)
+    found = intervals.evaluate(COLOUR, table, BOOTSTRAP)
     assert "recall.white" not in found
     assert found["macro_f1"].value == pytest.approx(sklearn_metrics.f1_score(truth, [0, 0, 1, 0], average="macro"))
 
@@ -171,7 +171,7 @@ def test_a_class_that_does_not_occur_has_no_recall_and_does_not_count_in_macro_f
 @pytest.mark.parametrize("seed", range(3))
 def test_an_interval_covers_what_a_binomial_proportion_would(seed):
     truth, predictions = classified(400, seed)
-    found = metrics.evaluate(COLOUR, metrics.statistics(COLOUR, truth, predictions, alone(truth)), BOOTSTRAP)
+    found = intervals.evaluate(COLOUR, metrics.statistics(COLOUR, truth, predictions, alone(truth)), BOOTSTRAP)
     score = found["accuracy"]
     half = 1.96 * np.sqrt(score.value * (1 - score.value) / 400)
     assert score.high - score.low == pytest.approx(2 * half, rel=0.2)
@@ -183,7 +183,7 @@ def test_rows_of_one_individual_count_as_one_in_the_interval():
     many = Predictions(values, probabilities, COLOUR.classes)
     once = metrics.statistics(COLOUR, truth, predictions, alone(truth))
     again = metrics.statistics(COLOUR, np.repeat(truth, 4), many, np.repeat(alone(truth), 4))
-    one, other = (metrics.evaluate(COLOUR, table, BOOTSTRAP)["accuracy"] for table in (once, again))
+    one, other = (intervals.evaluate(COLOUR, table, BOOTSTRAP)["accuracy"] for table in (once, again))
     assert (other.low, other.high) == pytest.approx((one.low, one.high))
 
 
@@ -192,7 +192,7 @@ def test_very_many_groups_are_merged_and_the_interval_stays():
     truth, predictions = classified(rows)
     table = metrics.statistics(COLOUR, truth, predictions, alone(truth))
     assert len(table) == metrics.MAX_GROUPS
-    score = metrics.evaluate(COLOUR, table, BOOTSTRAP)["accuracy"]
+    score = intervals.evaluate(COLOUR, table, BOOTSTRAP)["accuracy"]
     half = 1.96 * np.sqrt(score.value * (1 - score.value) / rows)
     assert score.high - score.low == pytest.approx(2 * half, rel=0.25)
 
@@ -206,8 +206,8 @@ def test_a_comparison_is_paired_so_that_it_sees_what_two_intervals_do_not():
         metrics.statistics(COLOUR, truth, Predictions(v, None, COLOUR.classes), alone(truth))
         for v in (values, champion.values)
     ]
-    separate = [metrics.evaluate(COLOUR, table, BOOTSTRAP)["accuracy"] for table in tables]
-    paired = metrics.compare(COLOUR, *tables, BOOTSTRAP)["accuracy"]
+    separate = [intervals.evaluate(COLOUR, table, BOOTSTRAP)["accuracy"] for table in tables]
+    paired = intervals.compare(COLOUR, *tables, BOOTSTRAP)["accuracy"]
     assert separate[0].low < separate[1].high  # the intervals overlap
     assert paired.value == pytest.approx(0.03)
     assert paired.low > 0
@@ -216,14 +216,14 @@ def test_a_comparison_is_paired_so_that_it_sees_what_two_intervals_do_not():
 def test_a_model_compared_with_itself_differs_by_nothing():
     truth, predictions = regressed(100)
     table = metrics.statistics(HEIGHT, truth, predictions, alone(truth))
-    score = metrics.compare(HEIGHT, table, table, BOOTSTRAP)["rmse"]
+    score = intervals.compare(HEIGHT, table, table, BOOTSTRAP)["rmse"]
     assert (score.value, score.low, score.high) == (0, 0, 0)
 
 
 def test_intervals_are_the_same_each_time():
     truth, predictions = regressed(100)
     table = metrics.statistics(HEIGHT, truth, predictions, alone(truth))
-    assert metrics.evaluate(HEIGHT, table, BOOTSTRAP) == metrics.evaluate(HEIGHT, table, BOOTSTRAP)
+    assert intervals.evaluate(HEIGHT, table, BOOTSTRAP) == intervals.evaluate(HEIGHT, table, BOOTSTRAP)
 
 
 def test_the_calibration_curve_has_each_class_and_each_row_once():
@@ -271,10 +271,10 @@ def test_a_score_of_the_projects_own_is_the_mean_over_the_rows_with_an_interval(
     labels = np.array(COLOUR.classes)
     expected = late_loss(labels[truth], labels[predictions.values], predictions.probabilities).mean()
     table = metrics.statistics(target, truth, predictions, alone(truth))
-    score = metrics.evaluate(target, table, BOOTSTRAP)["late_loss"]
+    score = intervals.evaluate(target, table, BOOTSTRAP)["late_loss"]
     assert score.value == pytest.approx(expected)
     assert score.low < score.value < score.high
-    assert metrics.compare(target, table, table, BOOTSTRAP)["late_loss"].value == 0
+    assert intervals.compare(target, table, table, BOOTSTRAP)["late_loss"].value == 0
     assert point(target, truth, predictions) == point(COLOUR, truth, predictions) | {"late_loss": score.value}
 
 

@@ -14,7 +14,7 @@ from served import MONDAY, answered, write_segment
 from slipway.champion import read_decision
 from slipway.cli import main
 from slipway.contract import Contract
-from slipway.evaluation.metrics import Bootstrap
+from slipway.evaluation.intervals import Bootstrap
 from slipway.feedback import label
 from slipway.feedback.learning import write_part
 from slipway.gate.live import check_live

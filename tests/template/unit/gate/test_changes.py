@@ -1,7 +1,7 @@
 import pytest
 
 from slipway.evaluation.drift import Drift
-from slipway.evaluation.metrics import Score
+from slipway.evaluation.intervals import Score
 from slipway.gate.changes import check_coverage, check_drift, check_record
 from slipway.gate.checks import Reason
 

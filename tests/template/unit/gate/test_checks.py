@@ -5,8 +5,8 @@ import pytest
 
 from flowers import Specimen
 from slipway.contract import Contract, Target
-from slipway.evaluation import metrics
-from slipway.evaluation.metrics import Bootstrap
+from slipway.evaluation import intervals, metrics
+from slipway.evaluation.intervals import Bootstrap
 from slipway.gate.checks import behaviour, check_constant
 from slipway.model.predictor import Predictions
 
@@ -23,7 +23,7 @@ def against_constant(target, truth, predictions, groups=None):
 
     test_set = SimpleNamespace(target=target, truth=truth, statistics=statistics)
     table = statistics(predictions)
-    reason = check_constant(test_set, table, metrics.evaluate(target, table, BOOTSTRAP), BOOTSTRAP)
+    reason = check_constant(test_set, table, intervals.evaluate(target, table, BOOTSTRAP), BOOTSTRAP)
     assert reason.check == "constant"
     return reason
 

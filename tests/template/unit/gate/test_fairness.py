@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from flowers import flower_problem, flowers
 from plants import PARAMS
 from slipway.contract import record
-from slipway.evaluation.metrics import Bootstrap, Score
+from slipway.evaluation.intervals import Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
 from slipway.gate.fairness import check_fairness, compare_slices
 from slipway.model.predictor import Predictions

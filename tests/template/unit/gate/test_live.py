@@ -1,6 +1,6 @@
 import pytest
 
-from slipway.evaluation.metrics import Score
+from slipway.evaluation.intervals import Score
 from slipway.gate import conclude
 from slipway.gate.checks import Reason
 from slipway.gate.live import rows_needed, settle

@@ -8,7 +8,7 @@ import pytest
 from flowers import Specimen
 from slipway.contract import Column, Contract, Target
 from slipway.evaluation import metrics
-from slipway.evaluation.metrics import Bootstrap, Score
+from slipway.evaluation.intervals import Bootstrap, Score
 from slipway.gate import against_champion, challenge, conclude
 from slipway.gate.changes import check_record
 from slipway.gate.checks import Reason, check_slices, check_thresholds, size
