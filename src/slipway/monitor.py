@@ -1,4 +1,4 @@
-"""Drift and live accuracy of the champion, as Prometheus has recorded them, and the alerts that fire.
+"""Drift, live and expected accuracy of the champion, as Prometheus has recorded them, and the alerts that fire.
 
 Every number that is judged by stands in monitoring/prometheus/rules; docs/monitoring.md derives the thresholds.
 """
@@ -17,7 +17,8 @@ from slipway.problem import SlipwayError
 TOKEN = "PROMETHEUS_TOKEN"  # noqa: S105  (the name of the environment variable)
 TIMEOUT_SECONDS = 60
 FEATURES, PREDICTIONS = "job_version_feature:slipway_feature_values", "job_version:slipway_predictions"
-# Each finding, and the recorded series of its value, threshold and rows.
+EXPECTED = "job_version:slipway_expected_accuracy"
+# Each finding, and the recorded series of its value, threshold and rows, and of the ends of its band.
 SERIES = {
     "drift of {}": (f"{FEATURES}:psi24h", f"{FEATURES}:psi_threshold24h", f"{FEATURES}:increase24h"),
     "drift of the predictions": (
@@ -30,16 +31,27 @@ SERIES = {
         "slipway:accuracy:threshold",
         "job_version:slipway_feedback_judged:increase24h",
     ),
+    "expected accuracy": (
+        f"{EXPECTED}:mean24h",
+        "slipway:accuracy:threshold",
+        "job_version:slipway_confidence_predictions:increase24h",
+        f"{EXPECTED}:lower24h",
+        f"{EXPECTED}:upper24h",
+    ),
 }
 
 
 class Finding(NamedTuple):
-    """A measurement over the last 24 hours: PSI or accuracy, the threshold, and the rows that it was made of."""
+    """A measurement over the last 24 hours: PSI or accuracy, the threshold, and the rows that it was made of.
+
+    band: the ends of the interval that an expected accuracy has.
+    """
 
     what: str
     value: float
     threshold: float | None
     rows: int
+    band: tuple[float, ...] = ()
 
 
 def observe(url: str, match: str, version: str) -> tuple[list[Finding], list[str]]:
@@ -60,9 +72,13 @@ def observe(url: str, match: str, version: str) -> tuple[list[Finding], list[str
         recorded[labels["__name__"], labels.get("feature", "")] = value
     findings = [
         Finding(
-            what.format(feature), value, recorded.get((threshold, feature)), round(recorded.get((rows, feature), 0))
+            what.format(feature),
+            value,
+            recorded.get((threshold, feature)),
+            round(recorded.get((rows, feature), 0)),
+            tuple(recorded[end, feature] for end in band if (end, feature) in recorded),
         )
-        for what, (series, threshold, rows) in SERIES.items()
+        for what, (series, threshold, rows, *band) in SERIES.items()
         for (name, feature), value in sorted(recorded.items())
         if name == series
     ]

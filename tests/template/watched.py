@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import re
@@ -28,13 +29,15 @@ from pydantic import BaseModel
 
 from slipway.contract import Contract
 from slipway.model.predictor import Predictions
-from slipway.model.reference import bins_of, describe, shares
+from slipway.model.reference import CONFIDENCE_BINS, bins_of, describe, shares
 from slipway.serving.metrics import Histogram, Metrics, counter, histograms
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
 VERSION = "0123456789ab"
 CLASSES = ("X", "Y", "Z")
+# Accuracy and its deviation by confidence, as of a test set.
+CONFIDENCE = {name: (0.45 + 0.07 * number, 0.06 - 0.007 * number) for number, name in enumerate(CONFIDENCE_BINS)}
 WAIT_SECONDS = 60
 STREAMS = 4  # each of other sizes and shifts
 
@@ -63,6 +66,7 @@ def expanded(expression: str) -> str:
     return re.sub(r"[a-z_]+:\w+:\w+", lambda name: f"({expanded(known[name[0]])})", expression)
 
 
+@functools.cache
 def number(name: str) -> float:
     """Read a number of thresholds.yml."""
     return float(re.fullmatch(r"vector\((.+)\)", recorded()[name].split("#")[0].strip())[1])  # type: ignore[index]
@@ -74,6 +78,16 @@ def psi_threshold(bins: int, live: float, trained: float) -> float:
     spread = 2 / (9 * degrees)
     quantile = degrees * (1 - spread + number("slipway:psi_chance:z") * math.sqrt(spread)) ** 3
     return number("slipway:psi:base") + quantile * (1 / live + 1 / trained)
+
+
+def expected_accuracy(counts: Any, accuracies: Any, deviations: Any) -> tuple[float, float, float]:
+    """Compute what the rules do of live counts by confidence: expected accuracy, and the ends of its band."""
+    counts, accuracies, deviations = np.array(counts), np.array(accuracies), np.array(deviations)
+    parts = counts / counts.sum()
+    mean = (parts * accuracies).sum()
+    chance = (parts * accuracies * (1 - accuracies)).sum() / counts.sum()
+    half = number("slipway:accuracy_interval:z") * math.sqrt(((parts * deviations) ** 2).sum() + chance)
+    return mean, max(mean - half, 0.0), min(mean + half, 1.0)
 
 
 def await_event(happened: Callable[[], Any], what: str) -> Any:
@@ -121,7 +135,8 @@ class Replica:
         contract = Contract.from_model(Row)
         predictor: Any = SimpleNamespace(bundle=bundle, contract=contract, version=VERSION, classes=CLASSES)
         self.metrics = Metrics()
-        self.model = self.metrics.attach(predictor, commit="c" * 40, released=datetime.now(UTC) - timedelta(days=1))
+        released = datetime.now(UTC) - timedelta(days=1)
+        self.model = self.metrics.attach(predictor, commit="c" * 40, released=released, confidence=CONFIDENCE)
         self.metrics.ready = True
         self.rows = 0
         self.metrics.more = [SimpleNamespace(collect=self._beside)]

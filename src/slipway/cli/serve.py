@@ -18,6 +18,7 @@ from slipway.cli.console import EXIT_REFUSED, EXIT_RETRAIN, table
 from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
+    from slipway.monitor import Finding
     from slipway.serving.settings import Settings
     from slipway.workspace import Workspace
 
@@ -108,7 +109,7 @@ def smoke(at: Workspace, url: str, bundle: Path | None, wait: float, ops_url: st
 @click.option("--match", default='job="slipway"', show_default=True, help="Label matchers of the service's series.")
 @click.option("--track/--no-track", default=True, help="Write the findings to the champion's version in MLflow.")
 def monitor(at: Workspace, prometheus: str, match: str, track: bool) -> None:
-    """Show the champion's drift and live accuracy over the last 24 hours, and whether retraining is due.
+    """Show the champion's drift, live and expected accuracy over the last 24 hours, and whether retraining is due.
 
     Retraining is due when an alert of severity `retrain` fires. The exit status is 3 if it is due, 0 if not, and 1 if
     that could not be found out. A scheduled workflow runs this.
@@ -120,14 +121,21 @@ def monitor(at: Workspace, prometheus: str, match: str, track: bool) -> None:
     if champion is None:
         raise SlipwayError("no champion yet; `slipway promote` makes one")
     findings, alerts = monitoring.observe(prometheus, match, champion.version)
-    rows = [(f.what, f"{f.value:.3f}", f"{f.threshold or math.nan:.3f}", f.rows) for f in findings]
+    rows = [(f.what, _value(f), f"{f.threshold or math.nan:.3f}", f.rows) for f in findings]
     table(f"Champion {champion.version}, the last 24 hours", ("what", "found", "threshold", "rows"), rows)
+    if not any(finding.band for finding in findings):
+        click.echo("Expected accuracy: not available for a regression, nor without confidence.json in the evaluation.")
     if track:
         update_mlflow(at, champion.digest, "not recorded", tags=monitoring.tags(findings, alerts))
     if alerts:
         click.secho(f"Retraining is due: {', '.join(alerts)}", fg="yellow", bold=True)
         sys.exit(EXIT_RETRAIN)
     click.echo("Retraining is not due.")
+
+
+def _value(finding: Finding) -> str:
+    ends = " to ".join(f"{end:.3f}" for end in finding.band)
+    return f"{finding.value:.3f}" + (f" ({ends})" if ends else "")
 
 
 @command

@@ -84,6 +84,9 @@ class Bins:
         return np.bincount(index, minlength=size)
 
 
+CONFIDENCE_BINS = Bins.between("confidence", CONFIDENCE_EDGES).labels[:-1]  # a confidence is never missing
+
+
 def describe(contract: Contract, arrays: Mapping[str, Array]) -> dict[str, Any]:
     """Describe each column of the training rows: its bins and the share of rows in each."""
     return {

@@ -57,7 +57,7 @@ PARTS = {
             ),
             *("k8s/rules.py", "k8s/components/monitoring-operator", "k8s/components/canary"),
             *(f"{OPS}test_{name}.py" for name in ("alertmanager", "canary", "dashboards", "prometheus_psi")),
-            *(f"{OPS}test_{name}.py" for name in ("psi_threshold", "rules", "traffic")),
+            *(f"{OPS}test_{name}.py" for name in ("expected_accuracy", "psi_threshold", "rules", "traffic")),
         ),
     ),
     "compose": Part(

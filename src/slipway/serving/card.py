@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from slipway.model.predictor import Predictor
+from slipway.model.reference import CONFIDENCE_BINS
+from slipway.problem.files import CONFIDENCE
 
 
 @dataclass(frozen=True)
 class Card:
-    """The card as JSON, the time of the release, and the plots by file name."""
+    """The card as JSON, the time of the release, the plots by file name, and accuracy and deviation by confidence."""
 
     content: dict[str, Any]
     released: datetime | None
     plots: dict[str, bytes]
+    confidence: dict[str, tuple[float, float]]
 
     @classmethod
     def read(cls, folder: Path, predictor: Predictor) -> Card:
@@ -53,7 +56,15 @@ class Card:
             },
             "plots": [f"plots/{name}" for name in plots],
         }
-        return cls(content, released, plots)
+        return cls(content, released, plots, _confidence(_json(evaluation / CONFIDENCE, [])))
+
+
+def _confidence(bins: Any) -> dict[str, tuple[float, float]]:
+    try:
+        found = {item["bin"]: (float(item["accuracy"]), float(item["deviation"])) for item in bins}
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return found if tuple(found) == CONFIDENCE_BINS else {}  # else of a release that had other bins
 
 
 def _json(path: Path, default: Any = None) -> Any:

@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 
 from slipway.contract import MISSING, Array, Label
 from slipway.model.predictor import Predictions, Predictor, label_name
-from slipway.model.reference import ABSENT, CONFIDENCE_EDGES, Bins, bins_of
+from slipway.model.reference import ABSENT, CONFIDENCE_BINS, CONFIDENCE_EDGES, Bins, bins_of
 from slipway.serving.problems import Error
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -76,9 +76,9 @@ class Metrics(Collector):
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 
-    def attach(self, predictor: Predictor, *, commit: str | None, released: datetime | None) -> ModelMetrics:
-        """Start counting for a model."""
-        self.model = ModelMetrics(predictor, commit, released)
+    def attach(self, predictor: Predictor, **about: Any) -> ModelMetrics:
+        """Start counting for a model. about: of `ModelMetrics`."""
+        self.model = ModelMetrics(predictor, **about)
         return self.model
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -112,11 +112,19 @@ class Metrics(Collector):
 class ModelMetrics:
     """The counters of one model: predictions, confidence, feature values by bin, feedback."""
 
-    def __init__(self, predictor: Predictor, commit: str | None, released: datetime | None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        commit: str | None,
+        released: datetime | None,
+        confidence: Mapping[str, tuple[float, float]],
+    ) -> None:
+        """confidence: the test set's accuracy by bin of confidence, and its deviation; empty if it is not known."""
         manifest = predictor.bundle.manifest
         self._info = {name: getattr(manifest, name) for name in ("name", "kind", "runtime", "data")}
         self._info |= {"version": predictor.version, "commit": commit or ""}
-        self._released = released
+        self._released, self._accuracies = released, confidence
         self._reference = reference = predictor.bundle.reference
         self._bins = bins_of(reference)
         self._counts = {name: np.zeros(len(bins.labels), np.int64) for name, bins in self._bins.items()}
@@ -188,7 +196,7 @@ class ModelMetrics:
         with self._lock:
             self._fold()
         version = {"version": self._info["version"]}
-        for metric in (*self._about(), *self._drift(), *self._feedback()):
+        for metric in (*self._about(), *self._expected(), *self._drift(), *self._feedback()):
             metric.samples = [sample._replace(labels=sample.labels | version) for sample in metric.samples]
             yield metric
 
@@ -202,6 +210,17 @@ class ModelMetrics:
         yield histograms("slipway_prediction_confidence", "Largest probability", {(): self._confidence})
         shares = _shares(self._reference.get("predictions", {}).get("confidence", {}))
         yield gauge("slipway_confidence_reference_share", "Share of training rows by confidence", shares, "bin")
+
+    def _expected(self) -> Iterator[Metric]:
+        """What expected accuracy is made of: predictions by confidence, and how right such ones were."""
+        if not self._accuracies:
+            return
+        counts = zip(CONFIDENCE_BINS, self._confidence.counts, strict=True)
+        text = "Predictions by confidence"
+        yield counter("slipway_confidence_predictions", text, {(name,): n for name, n in counts}, "bin")
+        for n, part in enumerate(("accuracy", "accuracy_deviation")):
+            values = {(name,): numbers[n] for name, numbers in self._accuracies.items()}
+            yield gauge(f"slipway_confidence_{part}", f"Test set's {part} by confidence", values, "bin")
 
     def _drift(self) -> Iterator[Metric]:
         values, shares, missing = {}, {}, {}

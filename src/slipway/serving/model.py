@@ -45,8 +45,10 @@ class LoadedModel:
         self._answer, self._probabilities = _answer(self.classes)
         self.rows = Rows(predictor.contract, limit=settings.max_rows)
         self.card = Card.read(settings.bundle.parent, predictor)
-        lineage = self.card.content["lineage"]
-        self.counters = metrics.attach(predictor, commit=lineage["commit"], released=self.card.released)
+        card = self.card
+        self.counters = metrics.attach(
+            predictor, commit=card.content["lineage"]["commit"], released=card.released, confidence=card.confidence
+        )
         key = settings.feedback_key.get_secret_value().encode() if settings.feedback_key else os.urandom(32)
         self.ids = Ids(
             self.version,

@@ -7,7 +7,7 @@ import pytest
 
 from slipway import monitor
 from slipway.model.reference import population_stability_index
-from watched import CLASSES, VERSION, expanded, psi_threshold, streams
+from watched import CLASSES, CONFIDENCE, VERSION, expanded, expected_accuracy, psi_threshold, streams
 
 FEATURE, PREDICTION = "job_version_feature:slipway_feature_values", "job_version:slipway_predictions"
 CLOSE = 0.02  # `increase` extrapolates: a replica with one scrape less in this short run weighs up to 1 % more
@@ -77,6 +77,18 @@ def test_the_upper_end_of_the_live_accuracy_is_wilsons(watched):
     assert found == pytest.approx(upper, abs=0.002)
 
 
+def test_the_expected_accuracy_and_its_band_are_the_formulas(watched):
+    server, _, _, rest = watched
+    raw = by("bin", server.query("sum by (bin) (slipway_confidence_predictions_total)", time=rest))
+    assert raw.keys() == CONFIDENCE.keys()
+    found = [
+        server.value(expanded(f"job_version:slipway_expected_accuracy:{end}24h"), time=rest + 60)
+        for end in ("mean", "lower", "upper")
+    ]
+    expected = expected_accuracy([raw[name] for name in CONFIDENCE], *zip(*CONFIDENCE.values(), strict=True))
+    assert found == [pytest.approx(value, abs=0.002) for value in expected]
+
+
 def test_the_monitor_finds_what_the_rules_recorded_and_the_alerts_that_fire(watched):
     server, reference, counts, _ = watched
     found, alerts = monitor.observe(server.url, 'job="slipway"', VERSION)
@@ -92,3 +104,5 @@ def test_the_monitor_finds_what_the_rules_recorded_and_the_alerts_that_fire(watc
     assert findings["drift of the predictions"].value > 0
     assert findings["accuracy"].value == pytest.approx(10 / 11, abs=0.02)
     assert findings["accuracy"].threshold == server.value("slipway:accuracy:threshold")
+    low, high = findings["expected accuracy"].band
+    assert low < findings["expected accuracy"].value < high

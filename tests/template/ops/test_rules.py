@@ -20,7 +20,7 @@ PROMETHEUS = MONITORING / "prometheus"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 LEVELS = ["slipway", "job", "job_feature", "job_version", "job_version_outcome"]
-LEVELS += ["job_version_feature", "job_version_feature_bin"]
+LEVELS += ["job_version_bin", "job_version_feature", "job_version_feature_bin"]
 ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
 
 

@@ -8,12 +8,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.running import Direct, quiet, without_version
+from slipway.evaluation.confidence import accuracy_by_confidence
+from slipway.model.reference import CONFIDENCE_BINS
 
 DOCS = Path(__file__).parents[3] / "docs"
+BY_CONFIDENCE = [
+    {"bin": name, "rows": 10, "accuracy": 0.6 + number / 20, "deviation": 0.1}
+    for number, name in enumerate(CONFIDENCE_BINS)
+]
 
 
 def exported(text: str) -> dict[str, set[str]]:
@@ -33,6 +40,8 @@ def test_docs_list_every_metric_with_its_labels(made: dict[str, Path], row: dict
         folder = tmp_path / kind
         shutil.copytree(made[kind], folder / "bundle")
         (folder / "decision.json").write_text(json.dumps({"when": "2026-11-24T10:00:00+00:00", "commit": "c" * 40}))
+        (folder / "evaluation").mkdir()
+        (folder / "evaluation" / "confidence.json").write_text(json.dumps(BY_CONFIDENCE if kind == "species" else []))
         direct = Direct(quiet(folder / "bundle", predictions=str(tmp_path / "kept"), shadow=folder / "bundle"))
         answer = direct.ask("/predict", row).json()["predictions"][0]
         direct.ask("/feedback", {"id": answer["id"], "truth": answer.get("label", 1.0)})
@@ -42,6 +51,39 @@ def test_docs_list_every_metric_with_its_labels(made: dict[str, Path], row: dict
         direct.close()
     table = re.findall(r"^\| `(slipway_\w+)` \| \w+ \|([^|]*)\|", (DOCS / "metrics.md").read_text(), re.MULTILINE)
     assert {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in table} == found
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[", "{}", '[{"bin": "0 to 1", "accuracy": 1, "deviation": 0}]', '[{"bin": 1}]']
+)
+def test_accuracies_by_confidence_that_do_not_fit_are_left_out(
+    made: dict[str, Path], row: dict[str, Any], tmp_path: Path, content: str
+) -> None:
+    shutil.copytree(made["species"], tmp_path / "bundle")
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "confidence.json").write_text(content)
+    direct = Direct(quiet(tmp_path / "bundle"))
+    assert direct.ask("/predict", row).status == 200
+    assert "slipway_confidence_accuracy" not in direct.ask("/metrics").body.decode()
+    direct.close()
+
+
+def test_predictions_are_counted_by_confidence_as_the_test_set_was(
+    made: dict[str, Path], row: dict[str, Any], tmp_path: Path
+) -> None:
+    shutil.copytree(made["species"], tmp_path / "bundle")
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "confidence.json").write_text(json.dumps(BY_CONFIDENCE))
+    direct = Direct(quiet(tmp_path / "bundle"))
+    rows = [{**row, "height": height / 4} for height in range(40)]
+    direct.ask("/predict", {"rows": rows})
+    text = without_version(direct.ask("/metrics").body.decode())
+    predictions = direct.model.predictor.predict(rows)
+    tested = accuracy_by_confidence(predictions.values, predictions, np.arange(40))
+    for one, told in zip(tested, BY_CONFIDENCE, strict=True):
+        assert f'slipway_confidence_predictions_total{{bin="{one["bin"]}"}} {one["rows"]:.1f}' in text
+        assert f'slipway_confidence_accuracy{{bin="{one["bin"]}"}} {told["accuracy"]}' in text
+    direct.close()
 
 
 def test_counts_and_drift_are_exact(direct: Direct, row: dict[str, Any]) -> None:

@@ -54,6 +54,10 @@ def vectors():
             recorded(predictions, "increase", 1000),
             recorded("job_version:slipway_live_accuracy", "ratio", 0.95),
             recorded("job_version:slipway_feedback_judged", "increase", 100),
+            recorded("job_version:slipway_expected_accuracy", "mean", 0.91),
+            recorded("job_version:slipway_expected_accuracy", "lower", 0.88),
+            recorded("job_version:slipway_expected_accuracy", "upper", 0.94),
+            recorded("job_version:slipway_confidence_predictions", "increase", 1000),
         ],
     }
 
@@ -81,6 +85,7 @@ def test_what_prometheus_recorded_is_found_with_its_thresholds(server):
         Finding("drift of mass", 0.4, 0.25, 1000),
         Finding("drift of the predictions", 0.1, 0.24, 1000),
         Finding("accuracy", 0.95, 0.85, 100),
+        Finding("expected accuracy", 0.91, 0.85, 1000, (0.88, 0.94)),
     ]
 
 
@@ -193,6 +198,12 @@ def test_the_exit_status_is_0_when_nothing_is_due(command):
     assert digest == command.digest
     assert written["slipway.live.retrain"] == "false"
     assert "MLflow does not know this bundle" in done.stderr
+
+
+def test_an_expected_accuracy_is_shown_with_its_band_or_said_not_to_be_available(command, server):
+    assert "0.910 (0.880 to 0.940)" in command().output
+    del server.vectors["job_version.*24h"][-4:]
+    assert "Expected accuracy: not available for a regression" in command().output
 
 
 def test_the_exit_status_is_3_when_retraining_is_due(command, server):
