@@ -230,3 +230,8 @@ def test_a_server_without_the_extra_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "model_signing", None)
     assert "slipway[signing]" in refusal(signed, signature_key=keys[1])
+
+
+def test_a_shadow_needs_a_signature_too(signed: Path, bundle: Path, keys: tuple[Path, Path]) -> None:
+    with Process(signed, signature_key=keys[1], shadow=bundle, until="shadow ended") as process:
+        assert "bundle.sig" in process.events("shadow ended")[0]["reason"]
