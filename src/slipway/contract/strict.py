@@ -38,6 +38,6 @@ def strict_json(content: bytes, constant: Callable[[str], Any] = _no_number) -> 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        twice = Counter(key for key, _ in pairs).most_common()[0][0]
         raise ValueError(f"the key {twice[:100]!r} is given twice in one object")
     return made

@@ -76,7 +76,7 @@ class Connection(HttpToolsProtocol):
 
     receive_timeout = 10.0  # seconds for a head, and again for a body
     _timer: asyncio.TimerHandle | None = None
-    _task: asyncio.Task[None] | None = None
+    _task: asyncio.Task[None]  # of the request that is being answered
     _receiving = True  # a head or a body is incomplete
     _in_head = True
     _head_bytes = 0  # of the current request
@@ -93,7 +93,7 @@ class Connection(HttpToolsProtocol):
         """Parse the data; start the timeout if a head or a body is still incomplete."""
         data = self._pipelined + data if self._pipelined else data
         while data and not self._refused:
-            if self._unanswered() and not self._receiving:
+            if self._unanswered() and not self._in_body():
                 self.flow.pause_reading()
                 break
             size = HEAD_SLICE if self._in_head else BODY_SLICE
@@ -175,19 +175,21 @@ class Connection(HttpToolsProtocol):
         """The response is complete (to HEAD it has no body): parse the next pipelined request."""
         self.transport.flush()  # type: ignore[attr-defined]
         super().on_response_complete()
-        if self.pipeline or self._unanswered():
+        if self.transport.is_closing():
+            return
+        if self._unanswered():
             self.flow.pause_reading()
             self._start_timer()
-        elif self._pipelined and not self.transport.is_closing():
+        elif self._pipelined or (self._receiving and self._in_head and not self._eof):
             self._unset_keepalive_if_required()
             self.loop.call_soon(self.data_received, b"")
         elif self._eof:
             self.transport.close()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client closed its sending side: a complete request is still answered."""
+        """The client closed its sending side: complete requests are still answered."""
         self._eof = True
-        return self._unanswered() and not self._in_body()
+        return bool(self._pipelined or self.pipeline) or (self._unanswered() and not self._in_body())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timeout."""
@@ -242,7 +244,8 @@ class Connection(HttpToolsProtocol):
 
     def _start_timer(self) -> None:
         """Start the timeout if a head or a body is incomplete, and the requests before it were answered."""
-        if self._receiving and self._timer is None and not (self._refused or self.pipeline):
+        waits = self.pipeline or (self._in_head and self._unanswered())
+        if self._receiving and self._timer is None and not (self._refused or waits):
             self._timer = self.loop.call_later(self.receive_timeout, self._on_timeout)
 
     def _stop_timer(self) -> None:
@@ -252,11 +255,9 @@ class Connection(HttpToolsProtocol):
 
     def _on_timeout(self) -> None:
         """Let the application answer 408 if the body timed out; close the connection if the head did."""
-        if self._unanswered() and self._in_body() and self._task is not None:
+        if self._unanswered():
             self.cycle.scope["slipway.timeout"] = True  # type: ignore[typeddict-unknown-key]
             self._task.cancel()
-        elif self._unanswered():
-            self.cycle.keep_alive = False
         else:
             self.transport.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -62,8 +63,9 @@ class Service:
         self.free = asyncio.Event()
         self.free.set()
         self.transport = Transport()
-        config = Config(self, ws="none", lifespan="off", log_config=None)
-        self.connection = Connection(config, ServerState(), {})
+        config = Config(self, ws="none", lifespan="off", log_config=None, timeout_keep_alive=60)
+        self.state = ServerState()
+        self.connection = Connection(config, self.state, {})
         self.connection.connection_made(self.transport)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -83,9 +85,9 @@ class Service:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def settle(self, until: Callable[[], Any] = lambda: False) -> None:
+    async def settle(self, until: Callable[[], Any] = lambda: False, rounds: int = 50) -> None:
         """Let the event loop do what is due."""
-        for _ in range(50):
+        for _ in range(rounds):
             if until():
                 return
             await asyncio.sleep(0)
@@ -235,9 +237,57 @@ def test_requests_sent_ahead_are_neither_parsed_nor_read_until_the_one_before_is
             await service.settle(lambda: len(service.transport.writes) == 4)
             assert service.statuses() == [200] * 4
             assert [scope["path"] for scope in service.seen] == ["/0", "/1", "/2", "/last"]
-            assert service.transport.reading
+            await service.settle()
+            assert (service.transport.reading, service.transport.is_closing()) == (True, False)
 
     asyncio.run(ask())
+
+
+def test_of_very_many_requests_sent_ahead_a_few_are_parsed() -> None:
+    async def ask() -> None:
+        async with connected() as service:
+            service.free.clear()
+            await service.send(b"GET /x HTTP/1.1\r\n\r\n" * 10_000)
+            assert len(service.connection.pipeline) < 300
+            service.free.set()
+            await service.settle(lambda: len(service.seen) == 10_000, 100_000)
+            await service.settle()
+            assert service.statuses() == [200] * 10_000
+
+    asyncio.run(ask())
+
+
+def test_a_request_is_under_way_for_the_server_until_it_is_answered() -> None:
+    """The server waits for it when it stops."""
+
+    async def ask() -> None:
+        async with connected() as service:
+            service.free.clear()
+            await service.send(b"GET / HTTP/1.1\r\n\r\n")
+            (task,) = service.state.tasks
+            service.free.set()
+            await task
+            await service.settle()
+            assert service.state.tasks == set()
+
+    asyncio.run(ask())
+
+
+def test_a_connection_that_is_lost_is_parsed_no_further() -> None:
+    async def ask() -> list[Any]:
+        errors: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        async with connected() as service:
+            service.free.clear()
+            await service.send(b"GET / HTTP/1.1\r\n\r\n", b"GET /ahead HTTP/1.1\r\n\r\n")
+            service.free.set()
+            await service.settle(lambda: service.transport.writes)
+            service.connection.connection_lost(None)
+            await service.settle()
+            assert len(service.seen) == 1
+        return errors
+
+    assert asyncio.run(ask()) == []
 
 
 def test_a_response_is_one_write_with_its_body_and_a_head_alone_is_sent_too() -> None:
@@ -285,6 +335,23 @@ def test_what_is_no_http_is_answered_at_most_once_and_ends_the_connection(
     asyncio.run(ask())
 
 
+def test_a_refusal_is_a_whole_response_with_a_problem_document() -> None:
+    async def ask() -> bytes:
+        async with connected() as service:
+            return (await service.send(b"no http\r\n\r\n"))[0]
+
+    head, _, body = asyncio.run(ask()).partition(b"\r\n\r\n")
+    status, *fields = head.decode().split("\r\n")
+    assert status == "HTTP/1.1 400 Bad Request"
+    assert dict(field.split(": ") for field in fields) == {
+        "content-length": str(len(body)),
+        "content-type": "application/problem+json",
+        "connection": "close",
+    }
+    document = json.loads(body)
+    assert (document["status"], document["instance"]) == (400, "urn:slipway:request:unknown")
+
+
 def test_after_a_refusal_what_the_client_still_sends_is_read_and_dropped_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -297,6 +364,7 @@ def test_after_a_refusal_what_the_client_still_sends_is_read_and_dropped_for_a_w
             transport = service.transport
             assert (transport.ended, transport.reading, transport.is_closing()) == (True, True, False)
             service.connection.data_received(b"GET / HTTP/1.1\r\n\r\n")
+            assert service.connection._pipelined == b""  # nothing of it is held
             await asyncio.wait_for(transport.closed.wait(), 10)
             assert service.statuses() == [431]
 
@@ -304,18 +372,19 @@ def test_after_a_refusal_what_the_client_still_sends_is_read_and_dropped_for_a_w
 
 
 @pytest.mark.parametrize(
-    ("data", "bodies"),
+    ("data", "bodies", "sends"),
     [
-        (b"", []),
-        (b"GET / HT", []),
-        (b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\na", [b"too late"]),
-        (b"GET / HTTP/1.1\r\n\r\nGET / HT", [b""]),
+        (b"", [], False),
+        (b"GET / HT", [], True),
+        (b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\na", [b"too late"], True),
+        (b"GET / HTTP/1.1\r\n\r\nGET / HT", [b""], True),
     ],
     ids=["nothing", "part of a head", "part of a body", "part of a second head"],
 )
 def test_what_does_not_come_in_time_ends_the_connection(
-    data: bytes, bodies: list[bytes], monkeypatch: pytest.MonkeyPatch
+    data: bytes, bodies: list[bytes], sends: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And with it what the client still sends, if it does, is dropped."""
     monkeypatch.setattr(Connection, "receive_timeout", 0.01)
     monkeypatch.setattr("slipway.serving.connection.LINGER_SECONDS", 0)
 
@@ -326,6 +395,7 @@ def test_what_does_not_come_in_time_ends_the_connection(
             assert [write.partition(b"\r\n\r\n")[2] for write in service.transport.writes] == bodies
             timed_out = [scope.get("slipway.timeout", False) for scope in service.seen]
             assert timed_out == [body == b"too late" for body in bodies]
+            assert service.transport.ended is sends
 
     asyncio.run(ask())
 
@@ -343,6 +413,57 @@ def test_the_time_for_a_body_starts_when_the_request_before_is_answered(monkeypa
             service.free.set()
             await asyncio.wait_for(service.transport.closed.wait(), 10)
             assert [write.partition(b"\r\n\r\n")[2] for write in service.transport.writes] == [b"", b"too late"]
+
+    asyncio.run(ask())
+
+
+def test_the_time_for_a_head_starts_when_the_request_before_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "receive_timeout", 0.01)
+    monkeypatch.setattr("slipway.serving.connection.LINGER_SECONDS", 0)
+
+    async def ask() -> None:
+        async with connected() as service:
+            service.free.clear()
+            await service.send(b"GET / HTTP/1.1\r\n\r\nGET / HT")
+            await asyncio.sleep(0.03)
+            service.free.set()
+            await service.settle()
+            assert service.statuses() == [200]
+            assert b"connection: close" not in service.transport.writes[0]
+            await asyncio.wait_for(service.transport.closed.wait(), 10)
+
+    asyncio.run(ask())
+
+
+def test_a_request_that_began_before_the_last_answer_is_no_idle_connection() -> None:
+    async def ask() -> None:
+        async with connected() as service:
+            service.connection.timeout_keep_alive = 0.01  # type: ignore[assignment]
+            await service.send(b"GET / HTTP/1.1\r\n\r\nGET / HT")
+            service.free.clear()
+            await service.send(b"TP/1.1\r\n\r\n")
+            await asyncio.sleep(0.03)
+            assert not service.transport.is_closing()
+            service.free.set()
+            await service.settle()
+            assert service.statuses() == [200, 200]
+            await asyncio.wait_for(service.transport.closed.wait(), 10)  # now it is one
+
+    asyncio.run(ask())
+
+
+def test_a_body_that_ends_after_its_answer_leaves_an_idle_connection() -> None:
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 503, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask() -> None:
+        async with connected() as service:
+            service.connection.timeout_keep_alive = 0.01  # type: ignore[assignment]
+            service.connection.app = refuse
+            await service.send(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\na", b"b")
+            assert service.statuses() == [503]
+            await asyncio.wait_for(service.transport.closed.wait(), 10)
 
     asyncio.run(ask())
 
@@ -391,6 +512,39 @@ def test_a_client_that_closed_its_half_gets_the_answers_to_whole_requests(
     asyncio.run(ask())
 
 
+def test_a_client_that_closed_its_half_between_two_answers_gets_the_second() -> None:
+    async def ask() -> None:
+        async with connected() as service:
+            service.free.clear()
+            await service.send(b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n")
+            service.free.set()
+            await service.settle(lambda: service.transport.writes)
+            assert service.connection.eof_received()
+            await service.settle()
+            assert (service.statuses(), service.transport.is_closing()) == ([200, 200], True)
+
+    asyncio.run(ask())
+
+
+def test_part_of_a_request_costs_a_client_that_closed_its_half_no_answer_to_a_whole_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Connection, "receive_timeout", 0.01)
+    monkeypatch.setattr("slipway.serving.connection.LINGER_SECONDS", 0)
+
+    async def ask(part: bytes) -> bytes:
+        async with connected() as service:
+            service.free.clear()
+            await service.send(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\nab" + part)
+            assert service.connection.eof_received()
+            service.free.set()
+            await asyncio.wait_for(service.transport.closed.wait(), 10)
+            return service.transport.writes[0]
+
+    for part in (b"GET / HT", b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\na"):
+        assert asyncio.run(ask(part)).endswith(b"\r\n\r\nab")
+
+
 @pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\n\r\n"], ids=["new", "kept alive"])
 def test_at_shutdown_a_connection_closes_after_a_while_in_which_a_request_is_answered(
     before: bytes, monkeypatch: pytest.MonkeyPatch
@@ -398,6 +552,7 @@ def test_at_shutdown_a_connection_closes_after_a_while_in_which_a_request_is_ans
     kept, other = ("IDLE_GRACE", "NEW_GRACE") if before else ("NEW_GRACE", "IDLE_GRACE")
     monkeypatch.setattr(f"slipway.serving.connection.{kept}", 0.01)
     monkeypatch.setattr(f"slipway.serving.connection.{other}", 60)
+    monkeypatch.setattr(Connection, "receive_timeout", 60)
 
     async def ask() -> None:
         async with connected() as service:
@@ -449,5 +604,21 @@ def test_what_is_held_is_sent_before_the_next_and_before_the_end() -> None:
         assert transport.writes == [head + b"body", b"more", head]
         assert held.is_closing()
         assert transport.is_closing()
+        held.flush()
+        assert len(transport.writes) == 3
+
+    asyncio.run(ask())
+
+
+def test_while_input_is_dropped_nothing_more_is_sent() -> None:
+    async def ask() -> None:
+        transport = Transport()
+        closed = BufferedTransport(transport, lambda: True)
+        assert not closed.is_closing()
+        closed.close()
+        assert (closed.is_closing(), transport.is_closing(), transport.ended) == (True, False, True)
+        lost = BufferedTransport(transport, lambda: True)
+        transport.close()
+        assert lost.is_closing()
 
     asyncio.run(ask())

@@ -98,6 +98,15 @@ def test_what_is_no_folder_is_no_bundle(tmp_path):
             read_bundle(path)
 
 
+def test_a_link_that_takes_a_files_place_while_the_bundle_is_read_is_not_followed(folder, monkeypatch):
+    names = {path.name for path in folder.iterdir()}
+    (folder / "model.onnx").rename(folder.parent / "model.onnx")
+    (folder / "model.onnx").symlink_to(folder.parent / "model.onnx")
+    monkeypatch.setattr("slipway.model.bundle._plain_files", lambda _: names)
+    with pytest.raises(BundleError, match=rf"^{folder}/model\.onnx: cannot be read: \w"):
+        read_bundle(folder)
+
+
 BINARY = {
     **MANIFEST,
     "kind": "classification",

@@ -101,7 +101,7 @@ def test_github_opens_a_pull_request_or_renews_the_one_that_is_open(root, github
         None,
     )
     monkeypatch.setenv("GITHUB_API_URL", "https://github.example.org/api/v3")
-    _, renewed = github(root, Answer(200, [{"number": 7}, {"number": 6}]), Answer(299, {}))
+    _, renewed = github(root, Answer(200, [{"number": 7}, {"number": 6}]), Answer(200, {}))
     assert renewed[0] == "https://github.example.org/api/v3"
     assert renewed[2:] == ("/repos/ada/penguins/pulls/7", {"title": "A title", "body": "why"}, "PATCH")
 

@@ -50,6 +50,7 @@ def message(root: Path) -> list[str]:
 def test_a_release_is_one_commit_of_its_record_and_nothing_else(root):
     for name in ("champion.dvc", "dvc.lock", "other"):
         (root / name).write_text("2")
+    run(root, "git", "add", "other")  # somebody else's, for a commit of its own
     (root / "store").mkdir()
     (root / "store/file").write_text("1")
     record.commit(root, repository(), DECISION, None)
