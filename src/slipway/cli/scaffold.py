@@ -69,7 +69,7 @@ def remove(at: Workspace, parts: tuple[str, ...], listed: bool, yes: bool) -> No
     """Take parts of the template out of this checkout: their files, tests, documentation, CI jobs and dependencies.
 
     Without an argument it lists the parts. A plan is shown first; all of it is done, or nothing. src/slipway stays, so
-    that updates of the template merge; after one, run this again for what it brought back.
+    that updates of the template merge; they leave out what you removed.
     """
     from slipway.scaffold.parts import PARTS
     from slipway.scaffold.removal import apply, files, make_removal
