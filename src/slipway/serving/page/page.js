@@ -93,7 +93,9 @@ async function explain(row, below) {
   if (!response?.ok) return;
   const { label, base, contributions, standard_errors: errors } = (await response.json()).explanations[0];
   const largest = Math.max(...Object.values(contributions).map(Math.abs)) || 1;
-  const shown = (x) => (label === undefined ? x.toPrecision(3) : (100 * x).toFixed(1));
+  const [scale, digits] = label === undefined ? [1, 3 - Math.floor(Math.log10(largest))] : [100, 1];
+  const maximumFractionDigits = Math.min(Math.max(digits, 0), 20);
+  const shown = (x, signDisplay = "auto") => (scale * x).toLocaleString("en", { maximumFractionDigits, signDisplay });
   const unit = label === undefined ? "" : ` % ${label}`;
   const total = Object.values(contributions).reduce((sum, part) => sum + part, base);
   const about = `Why: from ${shown(base)}${unit} on average to ${shown(total)}${unit}, field by field`;
@@ -101,7 +103,7 @@ async function explain(row, below) {
   for (const [name, part] of Object.entries(contributions).sort(([, a], [, b]) => Math.abs(b) - Math.abs(a))) {
     const bar = make("div", { className: part < 0 ? "less" : "more" });
     bar.style.width = `${(50 * Math.abs(part)) / largest}%`;
-    const number = (part < 0 ? "" : "+") + shown(part) + (errors ? ` ± ${shown(1.96 * errors[name])}` : "");
+    const number = shown(part, "exceptZero") + (errors ? ` ± ${shown(1.96 * errors[name])}` : "");
     table.append(make("tr", {}, make("th", { scope: "row", textContent: name.replaceAll("_", " ") }),
       make("td", {}, bar), make("td", { textContent: number })));
   }
