@@ -34,7 +34,7 @@ QUEUE_JUDGED = 10_000  # feedback that waits
 PAUSE = 0.2  # seconds between two looks at the queue: to be woken up by each request would cost that request time
 PART_ROWS = 64  # made lines at once; then the event loop gets its turn
 YIELD = 0.0005  # seconds
-CLOSE_SECONDS = 4.0  # at shutdown: for what is queued, and the last files
+CLOSE_SECONDS = 3.0  # at shutdown: for what is queued, and the last files
 QUIET_SECONDS = 60.0  # between two log lines about a store that fails
 LEVEL = 1  # of gzip: a third larger than the default's files, for a third of its time
 KINDS = ("predictions", "feedback")
@@ -125,9 +125,11 @@ class Keeper:
         self._write_due(every=True)
 
     def _empty_queue(self) -> None:
-        while self._judged:
-            self._add("feedback", [self._judged.popleft()])
-        while batch := self._queue.take(PART_ROWS):
+        more = True
+        while more:
+            while self._judged:
+                self._add("feedback", [self._judged.popleft()])
+            more = bool(batch := self._queue.take(PART_ROWS))
             for _, group in groupby(batch, key=lambda one: one.shadow is None):
                 one = together(list(group))
                 for start in range(0, len(one.ids), PART_ROWS):
@@ -135,7 +137,6 @@ class Keeper:
                     if not self._stopped.is_set():
                         time.sleep(YIELD)
             self._write_due()
-        self._write_due()
 
     def _add(self, kind: str, rows: Answered | list[dict[str, Any]]) -> None:
         number = len(rows.ids) if isinstance(rows, Answered) else 1

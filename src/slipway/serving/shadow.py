@@ -30,7 +30,7 @@ QUEUE_BYTES = 8 << 20
 PAUSE = 0.05  # seconds between two looks at the queue
 BATCH_ROWS = 256
 MANY = 1 << 60  # rows: all
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
 DISTANCES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
