@@ -48,6 +48,11 @@ TABLE = "table:"  # with which an OUTPUT begins that is a table of the database
 @click.option(
     "--part-rows", type=click.IntRange(1), default=PART_ROWS, show_default=True, help="Rows of the input for each part."
 )
+@click.option(
+    "--metrics",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write facts of the complete run for Prometheus, as node_exporter's textfile collector reads them: NAME.prom.",
+)
 @click.option("--threads", type=click.IntRange(1), help="Of one inference; by default one for each core.")
 def predict(
     at: Workspace,
@@ -62,6 +67,7 @@ def predict(
     max_rejected: float,
     resume: bool,
     part_rows: int,
+    metrics: Path | None,
     threads: int | None,
 ) -> None:
     """Predict for the rows of files, as the service does for requests.
@@ -90,6 +96,10 @@ def predict(
         table, to = _opened(opened, places, sql, database, scorer, part_rows)
         summary = run(table, to, scorer, Limits(strict, max_rejected), resume=resume, progress=progress)
     _show(summary, places[-1], to.rejected.shown)
+    if metrics:
+        from slipway.batch.metrics import write_metrics
+
+        write_metrics(summary, metrics)
 
 
 def _opened(

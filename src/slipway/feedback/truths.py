@@ -49,7 +49,7 @@ def from_table(table: Table, problem: Problem, record: Contract, on: Sequence[st
     contract, names = _columns(table, problem, record, on)
     checker, parts = Checker(contract, table, typed=False), []
     for batch in table.batches(None):
-        checked = checker.check(batch.content)
+        checked = checker.check(batch.content, batch.broken)
         origins = np.array(
             [f"{PurePosixPath(batch.file).name}:{batch.first + row}" for row in range(len(batch.content))], object
         )

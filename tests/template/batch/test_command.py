@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
 
 from batch.conftest import store, table
+from slipway.batch import BundleScorer
+from slipway.batch.metrics import FACTS
 from slipway.champion import read_decision
 from slipway.cli import main
 from slipway.problem.files import TEST
@@ -49,3 +54,24 @@ def test_two_models_exclude_each_other(other, bundle, tmp_path):
     done = call("predict", store(table(), tmp_path / "a.csv"), "b.csv", "--bundle", bundle, other, "http://x")
     assert done.exit_code == 2
     assert "exclude each other" in done.stderr
+
+
+def test_the_facts_of_the_last_complete_run_are_written_for_prometheus(bundle, tmp_path):
+    content = table().to_pandas()
+    content.loc[7, "height"] = 11.5
+    content.to_csv(tmp_path / "in.csv", index=False)
+    options = ["--bundle", bundle, "--metrics", tmp_path / "night.prom"]
+    before = time.time()
+    assert call("predict", tmp_path / "in.csv", tmp_path / "out.csv", *options).exit_code == 0
+    text = (tmp_path / "night.prom").read_text()
+    found = {sample.name: sample for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert {name: found[name].value for name in ("slipway_batch_rows", "slipway_batch_rejected_rows")} == {
+        "slipway_batch_rows": 300,
+        "slipway_batch_rejected_rows": 1,
+    }
+    assert before <= found["slipway_batch_last_success_timestamp_seconds"].value <= time.time()
+    version = BundleScorer(bundle).version
+    assert found["slipway_batch_model_info"].labels == {"run": "night", "version": version}
+    assert set(found) == {f"slipway_batch_{name}" for name in FACTS}
+    assert call("predict", tmp_path / "in.csv", tmp_path / "out.csv", *options).exit_code == 1
+    assert (tmp_path / "night.prom").read_text() == text

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from slipway.batch.metrics import FACTS
 from slipway.problem.params import load_params
 from slipway.serving.metrics import SECONDS
 from watched import CLASSES, MONITORING, RULES, Replica, described, recorded, rules, tool
@@ -112,6 +113,7 @@ def test_every_series_that_a_rule_reads_is_exported_or_recorded():
         replica.close()
     exported = set(re.findall(r"^(slipway_\w+)", text, re.MULTILINE)) | set(recorded())
     exported.add("slipway_feedback_absolute_error_total")  # of a regression; this replica has classes
+    exported |= {f"slipway_batch_{name}" for name in FACTS}
     assert CLASSES[0] in text
     read = set().union(*(names(rule["expr"]) for rule in rules()))
     assert read - exported == set()
