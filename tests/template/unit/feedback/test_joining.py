@@ -88,6 +88,11 @@ def test_a_truth_that_is_not_known_yet_waits_and_one_that_is_no_class_is_refused
     assert "kind is 'tulip'" in found.lines[0]["detail"]
 
 
+def test_a_line_with_too_many_values_is_refused_and_the_others_count(tmp_path):
+    found = Joined(tmp_path, [kept("a"), kept("b")], "id,kind\na,rose,b\nb,iris\n")
+    assert (list(found.table[ID]), found.by_rule()) == (["b"], {"refused": [""]})
+
+
 @pytest.mark.parametrize("truth", ["tulip", 1, True])
 def test_feedback_that_is_no_class_is_refused(tmp_path, truth):
     told = [{"id": "a", "time": "", "truth": truth}, {"id": "b", "time": "", "truth": "rose"}]
