@@ -28,7 +28,7 @@ def check_live(workspace: Workspace, candidate: Predictor, champion: Predictor |
 
     if champion is None or champion.bundle.digest == candidate.bundle.digest:
         return Reason("live", "hold", "there is no champion that differs from the candidate")
-    if not workspace.live_rows.exists():
+    if not workspace.live.exists():  # it is written last, so the rows are whole if it is there
         return Reason("live", "hold", "no truth was joined here: `slipway labels` joins it")
     table = pd.read_parquet(workspace.live_rows)
     mine = (versions(table, CHAMPION) == champion.version) & (versions(table, SHADOW) == candidate.version)
