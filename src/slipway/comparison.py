@@ -87,12 +87,12 @@ def compare(workspace: Workspace, a: Predictor, b: Predictor) -> Comparison:
     params = workspace.params
     test_set = TestSet(workspace.problem, workspace.table / TEST)
     bootstrap = Bootstrap(params.evaluate.bootstrap, params.evaluate.confidence)
-    predictions = a.predict(test_set.table)
+    predictions = test_set.predictions(a)
     statistics = test_set.statistics(predictions)
     reason, compared = challenge(params.gate, test_set, a, statistics, b, bootstrap)
     if not compared:
         raise SlipwayError(f"{a.version} and {b.version} cannot be compared: {reason.detail}")
-    others = b.predict(test_set.table)
+    others = test_set.predictions(b)
     scores = _differences(test_set, statistics, test_set.statistics(others), bootstrap)
     slices = []
     for name, where in test_set.slices(params.evaluate.slices).items():

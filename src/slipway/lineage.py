@@ -8,12 +8,10 @@ from typing import Any
 
 from slipway.champion import POINTER, Decision, Pin, Release, history, pin_history, pins, serving_now
 from slipway.model.bundle import VERSION_DIGITS, BundleError, read_bundle
+from slipway.origin import PARAMS, parameters
 from slipway.problem import SlipwayError
 from slipway.versioning import DATA, changed_files, file_at, file_history, find_commit, git
 from slipway.workspace import Workspace
-
-PARAMS = "params.yaml"
-SECTIONS = ("prepare", "model", "train")  # of params.yaml: they decide the bundle's content
 
 
 def lineage(root: Path, what: str) -> dict[str, Any]:
@@ -159,13 +157,6 @@ def _fetch_data(root: Path, digest: str, commit: str) -> str | None:
 
 def _parameters(root: Path, made: Decision, released: str) -> dict[str, Any]:
     """Read the parameters that the model was made with, at the commit that it was built from."""
-    import yaml
-
-    at_hand = released == "HEAD" and (root / PARAMS).exists()
-    commit = made.commit if made.commit and find_commit(root, made.commit) else released
-    try:
-        text = (root / PARAMS).read_text("utf-8") if at_hand else file_at(root, commit, PARAMS)
-        content = yaml.safe_load(text or "")
-    except (UnicodeDecodeError, yaml.YAMLError):
-        return {}
-    return {name: content[name] for name in SECTIONS if name in content} if isinstance(content, dict) else {}
+    if released == "HEAD" and (root / PARAMS).exists():
+        return parameters(root, None)
+    return parameters(root, made.commit if made.commit and find_commit(root, made.commit) else released)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import base64
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from slipway.champion import BUNDLE, EVALUATION, read_decision
+from slipway.champion import BUNDLE, Decision, read_decision
+from slipway.evaluation.charts import Chart, calibration_chart, slices_chart
 from slipway.evaluation.drift import drift
 from slipway.evaluation.intervals import direction
 from slipway.model.bundle import Bundle, read_bundle
+from slipway.origin import FACTS, differing, parameters
 from slipway.problem import SlipwayError
 from slipway.problem.files import BACKTEST, FOUND, METRICS, SLICES, TRAIN
-from slipway.versioning import git
+from slipway.versioning import find_commit, git
 from slipway.workspace import Workspace
 
 MODEL_CARD = "MODEL_CARD.md"
@@ -24,18 +25,6 @@ PICTURES = (
     *("confusion", "calibration", "predicted", "importance", "slices", "decision", "backtest"),
     *("search-history", "search-importance"),
 )
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Bars and a line over named points, as Mermaid's xychart draws them."""
-
-    title: str
-    axis: str
-    names: list[str]
-    bars: list[float]
-    line: list[float]
-    horizontal: bool = False  # for long names
 
 
 @dataclass(frozen=True)
@@ -53,6 +42,7 @@ class Run:
     changes: list[dict[str, Any]]
     rows: int
     live: dict[str, Any] | None
+    differs: dict[str, tuple[Any, Any]]
     lineage: dict[str, str]
     pictures: dict[str, str]
     charts: list[Chart]
@@ -120,12 +110,10 @@ def gather(workspace: Workspace) -> Run:
     folder = workspace.champion if decision and workspace.champion.exists() else None
     champion = read_bundle(folder / BUNDLE, expected=decision.digest) if folder and decision else None
     slices = workspace.read(workspace.evaluation / SLICES)
-    before = {s["slice"]: s for s in workspace.read(folder / EVALUATION / SLICES)} if folder else {}
     headline = next(iter(slices[0]["scores"]), "") if slices else ""
     for item in slices:
-        score, was = item["scores"].get(headline), before.get(item["slice"], {}).get("scores", {}).get(headline)
-        difference = {end: score[end] - was["value"] for end in ("low", "high")} if score and was else None
-        item |= {"before": was, "moved": _moved(headline, difference)}
+        difference = verdict.get("slices", {}).get(item["slice"])
+        item |= {"difference": difference, "moved": _moved(headline, difference)}
     rows, changes = data_changes(workspace, champion)
     metrics = workspace.read(workspace.evaluation / METRICS)
     searched = _searched(workspace)
@@ -142,10 +130,23 @@ def gather(workspace: Workspace) -> Run:
         changes,
         rows,
         _live(workspace, champion),
+        _differing(workspace.root, bundle, champion, decision),
         _lineage(workspace, bundle, champion) | searched,
         {name: _picture(path) for at in folders for name in PICTURES if (path := at / f"{name}.svg").exists()},
-        [*_slices_chart(headline, slices, metrics), *_calibration_chart(workspace.evaluation / "calibration.csv")],
+        [*slices_chart(headline, slices, metrics), *calibration_chart(workspace.evaluation / "calibration.csv")],
     )
+
+
+def _differing(
+    root: Path, bundle: Bundle, champion: Bundle | None, decision: Decision | None
+) -> dict[str, tuple[Any, Any]]:
+    """Give what differs between candidate and champion: data, versions, features, and parameters if they are known."""
+    if champion is None or decision is None:
+        return {}
+    now, before = (one.manifest.model_dump(include=set(FACTS)) for one in (bundle, champion))
+    if decision.commit and find_commit(root, decision.commit):  # a shallow clone may lack it
+        now, before = now | parameters(root, None), before | parameters(root, decision.commit)
+    return differing(now, before)
 
 
 def _live(workspace: Workspace, champion: Bundle | None) -> dict[str, Any] | None:
@@ -183,28 +184,6 @@ def _compared(scores: dict[str, Any], comparison: dict[str, Any]) -> list[dict[s
 
 def _moved(name: str, difference: dict[str, float] | None) -> str:
     return direction(name, difference["low"], difference["high"]) if difference else ""
-
-
-def _slices_chart(headline: str, slices: list[dict[str, Any]], metrics: dict[str, Any]) -> list[Chart]:
-    shown = [item for item in slices if item["scores"].get(headline)]
-    if not shown:
-        return []
-    names = [f"{item['slice']} ({item['rows']})" for item in shown]
-    bars = [item["scores"][headline]["value"] for item in shown]
-    return [
-        Chart("Slices (rows); line: all rows", headline, names, bars, [metrics[headline]["value"]] * len(shown), True)
-    ]
-
-
-def _calibration_chart(path: Path) -> list[Chart]:
-    """Give the curve of a binary classifier; those of several classes would cover each other."""
-    curve = list(csv.DictReader(path.read_text("utf-8").splitlines())) if path.exists() else []
-    if len({point["class"] for point in curve}) != 1:
-        return []
-    names = [f"{float(point['predicted']):.2f} ({point['rows']})" for point in curve]
-    observed, predicted = ([float(point[key]) for point in curve] for key in ("observed", "predicted"))
-    title = "Calibration by predicted probability (rows); line: perfectly calibrated"
-    return [Chart(title, f"share of {curve[0]['class']}", names, observed, predicted)]
 
 
 def _options(bundle: Bundle) -> dict[str, str]:

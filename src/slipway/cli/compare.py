@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,18 +23,23 @@ if TYPE_CHECKING:
 def compare(at: Workspace, a: str, b: str, as_json: bool) -> None:
     """Compare two models on the test set: each score with the paired interval of the difference, also by slice.
 
-    A and B are each `candidate`, `champion`, or a released model: its version, its digest or its tag model/<version>.
-    Earlier champions are fetched with DVC. What differs between the two, such as parameters and data, is listed, too.
+    A and B are each `candidate`, `champion`, a released model by its version or digest, or the champion of a commit,
+    tag or branch. Earlier champions are fetched with DVC. What differs between the two, such as parameters and data, is
+    listed, too.
     """
     from slipway.comparison import compare as run
     from slipway.comparison import load
     from slipway.lineage import lineage
+    from slipway.origin import FACTS, differing
 
     facts = [lineage(at.root, _version(at, name)) for name in (a, b)]
     one, other = (load(at, fact["version"]) for fact in facts)
     found = run(at, one, other)
-    manifests = [model.bundle.manifest.model_dump() for model in (one, other)]
-    differs = _differing(*(_origin(fact, manifest) for fact, manifest in zip(facts, manifests, strict=True)))
+    manifests = [model.bundle.manifest.model_dump(include=set(FACTS)) for model in (one, other)]
+    made = [
+        {"built from": fact["built from"], **fact["parameters"], **m} for fact, m in zip(facts, manifests, strict=True)
+    ]
+    differs = differing(*made)
     if as_json:
         content = {"a": one.version, "b": other.version, **asdict(found), "differs": differs}
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
@@ -46,9 +50,10 @@ def compare(at: Workspace, a: str, b: str, as_json: bool) -> None:
 
 def _version(at: Workspace, name: str) -> str:
     """Give the version that a name means; other names are left to lineage."""
-    from slipway.champion import read_decision
+    from slipway.champion import POINTER, parse_decision, read_decision
     from slipway.model.bundle import read_bundle
     from slipway.problem import SlipwayError
+    from slipway.versioning import file_at, find_commit
 
     if name == "candidate":
         return read_bundle(at.bundle).version
@@ -57,24 +62,9 @@ def _version(at: Workspace, name: str) -> str:
         if decision is None:
             raise SlipwayError("no champion yet; `slipway promote` makes one")
         return decision.version
+    if (commit := find_commit(at.root, name)) and (pointer := file_at(at.root, commit, POINTER)):
+        return parse_decision(pointer, f"{name}:{POINTER}").version
     return name
-
-
-def _origin(fact: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a model was made of, flat, by names with dots."""
-    names = ("estimator", "runtime", "data", "versions", "row", "classes", "split")
-    return _flat({"built from": fact["built from"], **fact["parameters"], **{n: manifest.get(n) for n in names}})
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
-
-
-def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    return {name: (a.get(name), b.get(name)) for name in {**a, **b} if a.get(name) != b.get(name)}
 
 
 def _show(found: Comparison, a: str, b: str) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 
 from slipway.contract import Array, Column, Target, record, target
 from slipway.evaluation import intervals, metrics
-from slipway.evaluation.intervals import Bootstrap
-from slipway.model.predictor import Predictions, label_name
+from slipway.evaluation.intervals import Bootstrap, Score
+from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.problem import Problem, SlipwayError
 
 if TYPE_CHECKING:
@@ -32,7 +32,14 @@ class TestSet:
         self.target: Target = target(problem)
         self.time: Column | None = record(problem)[problem.time] if problem.time else None
         self.truth: Array = self.target.encode(self.table[problem.target])
+        self._predictions: dict[str, Predictions] = {}
         self.groups: Array = self.table.groupby(list(problem.groups), sort=False, dropna=False).ngroup().to_numpy()
+
+    def predictions(self, predictor: Predictor) -> Predictions:
+        """Ask a model for all rows, once. Raises SlipwayError, naming rows and fields, if it refuses some."""
+        if (digest := predictor.bundle.digest) not in self._predictions:
+            self._predictions[digest] = predictor.predict(self.table)
+        return self._predictions[digest]
 
     def statistics(self, predictions: Predictions, where: Array | None = None, *, ranked: bool = False) -> Array:
         """Sum predictions of all or the chosen rows into statistics by group, see `slipway.evaluation.metrics`.
@@ -78,4 +85,15 @@ class TestSet:
             scores = intervals.evaluate(self.target, self.statistics(predictions, where), bootstrap)
             kept = {key: scores[key].as_json() for key in metrics.headlines(self.target) if key in scores}
             found.append({"slice": name, "rows": int(where.sum()), "scores": kept})
+        return found
+
+    def compare_slices(
+        self, a: Predictor, b: Predictor, names: Iterable[str], bootstrap: Bootstrap
+    ) -> dict[str, Score]:
+        """Give the headline score of one model minus another's, with paired intervals, for every slice."""
+        found, headline = {}, metrics.headlines(self.target)[0]
+        for name, where in self.slices(names).items():
+            one, other = (self.statistics(self.predictions(model), where) for model in (a, b))
+            if score := intervals.compare(self.target, one, other, bootstrap).get(headline):
+                found[name] = score
         return found

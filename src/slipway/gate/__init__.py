@@ -38,7 +38,8 @@ class Verdict:
     """The gate's answer.
 
     candidate, champion: digests of the bundles. table: digest of the test set that both were scored on.
-    metrics: the candidate's point estimates. comparison: candidate minus champion, for each score.
+    metrics: the candidate's point estimates. comparison: candidate minus champion, for each score; slices: for the
+    headline score of each slice.
     """
 
     verdict: Answer
@@ -48,6 +49,7 @@ class Verdict:
     metrics: dict[str, float]
     comparison: dict[str, dict[str, float]] = field(default_factory=dict)
     reasons: list[Reason] = field(default_factory=list)
+    slices: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
@@ -63,13 +65,13 @@ def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
     champion, decision = load_champion(workspace)
     test_set = TestSet(workspace.problem, workspace.table / TEST)
     bootstrap = Bootstrap(params.evaluate.bootstrap, params.evaluate.confidence)
-    predictions = candidate.predict(test_set.table)
+    predictions = test_set.predictions(candidate)
     statistics = test_set.statistics(predictions)
     scores = intervals.evaluate(test_set.target, statistics, bootstrap)
     reasons = [*check_thresholds(params.gate, scores)]
     if params.gate.slice_thresholds:
-        slices = test_set.score_slices(predictions, params.evaluate.slices, bootstrap)
-        reasons.append(check_slices(params.gate.slice_thresholds, slices))
+        scored = test_set.score_slices(predictions, params.evaluate.slices, bootstrap)
+        reasons.append(check_slices(params.gate.slice_thresholds, scored))
     reasons += [check_fairness(limits, test_set, predictions, bootstrap) for limits in params.gate.fairness]
     if params.gate.beats_constant:
         reasons.append(check_constant(test_set, statistics, scores, bootstrap))
@@ -78,8 +80,10 @@ def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
         reasons += behaviour(workspace.root)
     reason, comparison = challenge(params.gate, test_set, candidate, statistics, champion, bootstrap)
     reasons.append(reason)
+    slices = {}
     if champion and comparison:
         reasons += check_changes(workspace, test_set, champion, bootstrap)
+        slices = test_set.compare_slices(candidate, champion, params.evaluate.slices, bootstrap)
     reasons += _check_history(candidate.version, decision)
     if live:
         reasons = settle(reasons, check_live(workspace, candidate, champion, bootstrap))
@@ -91,6 +95,7 @@ def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
         {name: score.value for name, score in scores.items()},
         {name: score.as_json() for name, score in comparison.items()},
         reasons,
+        {name: score.as_json() for name, score in slices.items()},
     )
     workspace.verdict.write_bytes(canonical_json(asdict(verdict)))
     return verdict
@@ -139,7 +144,7 @@ def challenge(
     if seen := _seen(test_set, candidate, champion):
         return Reason("champion", "hold", f"not compared, so a person must decide: {seen}"), {}
     try:
-        other = test_set.statistics(champion.predict(test_set.table))
+        other = test_set.statistics(test_set.predictions(champion))
     except SlipwayError as error:
         detail = f"{champion.version} refuses these rows, so a person must decide: {error}"
         return Reason("champion", "hold", detail), {}

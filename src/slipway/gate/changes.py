@@ -38,7 +38,7 @@ def check_changes(
 
     gate, folder = workspace.params.gate, workspace.champion / EVALUATION
     recorded = {name: Score(**score) for name, score in _read(folder / METRICS, {}).items()}
-    statistics = test_set.statistics(champion.predict(test_set.table))
+    statistics = test_set.statistics(test_set.predictions(champion))
     scores = intervals.evaluate(test_set.target, statistics, bootstrap)
     metric = gate.champion.metric
     if metric in recorded and metric in scores:

@@ -30,7 +30,7 @@ def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out:
     predictor = Predictor.load(bundle)
     test_set = TestSet(problem, table / TEST)
     bootstrap = Bootstrap(params.bootstrap, params.confidence)
-    predictions = predictor.predict(test_set.table)
+    predictions = test_set.predictions(predictor)
     statistics = test_set.statistics(predictions)
     scores = intervals.evaluate(test_set.target, statistics, bootstrap)
     slices = test_set.score_slices(predictions, params.slices, bootstrap)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import util
 
 import pytest
 from click.testing import CliRunner
@@ -67,24 +66,20 @@ def test_worse_parameters_are_not_proposed(tmp_path):
 
 
 def test_without_optuna_the_error_says_how_to_get_it(meadow, monkeypatch):
-    monkeypatch.setattr(util, "find_spec", lambda name: None)
     monkeypatch.setattr("slipway.cli.search.find_spec", lambda name: None)
     assert "pip install 'slipway[search]'" in call(meadow).stderr
 
 
-def test_each_trial_is_a_nested_run_of_mlflow_and_recording_again_completes_it(tmp_path, monkeypatch):
+def test_each_trial_is_a_nested_run_of_mlflow_and_recording_again_completes_it(tmp_path):
     workspace = make_meadow(tmp_path / "meadow", "{slope: {float: [0.1, 10]}, depth: {int: [1, 12]}}", "6")
     found, trials = search(workspace, None, joins=False, say=print)
     plot = workspace.search / "search-history.svg"
     plot.write_text("<svg/>")
 
-    def interrupted(state):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(searches, "STATUS", type("Gone", (), {"__getitem__": lambda *_: interrupted(_)})())
-    with pytest.raises(KeyboardInterrupt):
-        record_search(workspace, found.study, found.metric, trials, [plot])
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searches, "STATUS", {})
+        with pytest.raises(KeyError):  # before the first trial's run is ended
+            record_search(workspace, found.study, found.metric, trials, [plot])
     parent = record_search(workspace, found.study, found.metric, trials, [plot])
     assert record_search(workspace, found.study, found.metric, trials, [plot]) == parent
     client = MlflowClient(f"sqlite:///{workspace.root}/mlflow.db")

@@ -11,6 +11,7 @@ from slipway.champion import read_decision
 from slipway.cli import main
 from slipway.comparison import compare, load
 from slipway.model.bundle import read_bundle
+from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST
 from slipway.release import promote
@@ -32,6 +33,15 @@ def test_the_differences_are_those_of_the_gates_verdict(challenged_original):
     assert {one.name: one.difference.as_json() for one in found.scores} == verdict["comparison"]
     assert {one.name: one.a for one in found.scores} == pytest.approx(verdict["metrics"])
     assert found.gate in [reason["detail"] for reason in verdict["reasons"]]
+
+
+def test_each_model_is_asked_once(challenged_original, monkeypatch):
+    asked = []
+    predict = Predictor.predict
+    models = [load(challenged_original, version) for version in versions(challenged_original)]
+    monkeypatch.setattr(Predictor, "predict", lambda one, table: asked.append(one.version) or predict(one, table))
+    compare(challenged_original, *models)
+    assert asked == [model.version for model in models]
 
 
 def test_the_other_way_round_better_is_worse(challenged_original):
@@ -69,7 +79,7 @@ def test_an_earlier_champion_is_compared_and_predicts_by_its_version_or_tag_in_a
     candidate, first = versions(challenged)
     promote(challenged)
     shutil.rmtree(challenged.root / ".dvc" / "cache", ignore_errors=True)
-    for name in (first[:8], f"model/{first}"):
+    for name in (first[:8], f"model/{first}", "HEAD~1"):
         content = json.loads(call(challenged, "champion", name, "--json").output)
         assert (content["a"], content["b"]) == (candidate, first)
     rows, output = challenged.table / TEST, challenged.root / "predicted.parquet"
@@ -92,8 +102,6 @@ def test_an_unknown_model_is_an_error_with_those_that_are_known(challenged_origi
 
 
 def test_models_that_cannot_be_compared_say_why(challenged_original, made):
-    from slipway.model.predictor import Predictor
-
     with pytest.raises(SlipwayError, match=r"cannot be compared: .* predicts other classes"):
         compare(
             challenged_original,

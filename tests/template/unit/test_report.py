@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from checkouts import copy_checkout, retrain
+from slipway.comparison import compare
+from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
-from slipway.release import promote
 from slipway.report import _yaml, gather, write_for_gitlab, write_report
 
 pytestmark = pytest.mark.xdist_group("report")  # its fixtures are made once
@@ -93,7 +94,7 @@ def test_the_markdown_tells_the_same_in_tables_that_hold(challenged):
     text = (challenged.root / "build" / "report.md").read_text()
     assert f"`{gather(challenged).bundle.version}`" in text
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.M)
-    assert len(tables) == 4
+    assert len(tables) == 5
     for table in tables:
         columns = {line.count("|") for line in table.splitlines()}
         assert len(columns) == 1, table
@@ -141,30 +142,35 @@ def test_a_verdict_of_another_candidate_is_not_shown_with_this_one(challenged, t
         write_report(workspace)
 
 
-def test_a_promotion_takes_over_what_the_report_compared(challenged, tmp_path):
-    workspace = copy_checkout(challenged, tmp_path / "checkout")
-    promote(workspace, force_reason="to see the next report")
-    assert gather(workspace).slices[0]["before"] == gather(challenged).slices[0]["scores"]["accuracy"]
-
-
 def test_what_moved_is_told_before_the_details(challenged, tmp_path, monkeypatch):
     workspace = copy_checkout(challenged, tmp_path / "checkout")
-    path = workspace.champion / "evaluation" / "slices.json"
-    now = gather(workspace).slices[0]["scores"]["accuracy"]["value"]
-    released = json.loads(path.read_text())
-    released[0]["scores"]["accuracy"]["value"] = 2.0
-    path.write_text(json.dumps(released))
+    verdict = workspace.read_verdict()
+    name = gather(workspace).slices[0]["slice"]
+    verdict["slices"] = {name: {"value": -0.02, "low": -0.03, "high": -0.01}}
+    workspace.verdict.write_text(json.dumps(verdict))
     psi = {"bill_length_mm": 0.31, "bill_depth_mm": 0.01, "island": None}
     changes = [{"feature": name, "psi": value, "moved": value == 0.31} for name, value in psi.items()]
     monkeypatch.setattr("slipway.report.data_changes", lambda *_: (261, changes))
     write_report(workspace)
     told, _, details = (workspace.root / "build" / "report.md").read_text().partition("<details>")
     assert re.findall("^- .*", told, flags=re.M) == [
-        f"- {released[0]['slice']} is worse: accuracy {now:.4g}, was 2 when the champion was released",
+        f"- {name} is worse: accuracy -0.02 (-0.03 to -0.01) against the champion",
         "- bill_length_mm moved since the champion's training: PSI 0.310",
         "- island is new",
     ]
-    assert "| 2 | worse |" in details
+    assert "| -0.02 | -0.03 to -0.01 | worse |" in details
+
+
+def test_slices_have_the_paired_difference_of_a_comparison_and_what_differs_is_listed(challenged):
+    run, models = gather(challenged), [challenged.bundle, challenged.champion / "bundle"]
+    compared = compare(challenged, *map(Predictor.load, models))
+    assert {name: one.difference.as_json() for name, _, one in compared.slices} == {
+        item["slice"]: item["difference"] for item in run.slices
+    }
+    assert run.differs["model.inverse_regularization"] == (0.5, 1.0)
+    assert "data" not in run.differs
+    write_report(challenged)
+    assert "| model.inverse_regularization | 0.5 | 1.0 |" in (challenged.root / "build" / "report.md").read_text()
 
 
 def test_a_merge_request_shows_each_check_of_the_gate_and_the_scores(tmp_path):

@@ -95,7 +95,12 @@ def asked(candidate: Model, champion: Model | None, groups=None, metric: str = "
     def statistics(predictions):
         return metrics.statistics(KIND, np.zeros(rows, dtype=int), predictions, groups)
 
-    test_set = SimpleNamespace(target=KIND, time=Column("seen", "date"), table="the test set", statistics=statistics)
+    test_set = SimpleNamespace(
+        target=KIND,
+        time=Column("seen", "date"),
+        predictions=lambda model: model.predict("the test set"),
+        statistics=statistics,
+    )
     table = statistics(candidate.predictions)
     reason, comparison = challenge(gate(metric), test_set, candidate, table, champion, BOOTSTRAP)
     assert reason.check == "champion"
