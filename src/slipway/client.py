@@ -113,8 +113,11 @@ class Client:
         return _predictions(self._send(_rows(self._http, rows)))
 
     def explain(self, rows: Sequence[Row]) -> list[Explanation]:
-        """Predict for some rows and explain it; the service takes at most 100 at once (`SLIPWAY_EXPLAIN_ROWS`)."""
-        return _explanations(self._send(_rows(self._http, rows, "explain")))
+        """Predict for some rows and explain it; the service takes at most 100 at once (`SLIPWAY_EXPLAIN_ROWS`).
+
+        It is not repeated if its answer was lost, as the service may still be computing it.
+        """
+        return _explanations(self._send(_rows(self._http, rows, "explain"), repeatable=False))
 
     def predict_table(self, table: Any, rows: int = 5000) -> Any:
         """Predict for a pandas or Arrow table, sent as Arrow, so many rows at a time.
@@ -174,7 +177,7 @@ class AsyncClient:
 
     async def explain(self, rows: Sequence[Row]) -> list[Explanation]:
         """See `Client.explain`."""
-        return _explanations(await self._send(_rows(self._http, rows, "explain")))
+        return _explanations(await self._send(_rows(self._http, rows, "explain"), repeatable=False))
 
     async def predict_table(self, table: Any, rows: int = 5000) -> Any:
         """See `Client.predict_table`."""

@@ -24,7 +24,7 @@ class Explainer:
         self._predictor, self._limit, self._timeout = predictor, limit, timeout
         self._background = predictor.contract.checked(predictor.bundle.examples["rows"])
         self._thread = ThreadPoolExecutor(1, "explanations")
-        self._waiting = 0
+        self._waiting, self._closed = 0, False
 
     async def explain(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         """Explain checked rows; gives the response but its model. Raises ProblemDetails (413, 503)."""
@@ -42,7 +42,7 @@ class Explainer:
 
     def _explained(self, arrays: Mapping[str, Array], until: float) -> dict[str, Any]:
         def predict(part: Mapping[str, Array]) -> Predictions:
-            if (started := monotonic()) > until:
+            if (started := monotonic()) > until or self._closed:
                 raise overloaded("the explanation timed out; send fewer rows")
             answers = self._predictor.predict_arrays(part)
             sleep(monotonic() - started)  # half of the time is the event loop's
@@ -66,5 +66,6 @@ class Explainer:
         return answers
 
     def close(self) -> None:
-        """Stop the thread."""
+        """Stop the thread; what it computes ends soon, as the process waits for it."""
+        self._closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -185,11 +185,12 @@ def test_what_would_not_help_is_not_repeated(scripted, answers, options, status)
     assert server.asked == len(answers)
 
 
-def test_feedback_that_may_have_been_counted_is_not_sent_again(scripted) -> None:
+@pytest.mark.parametrize("ask", [lambda client: client.feedback("1", "lily"), lambda client: client.explain([{}])])
+def test_feedback_that_may_have_been_counted_and_an_explanation_under_way_are_not_sent_again(scripted, ask) -> None:
     url, server = scripted
     server.answers += [LOST]
     with Client(url) as client, pytest.raises(httpx.TransportError):
-        client.feedback("1", "lily")
+        ask(client)
     assert server.asked == 1
 
 

@@ -87,6 +87,20 @@ def test_an_explanation_that_takes_too_long_ends(bundle: Path, row: dict[str, An
     direct.close()
 
 
+def test_a_stop_ends_the_explanation_that_runs(direct: Direct, row: dict[str, Any]) -> None:
+    predictor, calls = direct.model.predictor, []
+    inner = predictor.predict_arrays
+
+    def stop_and_predict(arrays: Any) -> Any:
+        calls.append(arrays)
+        direct.model.explainer.close()
+        return inner(arrays)
+
+    predictor.predict_arrays = stop_and_predict  # type: ignore[method-assign]
+    assert direct.ask("/explain", row).status == 503
+    assert len(calls) == 1
+
+
 class Held:
     """A service whose explanations stand still until they are released."""
 
