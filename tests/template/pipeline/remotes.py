@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from checkouts import ROOT, commit_files, make_template, run
+from checkouts import ROOT, make_template, run
 from pipeline.workflow import Done, Workflow, set_up
 from slipway.champion import Pin, write_pin
 
@@ -25,7 +25,7 @@ def make_remote(folder: Path) -> Path:
     for overlay in ("staging", "production"):  # a fork of ours may have released something already
         write_pin(checkout, overlay, Pin(f"ghcr.io/owner/repository@sha256:{'0' * 64}", "0" * 12, "0" * 40))
     # end: kubernetes
-    commit_files(checkout, "The project", {})
+    run(checkout, "git", "commit", "--quiet", "--all", "--amend", "--no-edit")
     run(checkout, "git", "clone", "--quiet", "--bare", ".", str(folder / "remote.git"))
     return folder / "remote.git"
 
