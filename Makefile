@@ -125,8 +125,14 @@ mutants: setup ## Mutation testing: count small changes to the code that no unit
 	uv pip install --quiet --python $(BIN)/python --require-hashes -r benchmarks/mutants.txt
 	python benchmarks/mutants.py $(MODULES)
 
+# part: spark
+.PHONY: spark-test
+spark-test: setup ## Test examples/spark_score.py on a Spark cluster of its own (needs Java 17; not part of CI)
+	uv pip install --quiet --python $(BIN)/python --require-hashes -r examples/requirements.txt
+	PYTHONPATH=tests/template pytest -q -n 0 examples
+
 # In a separate folder: rewriting a lock file, even unchanged, would make `setup` rebuild the environment.
-LOCKS = $(wildcard requirements*.txt stack/*.txt stack/*/*.txt k8s/*.txt benchmarks/*.txt notebooks/*.txt)
+LOCKS = $(wildcard requirements*.txt stack/*.txt stack/*/*.txt k8s/*.txt benchmarks/*.txt examples/*.txt notebooks/*.txt)
 current: setup ## Check that requirements*.txt match pyproject.toml
 	@rm -rf build/locks
 	@for lock in $(LOCKS); do mkdir -p build/locks/$$(dirname $$lock) && cp $$lock build/locks/$$lock; done
@@ -147,6 +153,7 @@ lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest
 	$(call lock,stack/moto.in,stack/moto.txt)
 	$(call lock,k8s/checkov.in,k8s/checkov.txt) # part: kubernetes
 	$(call lock,benchmarks/mutants.in --constraint requirements-dev.txt,benchmarks/mutants.txt) # part: benchmarks
+	$(call lock,examples/requirements.in --constraint requirements-dev.txt,examples/requirements.txt) # part: spark
 	$(call lock,notebooks/requirements.in --constraint requirements-dev.txt,notebooks/requirements.txt) # part: notebooks
 
 # Tools in separate environments: their dependencies conflict with ours, or make our commands start more slowly.

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from slipway.batch.annotated import annotated
 from slipway.batch.checking import Checked, Checker
 from slipway.batch.output import Output
 from slipway.batch.reading import Batch, Table
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # what is read of a database needs SQLAlchemy
     from slipway.batch.query import Source
     from slipway.batch.tables import DatabaseTable
 
-__all__ = ["BundleScorer", "Limits", "Output", "Scorer", "ServiceScorer", "Summary", "Table", "predict"]
+__all__ = ["BundleScorer", "Limits", "Output", "Scorer", "ServiceScorer", "Summary", "Table", "annotated", "predict"]
 
 T = TypeVar("T")
 
