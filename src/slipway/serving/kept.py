@@ -32,7 +32,7 @@ from slipway.serving.stores import store_of
 QUEUE_BYTES = 32 << 20  # of rows that wait, by an estimate
 QUEUE_JUDGED = 10_000  # feedback that waits
 PAUSE = 0.2  # seconds between two looks at the queue: to be woken up by each request would cost that request time
-PART_ROWS = 64  # made lines at once; then the event loop gets its turn
+PART_ROWS = 256  # made lines at once; then the event loop gets its turn
 YIELD = 0.0005  # seconds
 CLOSE_SECONDS = 3.0  # at shutdown: for what is queued, and the last files
 QUIET_SECONDS = 60.0  # between two log lines about a store that fails
