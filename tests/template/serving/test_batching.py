@@ -142,6 +142,7 @@ def test_a_request_waits_for_its_answer_as_long_as_it_may_and_is_then_not_run(mo
         model.free.set()
         while batcher._threaded or batcher._scheduled:
             await asyncio.sleep(0)
+        batcher._timeout = 10
         return [*answers, await batcher.few(["c"])]
 
     *refused, answer = run(late())
@@ -152,14 +153,52 @@ def test_a_request_waits_for_its_answer_as_long_as_it_may_and_is_then_not_run(mo
 
 
 def test_a_large_request_runs_in_a_thread_of_its_own_and_within_the_same_time(model: Model) -> None:
-    batcher = Batcher(model, timeout=0.05)
+    batcher = Batcher(model, timeout=10)
     never = threading.Event()
 
     async def many(job: Any) -> Any:
         return await batcher.many(job)
 
     assert run(many(lambda: threading.current_thread().name)).startswith("large")
+    batcher._timeout = 0.05
     with pytest.raises(ProblemDetails, match="the prediction timed out"):
         run(many(lambda: never.wait(10)))
     never.set()
     batcher.close()
+
+
+def test_large_requests_run_one_at_a_time(batcher: Batcher) -> None:
+    started: list[str] = []
+    go_on = threading.Event()
+
+    def job(name: str) -> bool:
+        started.append(name)
+        return go_on.wait(10)
+
+    async def both() -> list[bool]:
+        jobs = [asyncio.create_task(batcher.many(lambda name=name: job(name))) for name in "ab"]
+        while not started:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
+        assert started == ["a"]
+        go_on.set()
+        return [await one for one in jobs]
+
+    assert run(both()) == [True, True]
+
+
+def test_closing_waits_for_nothing_and_starts_nothing_more(model: Model) -> None:
+    batcher = Batcher(model, timeout=10)
+    model.free.clear()
+
+    async def close() -> None:
+        first = asyncio.create_task(batcher.few(["a"]))
+        while not model.asked:
+            await asyncio.sleep(0)
+        late = batcher._thread.submit(model, ["b"])
+        batcher.close()
+        assert (first.done(), late.cancelled()) == (False, True)
+        model.free.set()
+        assert await first == ["a"]
+
+    run(close())
