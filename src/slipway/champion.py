@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from itertools import zip_longest
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, TypeVar
 
@@ -122,12 +123,17 @@ def serving_now(root: Path, revision: str = "HEAD") -> Decision | None:
 
 
 def history(root: Path, *, revisions: Sequence[str] = ("HEAD",), unreadable: list[str] | None = None) -> list[Release]:
-    """List the releases, newest first, as Git recorded them.
+    """List the releases, newest first, as Git recorded them; a commit that repeats the decision before it is none.
 
     unreadable: takes a line for each commit whose record cannot be read; without it, such a commit raises SlipwayError.
     """
     found = _parsed(file_history(root, POINTER, revisions=revisions), parse_decision, unreadable)
-    return [Release(decision, version.commit, version.when) for version, decision in found]
+    earlier = [decision for _, decision in found[1:]]
+    return [
+        Release(decision, version.commit, version.when)
+        for (version, decision), before in zip_longest(found, earlier)
+        if decision != before
+    ]
 
 
 def pin_history(root: Path, revision: str = "HEAD", *, unreadable: list[str] | None = None) -> list[Pinned]:

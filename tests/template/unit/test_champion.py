@@ -175,6 +175,12 @@ def test_the_history_lists_the_releases_newest_first_and_passes_by_what_it_canno
     assert [one.commit for one in history(checkout, revisions=(commits[0],))] == [commits[0]]
 
 
+def test_a_commit_that_repeats_the_decision_is_no_release(checkout):
+    first = commit_files(checkout, "Released", {"champion.dvc": pointer("a")})
+    commit_files(checkout, "Its evaluation, made again", {"champion.dvc": pointer("a") + "# evaluated\n"})
+    assert [one.commit for one in history(checkout)] == [first]
+
+
 def test_the_champion_is_fetched_unless_its_bundle_is_here(checkout, monkeypatch):
     fetched = []
     monkeypatch.setattr("slipway.champion.fetch", lambda *arguments: fetched.append(arguments))
