@@ -27,6 +27,7 @@ SCORES = {
     "r2": "r2_score",
     "mae": "mean_absolute_error",
     "rmse": "root_mean_squared_error",
+    "mape": "mean_absolute_percentage_error",
 }
 
 
