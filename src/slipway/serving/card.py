@@ -10,7 +10,6 @@ from typing import Any
 
 from slipway.model.predictor import Predictor
 from slipway.model.reference import CONFIDENCE_BINS
-from slipway.problem.files import CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Card:
             },
             "plots": [f"plots/{name}" for name in plots],
         }
-        return cls(content, released, plots, _confidence(_json(evaluation / CONFIDENCE, [])))
+        return cls(content, released, plots, _confidence(_json(evaluation / "confidence.json", [])))
 
 
 def _confidence(bins: Any) -> dict[str, tuple[float, float]]:

@@ -35,6 +35,8 @@ def test_the_code_in_the_image_is_what_the_service_reaches():
     rooms = {module.split(".")[1] for module in served if module.startswith("slipway.")}
     copied = set(re.findall(r"src/slipway/(\w+)", DOCKERFILE))
     assert copied == rooms | {"__init__"}
+    # Of the problem only its declaration is copied (.dockerignore).
+    assert not [module for module in served if module.startswith("slipway.problem.")]
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.relative_to(ROOT)))
