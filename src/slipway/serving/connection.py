@@ -181,7 +181,8 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
             self._start_timer()
         elif self._pipelined or (self._receiving and self._in_head and not self._eof):
-            self._unset_keepalive_if_required()
+            if self._receiving:  # else what was sent ahead may be line ends only, which begin no request
+                self._unset_keepalive_if_required()
             self.loop.call_soon(self.data_received, b"")
         elif self._eof:
             self.transport.close()

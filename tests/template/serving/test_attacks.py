@@ -21,6 +21,7 @@ from serving.running import Direct, Process, client, quiet, threaded
 from slipway.contract import Contract
 from slipway.problem import SlipwayError
 from slipway.serving import ProblemDetails, Settings, create_app
+from slipway.serving.connection import HEAD_SLICE
 from slipway.serving.problems import MAX_ERRORS
 from slipway.serving.rows import Rows
 
@@ -180,14 +181,19 @@ def test_bytes_that_come_one_by_one_are_a_request(process: Process) -> None:
     assert asyncio.run(slowly()) == b"HTTP/1.1 200 OK\r\n"
 
 
-def test_line_ends_after_an_answer_do_not_keep_a_connection(bundle: Path, row: dict[str, Any]) -> None:
+@pytest.mark.parametrize("ahead", [b"", b"\r\n"])
+def test_line_ends_do_not_keep_a_connection(bundle: Path, row: dict[str, Any], ahead: bytes) -> None:
+    body = json.dumps(row).encode()
+    room = HEAD_SLICE - len(post("/predict", body, more=b"x-pad: \r\n"))
+    request = post("/predict", body, more=b"x-pad: %s\r\n" % (b"a" * room))  # what follows is parsed after the answer
+
     async def linger(port: int) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(post("/predict", json.dumps(row).encode()))
+        writer.write(request + ahead)
         closed = asyncio.create_task(reader.read())
         while not closed.done():
-            writer.write(b"\r\n")
             await asyncio.wait([closed], timeout=0.1)
+            writer.write(b"\r\n")
         writer.close()
         return closed.result()
 

@@ -58,7 +58,8 @@ def test_a_file_with_a_type_that_is_not_trusted_is_refused_by_name():
         load(model, CONTRACT, classes=2, threads=1)
 
 
-@pytest.mark.parametrize("name", TRUSTED)
+# CatBoost is not installed for tests (docs/estimators.md).
+@pytest.mark.parametrize("name", [name for name in TRUSTED if not name.startswith("catboost.")])
 def test_what_is_trusted_exists(name):
     module, _, attribute = name.rpartition(".")
     assert hasattr(importlib.import_module(module), attribute)
