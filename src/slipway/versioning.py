@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
@@ -146,12 +147,21 @@ def dvc_repository(root: Path) -> Iterator[Any]:
     try:
         with Repo(str(root)) as repository, lock_repo(repository):
             repository.drop_data_index()  # what a killed DVC left half-written there would hide files
+            _drop_half_written(Path(repository.tmp_dir, "rwlock"))
             yield repository
     except (DvcException, OSError) as error:
         causes: list[BaseException] = [error]
         while cause := causes[-1].__cause__:
             causes.append(cause)
         raise SlipwayError("DVC: " + ": ".join(dict.fromkeys(map(str, causes)))) from error
+
+
+def _drop_half_written(path: Path) -> None:
+    """Remove DVC's list of the files in use if a killed DVC left no JSON there, which every later one would refuse."""
+    try:
+        json.loads(path.read_bytes() if path.exists() else b"{}")
+    except ValueError:
+        path.unlink(missing_ok=True)
 
 
 def remote_folder(root: Path, repository: Any) -> str | None:

@@ -191,6 +191,14 @@ def test_a_run_says_from_what_to_what_data_that_was_changed_here_moves_its_point
     assert f"data.dvc: {before[:8]} -> {versioning.pointed(here, 'data.dvc')[:8]}, since data/ was changed here" in said
 
 
+@pytest.mark.parametrize("left", ["", '{"/data'])
+def test_a_list_of_files_in_use_that_was_half_written_when_dvc_was_killed_stops_nothing(here, monkeypatch, left):
+    monkeypatch.chdir(here)
+    versioning.fetch(here)
+    (here / ".dvc/tmp/rwlock").write_text(left)
+    assert all(versioning.reproduce(here).values())
+
+
 def test_an_index_of_dvcs_that_was_half_written_when_it_was_killed_hides_nothing(here):
     shutil.rmtree(here / "champion")
     versioning.fetch(here)
