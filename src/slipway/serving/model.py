@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
 from fastapi import Depends
@@ -21,14 +21,16 @@ from slipway.serving.batching import SMALL_ROWS, Batcher
 from slipway.serving.card import Card
 from slipway.serving.explaining import Explainer
 from slipway.serving.ids import Ids
-from slipway.serving.kept import Keeper
 from slipway.serving.logs import Log
 from slipway.serving.metrics import Metrics
 from slipway.serving.outbox import Answered
 from slipway.serving.problems import encode, not_ready
 from slipway.serving.rows import SMALL_BYTES, Rows
 from slipway.serving.settings import Settings
-from slipway.serving.shadow import Shadow
+
+if TYPE_CHECKING:
+    from slipway.serving.kept import Keeper
+    from slipway.serving.shadow import Shadow
 
 A = TypeVar("A")
 
@@ -59,7 +61,7 @@ class LoadedModel:
         )
         self.batcher = Batcher(self._run, timeout=settings.request_seconds)
         self.explainer = Explainer(predictor, limit=settings.explain_rows, timeout=settings.request_seconds)
-        self.keeper = Keeper(settings, predictor, log) if settings.predictions else None
+        self.keeper = self._keeper(settings, log) if settings.predictions else None
         self.shadow = self._shadow(settings, log) if settings.shadow else None
         metrics.more = [beside for beside in (self.keeper, self.shadow) if beside]
         self._after = self.shadow or self.keeper  # what gets the rows once they are answered
@@ -92,11 +94,8 @@ class LoadedModel:
     async def explain(self, body: bytes) -> tuple[bytes, int]:
         """Answer a JSON body of `/explain`; returns the response's body and the number of rows."""
 
-        def parse() -> dict[str, Array]:
-            rows = self.rows.decode(body)
-            return self.rows.arrays(rows) if isinstance(rows, list) else rows
-
-        found = await self.explainer.explain(await self.read(parse, body))
+        arrays = await self.read(lambda: self._arrays(self.rows.decode(body)), body)
+        found = await self.explainer.explain(arrays)
         return encode({"model": {"name": self.name, "version": self.version}, **found}), len(found["explanations"])
 
     async def read(self, parse: Callable[[], A], body: bytes) -> A:
@@ -123,7 +122,15 @@ class LoadedModel:
             if beside is not None:
                 beside.close()
 
+    # Only who asks for these loads them: they would make every start slower.
+    def _keeper(self, settings: Settings, log: Log) -> Keeper:
+        from slipway.serving.kept import Keeper
+
+        return Keeper(settings, self.predictor, log)
+
     def _shadow(self, settings: Settings, log: Log) -> Shadow:
+        from slipway.serving.shadow import Shadow
+
         of_shadow = settings.model_copy(update={"bundle": settings.shadow, "expected": None})
         return Shadow(of_shadow, self.predictor, self.counters, self.keeper, log, partial(_expected, of_shadow))
 
@@ -145,8 +152,11 @@ class LoadedModel:
             self._after.offer(Answered([time.time()] * len(ids), arrays, predictions, ids))
         return predictions, ids
 
+    def _arrays(self, rows: list[Struct] | dict[str, Array]) -> dict[str, Array]:
+        return self.rows.arrays(rows) if isinstance(rows, list) else rows
+
     def _predict_body(self, rows: list[Struct] | dict[str, Array]) -> tuple[bytes, int]:
-        answers = self._answers(self.rows.arrays(rows) if isinstance(rows, list) else rows)
+        answers = self._answers(self._arrays(rows))
         return self._body(answers), len(answers)
 
     def _run(self, rows: list[Struct]) -> list[Struct]:
