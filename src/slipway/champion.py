@@ -97,6 +97,13 @@ def read_decision(root: Path) -> Decision | None:
     return serving_now(root) if (root / POINTER).exists() else None
 
 
+def require_released(decision: Decision | None) -> Decision:
+    """Give the decision. Raises SlipwayError if nothing was released."""
+    if decision is None:
+        raise SlipwayError("no champion yet; `slipway promote` makes one")
+    return decision
+
+
 def fetch_champion(root: Path) -> Decision | None:
     """Read the last commit's decision, and have DVC fetch its champion unless `champion/` holds just that."""
     decision = read_decision(root)

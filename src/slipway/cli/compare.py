@@ -50,18 +50,14 @@ def compare(at: Workspace, a: str, b: str, as_json: bool) -> None:
 
 def _version(at: Workspace, name: str) -> str:
     """Give the version that a name means; other names are left to lineage."""
-    from slipway.champion import POINTER, parse_decision, read_decision
+    from slipway.champion import POINTER, parse_decision, read_decision, require_released
     from slipway.model.bundle import read_bundle
-    from slipway.problem import SlipwayError
     from slipway.versioning import file_at, find_commit
 
     if name == "candidate":
         return read_bundle(at.bundle).version
     if name == "champion":
-        decision = read_decision(at.root)
-        if decision is None:
-            raise SlipwayError("no champion yet; `slipway promote` makes one")
-        return decision.version
+        return require_released(read_decision(at.root)).version
     if (commit := find_commit(at.root, name)) and (pointer := file_at(at.root, commit, POINTER)):
         return parse_decision(pointer, f"{name}:{POINTER}").version
     return name

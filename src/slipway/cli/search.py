@@ -50,7 +50,7 @@ def search(at: Workspace, apply: bool, storage: str | None, join: bool, track: b
     """
     if find_spec("optuna") is None:
         raise SlipwayError("it needs Optuna: pip install 'slipway[search]'")
-    from slipway.evaluation.metrics import lower_is_better
+    from slipway.evaluation.intervals import direction
     from slipway.search import result, run
 
     if apply:
@@ -65,7 +65,8 @@ def search(at: Workspace, apply: bool, storage: str | None, join: bool, track: b
     if track:
         _record(at, found, trials, files)
     text, lines = result.proposed(at.root, found)
-    if not lines or found.value == found.before or (found.value < found.before) != lower_is_better(found.metric):
+    change = found.value - found.before
+    if not lines or direction(found.metric, change, change) != "better":
         click.echo("Nothing better than params.yaml was found.")
     elif apply:
         result.apply(at.root, text)

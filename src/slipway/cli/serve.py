@@ -15,7 +15,6 @@ import click
 
 from slipway.cli.command import command, update_mlflow
 from slipway.cli.console import EXIT_REFUSED, EXIT_RETRAIN, table
-from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
     from slipway.monitor import Finding
@@ -115,11 +114,9 @@ def monitor(at: Workspace, prometheus: str, match: str, track: bool) -> None:
     that could not be found out. A scheduled workflow runs this.
     """
     from slipway import monitor as monitoring
-    from slipway.champion import read_decision
+    from slipway.champion import read_decision, require_released
 
-    champion = read_decision(at.root)
-    if champion is None:
-        raise SlipwayError("no champion yet; `slipway promote` makes one")
+    champion = require_released(read_decision(at.root))
     findings, alerts = monitoring.observe(prometheus, match, champion.version)
     rows = [(f.what, _value(f), f"{f.threshold or math.nan:.3f}", f.rows) for f in findings]
     table(f"Champion {champion.version}, the last 24 hours", ("what", "found", "threshold", "rows"), rows)

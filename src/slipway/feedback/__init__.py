@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from slipway.batch import Table
 from slipway.batch.places import Place
-from slipway.champion import BUNDLE, fetch_champion, history
+from slipway.champion import BUNDLE, fetch_champion, history, require_released
 from slipway.contract import canonical_json
 from slipway.evaluation.intervals import Bootstrap
 from slipway.evaluation.live import CHAMPION, ID, ORIGIN, SHADOW, UNUSABLE, VERSION, score, versions
@@ -51,9 +51,7 @@ def label(
     model was right each time. Gives the content of `build/live.json`.
     Raises SlipwayError if there is no champion, nothing to join, or a file that cannot be read.
     """
-    champion = fetch_champion(workspace.root)
-    if champion is None:
-        raise SlipwayError("no champion yet; `slipway promote` makes one")
+    champion = require_released(fetch_champion(workspace.root))
     views = Views(workspace.problem, workspace.record, workspace.features, workspace.target)
     if strange := [name for name in on if name not in views.features.names]:
         raise SlipwayError(f"--on {strange[0]}: no column of the row; {close_names(strange[0], views.features.names)}")
@@ -112,7 +110,7 @@ def _scores(workspace: Workspace, table: pd.DataFrame, champion: str) -> list[di
 
 
 def _learn(workspace: Workspace, table: pd.DataFrame, on: Sequence[str], learn: bool, trusted: bool) -> dict[str, Any]:
-    """Write the new rows to learn from, and say how they differ from those that the champion learned from."""
+    """Write the new rows to learn from, and say how they differ from those that the champion was trained on."""
     content: dict[str, Any] = {"rows": 0, "part": None, "own_answers": is_own_answer(table, workspace.target)}
     if not learn or (content["own_answers"] and not trusted):
         return content
