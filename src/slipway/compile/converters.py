@@ -117,7 +117,7 @@ def _register_libraries() -> None:
                 if hasattr(kind, "decision_function"):
                     options["raw_scores"] = [True, False]
                 skl2onnx.update_registered_converter(kind, name, tree_shapes, convert_trees, options=options)
-                if hasattr(kind, "predict_proba"):
+                if hasattr(kind, "predict_proba") and kind not in sklearn_classifier_list:
                     sklearn_classifier_list.append(kind)  # CatBoost's is no ClassifierMixin
 
 

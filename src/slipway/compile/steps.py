@@ -87,13 +87,14 @@ def _concatenate(graph: Graph, operator: Any) -> str:
 
 
 def _impute(graph: Graph, model: Any, values: str) -> str:
-    if np.isnan(np.asarray(model.statistics_, dtype=np.float64)).any():
+    fillers = np.asarray(model.statistics_, dtype=np.float64)
+    if np.isnan(fillers).any():
         raise NotImplementedError("an imputer that drops a column that has no values")
     if np.isnan(model.missing_values):
         missing = graph.add("IsNaN", values)
     else:
         missing = graph.add("Equal", values, np.array([float(model.missing_values)]))
-    filled = graph.add("Where", missing, np.asarray(model.statistics_, dtype=np.float64), values)
+    filled = graph.add("Where", missing, fillers, values)
     if not model.add_indicator:
         return filled
     flags = graph.add("Cast", graph.add("Gather", missing, model.indicator_.features_, axis=1), to=TensorProto.DOUBLE)
