@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Columns of the table, besides the record's: the prediction's id, time and version, where its truth was read, and why
-# the row cannot be learned from, if it cannot. Answers are in `_champion.` and `_shadow.` columns.
+# the row cannot be trained on, if it cannot. Answers are in `_champion.` and `_shadow.` columns.
 ID, TIME, VERSION, ORIGIN, UNUSABLE = "_id", "_time", "_version", "_truth", "_unusable"
 CHAMPION, SHADOW = "_champion", "_shadow"
 

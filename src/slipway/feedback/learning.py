@@ -45,7 +45,7 @@ def is_own_answer(table: pd.DataFrame, target: Target) -> bool:
 
 
 def new_rows(table: pd.DataFrame, data: Path, on: Sequence[str]) -> pd.DataFrame:
-    """Choose the rows that can be learned from and are not in `data/live` yet, by id or by key."""
+    """Choose the rows that can be trained on and are not in `data/live` yet, by id or by key."""
     rows = table[table[UNUSABLE] == ""].sort_values([TIME, ID])
     for part in sorted((data / LIVE).glob("*.csv")):
         known = read_live(part)

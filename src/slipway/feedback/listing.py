@@ -15,8 +15,8 @@ RULES = {
     "foreign": "of no prediction of a version that was released here: left out",
     "late": "its prediction is not kept any more: left out",
     "repeated": "a key that was predicted again later: the newest prediction counts",
-    "earlier version": "predicted by another version than the champion: scored by itself, learned from",
-    "other classes": "answered with a class that the target does not have: not scored, learned from",
+    "earlier version": "predicted by another version than the champion: scored by itself, trained on",
+    "other classes": "answered with a class that the target does not have: not scored, trained on",
     "unusable": "has a truth and is scored, but is no row to learn from: a column is not known",
 }
 
