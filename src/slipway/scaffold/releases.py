@@ -21,7 +21,8 @@ KEPT = (
     *("data.dvc", "champion.dvc", "dvc.lock", ".dvc/store"),
 )
 SETTINGS = (".dvc/config", "k8s/overlays")  # the template's, for a fork to fill in: merged, and no difference
-LOCK = re.compile(r"(.*/)?(requirements[\w-]*|checkov|cyclonedx|mutants)\.txt")
+# As Makefile's LOCKS.
+LOCK = re.compile(r"(requirements[\w-]*|(stack(/\w+)?|k8s|benchmarks|examples|notebooks)/[\w-]+)\.txt")
 
 
 def below(name: str, *paths: str) -> bool:
