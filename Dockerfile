@@ -1,17 +1,17 @@
-# The champion's service: what a server needs, the serving part of Slipway, the project's app.py, the bundle. docs/image.md tells the whys.
+# The champion's service: its dependencies, the serving part of Slipway, the project's app.py, the bundle. docs/image.md explains why.
 #
 # A released image pins its base by digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
 ARG BASE=python:3.11-slim-bookworm
 
 
-# What the bundle needs at run time: its manifest says so. This is a stage of its own so that another model of the same
+# The lock file for the runtime that the bundle's manifest names. A stage of its own, so that another model of the same
 # kind finds the dependencies in the cache.
 FROM ${BASE} AS requirements
 ARG RELEASE=champion
-# STORE=1 adds what keeps predictions in a bucket.
+# STORE=1 adds the packages that keep predictions in a bucket.
 ARG STORE=""
 # part: signing
-# SIGNING=1 adds what verifies a signature.
+# SIGNING=1 adds the package that verifies a signature.
 ARG SIGNING=""
 # end: signing
 WORKDIR /requirements
@@ -51,11 +51,11 @@ COPY src/slipway/contract ./contract
 COPY src/slipway/problem ./problem
 COPY src/slipway/model ./model
 COPY src/slipway/serving ./serving
-# The project's application, which is what runs. Its other modules come along; the service does not import them.
+# The project's application. Its other modules are copied, too; the service does not import them.
 COPY src/project ../project
 COPY pyproject.toml /
-# The version that the service tells, without the list of what only the pipeline needs. With a capital, for which Python does
-# not care: engines put `slipway-...` now before and now after what is in `slipway/`, and the layer would be another one.
+# The package's version, without the pipeline's dependencies. The name has a capital, which Python ignores: some engines
+# sort `slipway-...` before the content of `slipway/` and some after it, which would change the layer.
 RUN ["python", "-c", "import pathlib, tomllib; \
      about = tomllib.load(open('/pyproject.toml', 'rb'))['project']; \
      path = pathlib.Path('/opt/slipway/Slipway-{version}.dist-info/METADATA'.format(**about)); \
@@ -71,7 +71,7 @@ ARG RELEASE=champion
 WORKDIR /opt/slipway/champion
 COPY ${RELEASE}/bundle ./bundle
 COPY ${RELEASE}/evaluation ./evaluation
-# The patterns let what has no signature be packed, and a candidate, which has no decision yet: --build-arg RELEASE=build
+# As patterns, since a bundle may be unsigned, and a candidate (--build-arg RELEASE=build) has no decision yet.
 COPY ${RELEASE}/bundle/manifest.json ${RELEASE}/decision.jso[n] ${RELEASE}/bundle.si[g] ./
 RUN rm manifest.json \
     && chmod -R u=rwX,go=rX /opt/slipway \
@@ -86,7 +86,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     SLIPWAY_HOST=0.0.0.0 \
     SLIPWAY_PORT=8000
-# From what changes seldom to what changes with every release.
+# The layers that change most often come last.
 COPY --from=dependencies /layer /
 COPY --from=code /layer /
 COPY --from=release /layer /

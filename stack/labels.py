@@ -1,4 +1,4 @@
-"""What an image says of itself, as options of `docker build`: where it comes from, and the model in it.
+"""The labels of an image, as options of `docker build`: its source, and the model in it.
 
 python stack/labels.py champion
 """

@@ -55,7 +55,7 @@ def test_the_commit_of_a_release_starts_nothing(remote, tmp_path):
     workflow = pipeline(remote, tmp_path / "run")
     release = workflow.jobs("model", "release")
     assert "train     unchanged" in workflow.done["model"].log
-    assert "Made again" not in workflow.done["model"].steps
+    assert "Reproduce the bundle" not in workflow.done["model"].steps
     assert release.result == "success", release.log
     assert "Nothing to release" in release.summary
     assert head(remote) == before
