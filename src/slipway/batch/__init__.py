@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from slipway.batch.annotated import annotated
 from slipway.batch.checking import Checked, Checker
+from slipway.batch.keeping import Keeping
 from slipway.batch.output import Output
 from slipway.batch.reading import Batch, Table
 from slipway.batch.scorers import ADDED, PROBABILITY, BundleScorer, Scored, Scorer, ServiceScorer, columns_of
@@ -21,7 +22,18 @@ if TYPE_CHECKING:  # what is read of a database needs SQLAlchemy
     from slipway.batch.query import Source
     from slipway.batch.tables import DatabaseTable
 
-__all__ = ["BundleScorer", "Limits", "Output", "Scorer", "ServiceScorer", "Summary", "Table", "annotated", "predict"]
+__all__ = [
+    "BundleScorer",
+    "Keeping",
+    "Limits",
+    "Output",
+    "Scorer",
+    "ServiceScorer",
+    "Summary",
+    "Table",
+    "annotated",
+    "predict",
+]
 
 T = TypeVar("T")
 
@@ -46,13 +58,14 @@ def predict(
     scorer: Scorer,
     limits: Limits,
     *,
+    keeping: Keeping | None = None,
     resume: bool = False,
     progress: Callable[[int, float], None] | None = None,
 ) -> Summary:
     """Predict for every row of a table that the contract allows, and list the others.
 
-    resume: go on where an interrupted run into this folder ended. progress: takes the rows so far and the share of the
-    input that is read.
+    keeping: takes the rows with their answers. resume: go on where an interrupted run into this folder ended.
+    progress: takes the rows so far and the share of the input that is read.
     Raises SlipwayError for an input that cannot be read, an output that is there, or more refused rows than `limits`.
     """
     started = time.perf_counter()
@@ -72,7 +85,7 @@ def predict(
         )
         answered = _ahead(_answers(checked, scorer, counter))
         for number, batches in groupby(answered, key=lambda one: one.batch.part):
-            _write(output, number, batches, scorer, total, limits, progress)
+            _write(output, number, _kept(batches, keeping), scorer, total, limits, progress)
         seconds = time.perf_counter() - started
         drift = counter.drift(total)
         summary = Summary(scorer.version, total.rows, total.rejected, total.outcomes, drift, seconds, resumed)
@@ -84,6 +97,16 @@ def _answers(checked: Iterable[tuple[Batch, Checked]], scorer: Scorer, counter: 
     for batch, rows in checked:
         scored = scorer.score(rows.arrays)
         yield _Answered(batch, rows, scored, counter.count(rows.arrays, scored, rows.refused))
+
+
+def _kept(batches: Iterable[_Answered], keeping: Keeping | None) -> Iterator[_Answered]:
+    """Yield the batches of a part. What it keeps is complete before the part is: a part that is there was kept."""
+    for one in batches:
+        if keeping:
+            keeping.add(one.checked.arrays, one.scored)
+        yield one
+    if keeping:
+        keeping.complete()
 
 
 def _write(

@@ -28,9 +28,10 @@ class RefusedError(SlipwayError):
 class Atomic:
     """A file that gets its name when it is complete; until then it is called `.NAME.tmp`."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, compress: bool = True) -> None:
+        """compress: if it is called `.gz`."""
         self.place, self._temporary = place, place.beside(f".{place.name}.tmp")
-        compression = "gzip" if place.name.endswith(".gz") else None
+        compression = "gzip" if compress and place.name.endswith(".gz") else None
         with reported(place.shown, "cannot be written"):
             folder = self._temporary.path.rpartition("/")[0]
             place.system.create_dir(folder, recursive=True)
@@ -50,8 +51,8 @@ class Atomic:
 
 
 def write(place: Place, content: bytes) -> None:
-    """Write a small file atomically."""
-    file = Atomic(place)
+    """Write a small file atomically, as it is."""
+    file = Atomic(place, compress=False)
     with reported(place.shown, "cannot be written"):
         file.stream.write(content)
     file.commit()

@@ -36,6 +36,9 @@ TABLE = "table:"  # with which an OUTPUT begins that is a table of the database
 @click.option("--version", "release", metavar="V", help="An earlier champion, by its version, digest or tag.")
 @click.option("--url", help="Ask a running service instead, over Arrow.")
 @click.option("--key", envvar="API_KEY", help="An API key, if the service asks for one; or $API_KEY.")
+@click.option(
+    "--keep", metavar="FOLDER", help="Keep rows and answers there, a folder or URL, as a service does: for `labels`."
+)
 @click.option("--strict", is_flag=True, help="End at the first row that the contract refuses.")
 @click.option(
     "--max-rejected",
@@ -63,6 +66,7 @@ def predict(
     release: str | None,
     url: str | None,
     key: str | None,
+    keep: str | None,
     strict: bool,
     max_rejected: float,
     resume: bool,
@@ -84,17 +88,21 @@ def predict(
     All columns are carried over, and prediction, probability.<class>, model_version and prediction_id added. Rows that
     the contract refuses go to OUTPUT.rejected with file, row (from 0), field, rule and value; they do not end the run.
     """
-    from slipway.batch import Limits
+    from slipway.batch import Keeping, Limits
     from slipway.batch import predict as run
 
     if len([one for one in (bundle, release, url) if one]) > 1:
         raise click.UsageError("--bundle, --version and --url exclude each other")
     if len(places) != (1 if sql else 2):
         raise click.UsageError("give INPUT and OUTPUT, or --sql QUERY and OUTPUT")
+    if keep and url:
+        raise click.UsageError("--keep and --url exclude each other: a service keeps what it answers, or does not")
     scorer = _scorer(at, bundle, release, url, key, threads or os.cpu_count() or 1)
     with ExitStack() as opened, _progress() as progress:
         table, to = _opened(opened, places, sql, database, scorer, part_rows)
-        summary = run(table, to, scorer, Limits(strict, max_rejected), resume=resume, progress=progress)
+        keeping = Keeping(keep, scorer) if keep else None
+        limits = Limits(strict, max_rejected)
+        summary = run(table, to, scorer, limits, keeping=keeping, resume=resume, progress=progress)
     _show(summary, places[-1], to.rejected.shown)
     if metrics:
         from slipway.batch.metrics import write_metrics

@@ -13,9 +13,9 @@ from msgspec.json import Decoder
 
 from slipway.batch.places import Place, reported
 from slipway.problem import SlipwayError
+from slipway.serving.segments import PREDICTIONS
 
 BATCH_ROWS = 1 << 16
-PREDICTIONS, FEEDBACK = "predictions", "feedback"  # the folders
 
 T = TypeVar("T")
 

@@ -15,9 +15,10 @@ from slipway.batch.places import Place
 from slipway.batch.scorers import ADDED
 from slipway.contract import MISSING, Array, Column, Contract
 from slipway.evaluation.live import ORIGIN
-from slipway.feedback.kept import FEEDBACK, Told, read, segments
+from slipway.feedback.kept import Told, read, segments
 from slipway.feedback.listing import Listing
 from slipway.problem import Problem, SlipwayError
+from slipway.serving.segments import FEEDBACK
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,10 @@ from pyarrow import fs
 
 from batch.conftest import ROWS, read, run, store, table
 from checkouts import ROOT
+from serving.running import Direct, quiet
+from slipway.batch import BundleScorer, Keeping, Limits, Output, Table, predict
 from slipway.batch.places import Place
+from slipway.feedback import label
 from slipway.problem import SlipwayError
 
 BIN = ROOT / ".venv/moto/bin"
@@ -128,6 +131,31 @@ def test_a_bucket_that_refuses_is_an_error_with_its_words(action, given, output,
     with pytest.raises(SlipwayError, match=f"{words}.*(ACCESS_DENIED|403)"):
         run(f"s3://{given}", f"s3://{output}", scorer)
     assert "here/out.parquet" not in names(bucket)
+
+
+def test_what_a_run_keeps_in_the_store_is_joined_with_a_truth_that_lies_there(bucket, released):
+    given, scorer = Table.open(str(released.table / "test.parquet")), BundleScorer(released.champion / "bundle")
+    keeping = Keeping("s3://here/kept", scorer)
+    rows = predict(given, Output.of("s3://here/out.parquet", given, part_rows=100), scorer, Limits(), keeping=keeping)
+    found = label(released, "s3://here/out.parquet", "s3://here/kept")  # the output holds the id and, here, the truth
+    assert found["joined"] == found["learn"]["rows"] == rows.rows
+
+
+def test_what_a_service_keeps_in_the_store_is_joined_with_its_feedback(bucket, released):
+    direct = Direct(quiet(released.champion / "bundle", predictions="s3://here/kept"))
+    row = direct.model.predictor.bundle.examples["rows"][0]
+    (answer,) = direct.ask("/predict", row).json()["predictions"]
+    direct.ask("/feedback", {"id": answer["id"], "truth": answer["label"]})
+    direct.model.close()
+    direct.close()
+    (champion,) = label(released, None, "s3://here/kept")["models"]
+    assert (champion["rows"], champion["scores"]["accuracy"]["value"]) == (1, 1.0)
+
+
+def test_a_store_that_is_gone_is_an_error_with_its_name(bucket, released, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(SlipwayError, match="s3://here/kept/feedback: cannot be listed"):
+        label(released, None, "s3://here/kept")
 
 
 def test_az_takes_the_account_from_the_environment(monkeypatch):

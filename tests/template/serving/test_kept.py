@@ -229,7 +229,7 @@ def test_a_row_that_cannot_be_written_does_not_end_the_keeping(
         failed = threading.Event()
         drop = keeper._drop
         patch.setattr(keeper, "_drop", lambda *given: (drop(*given), failed.set()))
-        patch.setattr(keeper, "_encode", refuse)
+        patch.setattr(keeper._lines, "of", refuse)
         keeping.ask("/predict", row)
         assert failed.wait(30)
     keeping.ask("/predict", row)

@@ -92,6 +92,18 @@ def test_the_rows_become_data_in_the_records_shape_with_where_they_came_from_and
     assert len(list((workspace.data / "live").iterdir())) == 1
 
 
+def test_predictions_for_a_file_are_joined_like_those_of_a_service(released, tmp_path):
+    kept, out = tmp_path / "kept", tmp_path / "out.parquet"
+    done = call(released, "predict", str(released.table / "test.parquet"), str(out), "--keep", str(kept))
+    assert done.exit_code == 0, done.output
+    table = pd.read_parquet(out)
+    assert set(table["sex"]) == set(table["prediction"])
+    found = label(released, str(out), str(kept))  # the output holds the id and, here, the truth
+    assert found["joined"] == found["learn"]["rows"] == len(table)
+    correct = (table["sex"] == table["prediction"]).mean()
+    assert found["models"][0]["scores"]["accuracy"]["value"] == pytest.approx(correct)
+
+
 def test_a_truth_that_came_later_adds_its_row_alone(served, tmp_path):
     workspace, kept, truth = served
     told = pd.read_csv(truth)
