@@ -110,8 +110,9 @@ def _every(fields: int, size: int) -> Design:
 def _sampled(fields: int, size: int, budget: int) -> Design:
     """Random orders in which the fields join one by one, each with its reverse (antithetic), as many for each row.
 
-    Every order's steps add up to the difference of row and background row, so the means add up exactly; where each
-    field acts by itself, as in a linear regression, they are exact (Castro et al. 2009, Mitchell et al. 2022).
+    Every order's steps add up to the difference of row and background row, so the means add up exactly; where fields
+    act alone or in pairs they are exact, as of a pair the later field gets all in an order, and the other in its
+    reverse (Castro et al. 2009, Mitchell et al. 2022).
     """
     pairs = max(PAIRS, budget // (2 * size * (fields + 1)))
     orders = np.tile(np.arange(fields), (size * pairs, 1))

@@ -1,14 +1,16 @@
-"""Shapley values, compared with their definition and with what is known in closed form."""
+"""Shapley values, compared with their definition, with what is known in closed form, and with those of shap."""
 
 from __future__ import annotations
 
+import json
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 import pytest
 
-from slipway.model.explanation import explain
+import shap_values
+from slipway.model.explanation import Explanations, explain
 from slipway.model.predictor import Predictions
 
 BACKGROUND = {
@@ -100,6 +102,20 @@ def test_a_linear_regression_has_its_contributions_in_closed_form_few_fields_or_
         np.testing.assert_allclose(found.errors, 0, atol=1e-9)
 
 
+def test_fields_that_act_in_pairs_have_their_contributions_in_closed_form_however_many() -> None:
+    rows, background = numbers(3, 20, 1), numbers(5, 20, 2)
+
+    def pairs(arrays: Any) -> Predictions:
+        values = np.array([*arrays.values()])
+        return Predictions((values[:10] * values[10:]).sum(axis=0), None, ())
+
+    found = explain(pairs, rows, background, budget=500)
+    x, b = np.array([*rows.values()])[:, :, None], np.array([*background.values()])[:, None]
+    expected = ((x - b) * (np.roll(x, 10, axis=0) + np.roll(b, 10, axis=0)) / 2).mean(axis=2).T
+    np.testing.assert_allclose(found.contributions, expected, atol=1e-9)
+    np.testing.assert_allclose(found.errors, 0, atol=1e-9)
+
+
 def test_sampled_contributions_add_up_and_are_within_their_errors() -> None:
     def product(arrays: Any) -> Predictions:
         chance = 1 / (1 + np.exp(-(arrays["f0"] * arrays["f1"] + arrays["f2"] * arrays["f3"] * arrays["f4"])))
@@ -115,3 +131,35 @@ def test_sampled_contributions_add_up_and_are_within_their_errors() -> None:
     assert not sampled.contributions[:, 5:].any()  # what is not looked at contributes nothing
     again = explain(product, rows, background, budget=1000)
     np.testing.assert_array_equal(again.contributions, sampled.contributions)
+
+
+def beside_shap(name: str) -> tuple[Explanations, np.ndarray]:
+    """Explain the rows that shap explained; and what it said."""
+    model, values = shap_values.fitted(name), shap_values.features(shap_values.MODELS[name][1])
+
+    def predict(arrays: Any) -> Predictions:
+        given = np.column_stack([*arrays.values()])
+        if not hasattr(model, "predict_proba"):
+            return Predictions(model.predict(given), None, ())
+        chances = model.predict_proba(given)
+        return Predictions(chances.argmax(axis=1), chances, tuple(model.classes_.tolist()))
+
+    fields = [dict(enumerate(values[part].T)) for part in (shap_values.ROWS, shap_values.BACKGROUND)]
+    said = json.loads(shap_values.RECORD.read_text())["values"][name]
+    return explain(predict, *fields), np.array(said)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, fields) in shap_values.MODELS.items() if fields < 11])
+def test_contributions_are_those_of_shap(name: str) -> None:
+    found, said = beside_shap(name)
+    assert found.errors is None
+    np.testing.assert_allclose(found.contributions, said, atol=1e-6)
+
+
+def test_sampled_contributions_are_as_far_from_those_of_shap_as_their_errors_say() -> None:
+    found, said = beside_shap("boosted regression of many fields")
+    assert found.errors is not None
+    np.testing.assert_allclose(found.contributions.sum(axis=1), said.sum(axis=1), atol=1e-9)
+    off = np.abs(found.contributions - said)
+    assert (off <= 4 * found.errors + 1e-7).all()  # shap sums in float32
+    assert (off <= 1.96 * found.errors + 1e-7).mean() > 0.9
