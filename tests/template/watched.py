@@ -183,6 +183,8 @@ class Replica:
         )
         answers = {(CLASSES[0], "true", VERSION, "f" * 12): rows, (CLASSES[0], "false", VERSION, "f" * 12): rows // 10}
         yield counter("slipway_shadow_answers", "", answers, "outcome", "agrees", *of)
+        slices = {("ties", "a", *key[1:]): rows for key, rows in answers.items()}
+        yield counter("slipway_shadow_slices", "", slices, "feature", "bin", "agrees", *of)
         yield counter("slipway_shadow_missed", "", {("skipped", VERSION, "f" * 12): rows}, "reason", *of)
         distance = Histogram((0.1, 1.0))
         distance.add_all(np.full(rows, 0.05))

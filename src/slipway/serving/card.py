@@ -14,12 +14,16 @@ from slipway.model.reference import CONFIDENCE_BINS
 
 @dataclass(frozen=True)
 class Card:
-    """The card as JSON, the time of the release, the plots by file name, and accuracy and deviation by confidence."""
+    """The card as JSON, the time of the release, the plots by file name, and accuracy and deviation by confidence.
+
+    sliced: the columns that the evaluation has slices of.
+    """
 
     content: dict[str, Any]
     released: datetime | None
     plots: dict[str, bytes]
     confidence: dict[str, tuple[float, float]]
+    sliced: frozenset[str]
 
     @classmethod
     def read(cls, folder: Path, predictor: Predictor) -> Card:
@@ -55,7 +59,8 @@ class Card:
             },
             "plots": [f"plots/{name}" for name in plots],
         }
-        return cls(content, released, plots, _confidence(_json(evaluation / "confidence.json", [])))
+        confidence = _confidence(_json(evaluation / "confidence.json", []))
+        return cls(content, released, plots, confidence, _sliced(content["slices"]))
 
 
 def _confidence(bins: Any) -> dict[str, tuple[float, float]]:
@@ -64,6 +69,13 @@ def _confidence(bins: Any) -> dict[str, tuple[float, float]]:
     except (KeyError, TypeError, ValueError):
         return {}
     return found if tuple(found) == CONFIDENCE_BINS else {}  # else of a release that had other bins
+
+
+def _sliced(slices: Any) -> frozenset[str]:
+    try:
+        return frozenset(item["slice"].partition("=")[0] for item in slices)
+    except (AttributeError, KeyError, TypeError):
+        return frozenset()
 
 
 def _json(path: Path, default: Any = None) -> Any:

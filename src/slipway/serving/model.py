@@ -132,7 +132,8 @@ class LoadedModel:
         from slipway.serving.shadow import Shadow
 
         of_shadow = settings.model_copy(update={"bundle": settings.shadow, "expected": None})
-        return Shadow(of_shadow, self.predictor, self.counters, self.keeper, log, partial(_expected, of_shadow))
+        expected = partial(_expected, of_shadow)
+        return Shadow(of_shadow, self.predictor, self.counters, self.keeper, log, expected, self.card.sliced)
 
     def columns(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         """Predict: `label` (a list) and `probabilities` (rows, classes), or `value`; and `id`."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import product
 from time import perf_counter, thread_time
 
 import numpy as np
 from prometheus_client.metrics_core import Metric
 
+from slipway.contract import Array
 from slipway.model.bundle import Bundle, read_bundle
 from slipway.model.predictor import Predictions, Predictor
 from slipway.model.process import PredictorProcess
+from slipway.model.reference import bins_of
 from slipway.problem import SlipwayError
 from slipway.serving.kept import Keeper
 from slipway.serving.logs import Log
@@ -45,8 +47,12 @@ class Shadow:
         keeper: Keeper | None,
         log: Log,
         expected: Callable[[], str | None],
+        sliced: Set[str],
     ) -> None:
-        """settings: `bundle` is the shadow's. expected: gives the digest that it must have, if there is one."""
+        """settings: `bundle` is the shadow's. expected: gives the digest that it must have, if there is one.
+
+        sliced: the fields by whose values agreement is counted, too, in the reference's bins.
+        """
         self._folder, self._share, self._expected = settings.bundle, settings.shadow_share, expected
         self._champion, self._counters, self._keeper, self._log = champion, counters, keeper, log
         self.version, self.up = "", False
@@ -56,6 +62,9 @@ class Shadow:
         self._answers: Counter[tuple[str, str]] = Counter(
             dict.fromkeys(product(counters.outcomes, ("true", "false")), 0)
         )
+        bins = bins_of(champion.bundle.reference)
+        self._slices = {name: bins[name] for name in bins if name in sliced}
+        self._sliced = {name: np.zeros((2, len(bins.labels)), np.int64) for name, bins in self._slices.items()}
         self._missed: Counter[str] = Counter(skipped=0, failed=0)
         self._distance, self._seconds = Histogram(DISTANCES), Histogram(SECONDS)
         edges = champion.bundle.reference.get("predictions", {}).get("value", {}).get("edges", ())
@@ -82,9 +91,16 @@ class Shadow:
         versions = {"version": self._champion.version, "shadow": self.version}
         with self._lock:
             answers, missed = dict(self._answers), {(reason,): rows for reason, rows in self._missed.items()}
+            slices = {
+                (name, label, agrees): rows
+                for name, counts in self._sliced.items()
+                for agrees, of_bins in zip(("false", "true"), counts.tolist(), strict=True)
+                for label, rows in zip(self._slices[name].labels, of_bins, strict=True)
+            }
         for metric in (
             gauge("slipway_shadow_up", "1 while the shadow answers", {(): int(self.up)}),
             counter("slipway_shadow_answers", "Rows that both answered", answers, "outcome", "agrees"),
+            counter("slipway_shadow_slices", "Rows that both answered", slices, "feature", "bin", "agrees"),
             counter("slipway_shadow_missed", "Rows without the shadow's answer", missed, "reason"),
             histograms("slipway_shadow_distance", "Distance of the two answers", {(): self._distance}),
             histograms("slipway_shadow_duration_seconds", "Seconds of the shadow's batches", {(): self._seconds}),
@@ -135,13 +151,13 @@ class Shadow:
             self._miss(one, "failed")
         else:
             self._seconds.add(answer.seconds)
-            self._compare(one.predictions, answer.predictions)
+            self._compare(one.arrays, one.predictions, answer.predictions)
             if self._keeper is not None:
                 self._keeper.offer(one._replace(shadow=(self.version, answer.predictions)))
         spent = answer.cpu + thread_time() - cpu
         return max(0.0, spent / self._share - (perf_counter() - started))
 
-    def _compare(self, ours: Predictions, theirs: Predictions) -> None:
+    def _compare(self, arrays: Mapping[str, Array], ours: Predictions, theirs: Predictions) -> None:
         """Count agreement (the same class, or bin of a regression's values) and distance.
 
         The distance of probabilities is the total variation: half of the sum of the absolute differences. That of
@@ -149,8 +165,11 @@ class Shadow:
         """
         mine, other = self._counters.outcome(ours.values), self._counters.outcome(theirs.values)
         names = self._counters.outcomes
-        found = Counter(zip(mine.tolist(), (mine == other).tolist(), strict=True))
+        agreed = mine == other
+        found = Counter(zip(mine.tolist(), agreed.tolist(), strict=True))
         with self._lock:
+            for name, bins in self._slices.items():
+                self._sliced[name] += [bins.count(arrays[name][where]) for where in (~agreed, agreed)]
             self._answers.update({(names[n], str(agrees).lower()): rows for (n, agrees), rows in found.items()})
         if ours.probabilities is not None and theirs.probabilities is not None:
             self._distance.add_all(np.abs(ours.probabilities - theirs.probabilities).sum(axis=1) / 2)

@@ -106,7 +106,7 @@ def test_what_differs_is_counted_by_the_champions_outcome(service: Direct, row: 
     ours = service.model.predictor.predict([row, row])
     theirs = type(ours)(np.array([ours.values[0], 2]), np.array([[1.0, 0, 0], [0, 0, 1.0]]), ours.classes)
     ours = type(ours)(ours.values, np.array([[0.5, 0.5, 0], [0, 0.75, 0.25]]), ours.classes)
-    shadow._compare(ours, theirs)
+    shadow._compare({}, ours, theirs)
     name = service.model.counters.outcomes[int(ours.values[0])]
     found = metrics(service)
     assert found[f'slipway_shadow_answers_total{{agrees="true",outcome="{name}"}}'] == 1
@@ -121,12 +121,39 @@ def test_a_regressions_values_are_compared_by_bin_and_relative_distance(
     reference = direct.model.predictor.bundle.reference["predictions"]["value"]["edges"]
     ours = direct.model.predictor.predict([row])
     moved = type(ours)(ours.values + (reference[-1] - reference[0]), None, ())
-    direct.model.shadow._compare(ours, ours)
-    direct.model.shadow._compare(ours, moved)
+    direct.model.shadow._compare({}, ours, ours)
+    direct.model.shadow._compare({}, ours, moved)
     found = metrics(direct)
     assert sum(rows for name, rows in found.items() if 'agrees="true"' in name) == 1
     assert sum(rows for name, rows in found.items() if 'agrees="false"' in name) == 1
     assert found["slipway_shadow_distance_sum"] == pytest.approx(1)
+    direct.model.close()
+    direct.close()
+
+
+def test_agreement_is_counted_by_the_slices_that_the_evaluation_has(
+    bundle: Path, other: Path, row: dict[str, Any], tmp_path: Path
+) -> None:
+    shutil.copytree(bundle, tmp_path / "bundle")
+    (tmp_path / "evaluation").mkdir()
+    slices = [{"slice": f"{name}=x"} for name in ("site", "potted", "season")]  # the last is no feature
+    (tmp_path / "evaluation/slices.json").write_text(json.dumps(slices))
+    direct = shadowed(tmp_path / "bundle", other)
+    sites = np.array(["north", "south", "south"], object)
+    potted = np.array([0.0, 1.0, np.nan])
+    ours = direct.model.predictor.predict([row] * 3)
+    theirs = type(ours)((ours.values + np.array([0, 0, 1])) % 3, ours.probabilities, ours.classes)
+    direct.model.shadow._compare({"site": sites, "potted": potted}, ours, theirs)
+    found = {name: rows for name, rows in metrics(direct).items() if "shadow_slices" in name and rows}
+    assert {name.partition("{")[2] for name in found} == {
+        'agrees="true",bin="north",feature="site"}',
+        'agrees="true",bin="south",feature="site"}',
+        'agrees="false",bin="south",feature="site"}',
+        'agrees="true",bin="false",feature="potted"}',
+        'agrees="true",bin="true",feature="potted"}',
+        'agrees="false",bin="missing",feature="potted"}',
+    }
+    assert set(found.values()) == {1.0}
     direct.model.close()
     direct.close()
 

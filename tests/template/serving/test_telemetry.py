@@ -42,6 +42,7 @@ def test_docs_list_every_metric_with_its_labels(made: dict[str, Path], row: dict
         (folder / "decision.json").write_text(json.dumps({"when": "2026-11-24T10:00:00+00:00", "commit": "c" * 40}))
         (folder / "evaluation").mkdir()
         (folder / "evaluation" / "confidence.json").write_text(json.dumps(BY_CONFIDENCE if kind == "species" else []))
+        (folder / "evaluation" / "slices.json").write_text('[{"slice": "site=north"}]')
         direct = Direct(quiet(folder / "bundle", predictions=str(tmp_path / "kept"), shadow=folder / "bundle"))
         answer = direct.ask("/predict", row).json()["predictions"][0]
         direct.ask("/feedback", {"id": answer["id"], "truth": answer.get("label", 1.0)})
