@@ -56,6 +56,10 @@ TABLE = "table:"  # with which an OUTPUT begins that is a table of the database
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write facts of the complete run for Prometheus, as node_exporter's textfile collector reads them: NAME.prom.",
 )
+@click.option(
+    "--push-gateway", envvar="PUSHGATEWAY_URL", metavar="URL", help="Push them to a Pushgateway; or $PUSHGATEWAY_URL."
+)
+@click.option("--run", "name", help="The run's name there; by default NAME of the metrics' file, or predict.")
 @click.option("--threads", type=click.IntRange(1), help="Of one inference; by default one for each core.")
 def predict(
     at: Workspace,
@@ -72,6 +76,8 @@ def predict(
     resume: bool,
     part_rows: int,
     metrics: Path | None,
+    push_gateway: str | None,
+    name: str | None,
     threads: int | None,
 ) -> None:
     """Predict for the rows of files, as the service does for requests.
@@ -104,10 +110,18 @@ def predict(
         limits = Limits(strict, max_rejected)
         summary = run(table, to, scorer, limits, keeping=keeping, resume=resume, progress=progress)
     _show(summary, places[-1], to.rejected.shown)
-    if metrics:
-        from slipway.batch.metrics import write_metrics
+    _tell(summary, metrics, push_gateway, name or (metrics.stem if metrics else "predict"))
 
-        write_metrics(summary, metrics)
+
+def _tell(summary: Summary, metrics: Path | None, gateway: str | None, name: str) -> None:
+    """Give Prometheus the facts of the complete run."""
+    if metrics or gateway:
+        from slipway.batch.metrics import push_metrics, write_metrics
+
+        if metrics:
+            write_metrics(summary, metrics, name)
+        if gateway:
+            push_metrics(summary, gateway, name)
 
 
 def _opened(
