@@ -1,5 +1,5 @@
 # The image and the local stack (docs/image.md). RELEASE=build packs the candidate. BASE is the base image, best pinned by digest.
-.PHONY: image release-here image-test image-archive sbom
+.PHONY: image predict-image release-here image-test image-archive sbom
 IMAGE ?= slipway:local
 RELEASE ?= champion
 BASE ?= python:3.11-slim-bookworm
@@ -16,6 +16,12 @@ build-args = --build-arg BASE=$(BASE) --build-arg RELEASE=$(RELEASE) --build-arg
 build-args += --build-arg SIGNING=$(SIGNING) # part: signing
 image: release-here ## Pack the champion into an image (IMAGE=..., BASE=..., RELEASE=build)
 	labels=$$(python stack/labels.py $(RELEASE)) && $(DOCKER_BUILD) --tag $(IMAGE) $(pip-config) $(build-args) $$labels .
+
+# An IMAGE that is named by its digest is taken as it is.
+PREDICT_IMAGE ?= slipway-predict:local
+predict-image: $(if $(findstring @,$(IMAGE)),,image) ## Pack `slipway predict` on top of the image that serves (PREDICT_IMAGE=..., IMAGE=name@sha256:...)
+	$(DOCKER_BUILD) --tag $(PREDICT_IMAGE) $(pip-config) --build-arg BASE=$(BASE) --build-arg IMAGE=$(IMAGE) \
+		--file stack/predict/Dockerfile .
 
 release-here: setup
 	@test $(RELEASE) != champion || dvc pull --quiet champion.dvc

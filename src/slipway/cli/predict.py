@@ -149,7 +149,6 @@ def _scorer(
     at: Workspace, bundle: Path | None, release: str | None, url: str | None, key: str | None, threads: int
 ) -> Scorer:
     from slipway.batch import BundleScorer, ServiceScorer
-    from slipway.champion import BUNDLE, fetch_champion
 
     if url:
         return ServiceScorer(url, key=key)
@@ -162,6 +161,8 @@ def _scorer(
 
         with found(at, lineage(at.root, release)["version"]) as (folder, digest):
             return BundleScorer(folder, expected=digest, key=signs, threads=threads)
+    from slipway.champion import BUNDLE, fetch_champion
+
     champion = fetch_champion(at.root)
     if champion is None:
         raise SlipwayError("no champion yet; `slipway promote` makes one, and --bundle build/bundle is the candidate")
