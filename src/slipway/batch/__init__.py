@@ -64,8 +64,8 @@ def predict(
 ) -> Summary:
     """Predict for every row of a table that the contract allows, and list the others.
 
-    keeping: takes the rows with their answers. resume: go on where an interrupted run into this folder ended.
-    progress: takes the rows so far and the share of the input that is read.
+    keeping: takes the rows with their answers. resume: go on where an interrupted run into this folder ended, if there
+    was one. progress: takes the rows so far and the share of the input that is read.
     Raises SlipwayError for an input that cannot be read, an output that is there, or more refused rows than `limits`.
     """
     started = time.perf_counter()

@@ -84,17 +84,19 @@ class Output:
             write(self._state, self._identity(table, version))
 
     def resume(self, table: Source, version: str) -> Tally:
-        """Give the counts of the parts that an interrupted run has completed; parts are completed in order.
+        """Give the counts of the parts that an interrupted run has completed, in order; begin if there was none.
 
-        Raises SlipwayError if there is none, or if its input, model or size of parts was another.
+        Raises SlipwayError if the run was complete, or if its input, model or size of parts was another.
         """
         if not self.part_rows:
             raise SlipwayError("--resume needs a folder as OUTPUT: a file is written as a whole")
         if table.identity is None:
             raise SlipwayError("--resume needs files as INPUT: nothing says that a query gives the same rows again")
         if not self._state.exists:
-            done = ": it is complete" if (self.place / DONE).exists else ""
-            raise SlipwayError(f"{self.place.shown}: no interrupted run is here{done}")
+            if (self.place / DONE).exists:
+                raise SlipwayError(f"{self.place.shown}: no interrupted run is here: it is complete")
+            self.begin(table, version)
+            return Tally()
         before, now = json.loads(self._state.read()), json.loads(self._identity(table, version))
         if other := [name for name in now if before.get(name) != now[name]]:
             raise SlipwayError(f"{self.place.shown}: the interrupted run had another {', '.join(other)}; begin anew")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,12 @@ TABLE = "table:"  # with which an OUTPUT begins that is a table of the database
 @click.option(
     "--keep", metavar="FOLDER", help="Keep rows and answers there, a folder or URL, as a service does: for `labels`."
 )
+@click.option(
+    "--date",
+    "day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="What {date} in INPUT and OUTPUT stands for; {yesterday} is the day before. By default today, in UTC.",
+)
 @click.option("--strict", is_flag=True, help="End at the first row that the contract refuses.")
 @click.option(
     "--max-rejected",
@@ -47,7 +54,7 @@ TABLE = "table:"  # with which an OUTPUT begins that is a table of the database
     metavar="SHARE",
     help="End if a larger share of the rows is refused, such as 0.01.",
 )
-@click.option("--resume", is_flag=True, help="Go on where an interrupted run into this folder ended.")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run into this folder ended, if there was one.")
 @click.option(
     "--part-rows", type=click.IntRange(1), default=PART_ROWS, show_default=True, help="Rows of the input for each part."
 )
@@ -71,6 +78,7 @@ def predict(
     url: str | None,
     key: str | None,
     keep: str | None,
+    day: datetime | None,
     strict: bool,
     max_rejected: float,
     resume: bool,
@@ -83,8 +91,8 @@ def predict(
     """Predict for the rows of files, as the service does for requests.
 
     INPUT is a CSV, Parquet or Arrow file, a folder of such files, or a glob in quotes; OUTPUT a file, or a folder for
-    parts. Both may be URIs: s3://bucket/folder/, gs://..., az://... With --database URL, --sql QUERY takes the place
-    of INPUT, and an OUTPUT table:NAME is a new table there.
+    parts. Both may be URIs: s3://bucket/folder/, gs://..., az://..., and hold {date}. With --database URL, --sql QUERY
+    takes the place of INPUT, and an OUTPUT table:NAME is a new table there.
 
     \b
       slipway predict day.csv day-predicted.csv
@@ -103,6 +111,7 @@ def predict(
         raise click.UsageError("give INPUT and OUTPUT, or --sql QUERY and OUTPUT")
     if keep and url:
         raise click.UsageError("--keep and --url exclude each other: a service keeps what it answers, or does not")
+    places = tuple(_dated(place, day or datetime.now(UTC)) for place in places)
     scorer = _scorer(at, bundle, release, url, key, threads or os.cpu_count() or 1)
     with ExitStack() as opened, _progress() as progress:
         table, to = _opened(opened, places, sql, database, scorer, part_rows)
@@ -122,6 +131,12 @@ def _tell(summary: Summary, metrics: Path | None, gateway: str | None, name: str
             write_metrics(summary, metrics, name)
         if gateway:
             push_metrics(summary, gateway, name)
+
+
+def _dated(place: str, day: datetime) -> str:
+    for word, ago in (("{date}", 0), ("{yesterday}", 1)):
+        place = place.replace(word, f"{day - timedelta(ago):%Y-%m-%d}")
+    return place
 
 
 def _opened(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +14,7 @@ from batch.conftest import store, table
 from slipway.batch import BundleScorer
 from slipway.batch.metrics import FACTS
 from slipway.champion import read_decision
-from slipway.cli import main
+from slipway.cli import main, predict
 from slipway.problem.files import TEST
 
 
@@ -54,6 +55,23 @@ def test_two_models_exclude_each_other(other, bundle, tmp_path):
     done = call("predict", store(table(), tmp_path / "a.csv"), "b.csv", "--bundle", bundle, other, "http://x")
     assert done.exit_code == 2
     assert "exclude each other" in done.stderr
+
+
+class LeapDay(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls(2024, 3, 1, 1, tzinfo=tz)
+
+
+@pytest.mark.parametrize("options", [[], ["--date", "2024-03-01"]])
+def test_places_may_hold_the_date(options, bundle, tmp_path, monkeypatch):
+    if not options:
+        monkeypatch.setattr(predict, "datetime", LeapDay)
+    store(table(), tmp_path / "in" / "2024-02-29" / "rows.csv")
+    places = tmp_path / "in" / "{yesterday}" / "*.csv", tmp_path / "out-{date}.csv"
+    done = call("predict", *places, "--bundle", bundle, *options)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out-2024-03-01.csv").exists()
 
 
 def test_the_facts_of_the_last_complete_run_are_written_for_prometheus(bundle, tmp_path):

@@ -101,6 +101,15 @@ def test_a_complete_folder_has_nothing_to_resume(given, bundle):
         run(given, "out", bundle, resume=True)
 
 
+def test_where_no_run_was_interrupted_one_begins(given, bundle):
+    assert run(given, "other", bundle, resume=True).resumed == 0
+    assert len(read(Path("other"))) == 447
+    Path("foreign").mkdir()
+    Path("foreign/part-00000.csv").write_text("not ours")
+    with pytest.raises(SlipwayError, match="foreign: exists already"):
+        run(given, "foreign", bundle, resume=True)
+
+
 def test_a_file_is_written_as_a_whole_so_there_is_nothing_to_resume(given, bundle):
     with pytest.raises(SlipwayError, match="--resume needs a folder as OUTPUT"):
         run(given, "out.csv", bundle, resume=True)

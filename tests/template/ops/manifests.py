@@ -23,6 +23,7 @@ COMPONENTS = (
     "predictions",
     "shadow",
     "search",  # part: search
+    "predict",
     "canary",  # part: monitoring
 )
 COMBINATIONS = [
