@@ -196,6 +196,23 @@ def test_a_store_that_cannot_be_written_loses_no_answer_and_is_counted(
     assert "not kept" in told[0]
 
 
+def test_a_store_that_was_gone_is_written_again(
+    keeping: Direct, row: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, dropped = keeping.model.keeper, threading.Event()
+    drop = keeper._drop
+    monkeypatch.setattr(keeper, "_drop", lambda *given: (drop(*given), dropped.set()))
+    keeper._settings = keeper._settings.model_copy(update={"predictions_bytes": 1})
+    (tmp_path / "kept").write_text("in the way")
+    assert keeping.ask("/predict", {"rows": [row] * 3}).status == 200
+    assert dropped.wait(30)
+    (tmp_path / "kept").unlink()
+    assert keeping.ask("/predict", row).status == 200
+    keeping.model.close()
+    assert len(lines(tmp_path / "kept")) == 1
+    assert (counted(keeping, "predictions", "dropped"), counted(keeping, "predictions", "written")) == (3, 1)
+
+
 def test_a_store_that_never_answers_blocks_neither_requests_nor_the_end(
     keeping: Direct, row: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """`slipway labels` in a checkout with a champion, and `slipway gate --live` on what it joined."""
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from checkouts import copy_checkout, run_stages
 from served import MONDAY, answered, write_segment
+from slipway import feedback
 from slipway.champion import read_decision
 from slipway.cli import main
 from slipway.contract import Contract
@@ -164,6 +166,23 @@ def test_the_command_shows_scores_rules_and_rows_and_the_report_has_them(served,
         page = (workspace.root / "build" / name).read_text()
         assert "Live scores" in page
         assert "80 new rows" in page
+
+
+def test_a_store_that_goes_away_in_the_middle_leaves_no_result_and_no_rows(served, monkeypatch):
+    workspace, kept, truth = served
+    label(workspace, truth, kept, learn=False)
+    read = feedback.kept.read
+
+    def read_and_lose(segment, kind):
+        lines = read(segment, kind)
+        shutil.rmtree(kept)
+        return lines
+
+    monkeypatch.setattr(feedback.kept, "read", read_and_lose)
+    with pytest.raises(SlipwayError, match=r"predictions/2026-11-23/.*: cannot be read"):
+        label(workspace, truth, kept)
+    assert not workspace.live.exists()
+    assert not (workspace.data / "live").exists()
 
 
 def test_without_predictions_the_command_says_where_they_are_named(released):
