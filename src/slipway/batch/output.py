@@ -24,16 +24,21 @@ PROGRESS = "_progress"
 
 @dataclass(frozen=True)
 class Output:
-    """A file, or a folder of parts for `part_rows` rows of the input each. part_rows: None for a file."""
+    """A file, or a folder of parts for `part_rows` rows of the input each. part_rows: None for a file.
+
+    rejected: where refused rows are listed: a file, or a folder with a file for each part that has some.
+    """
 
     place: Place
     format: str
     part_rows: int | None
+    rejected: Place
 
     @classmethod
-    def of(cls, given: str, table: Source, *, part_rows: int) -> Output:
+    def of(cls, given: str, table: Source, *, part_rows: int, rejected: str | None = None) -> Output:
         """Decide by the name: with the suffix of a table it is a file, else a folder of parts in the input's format.
 
+        rejected: by default beside it, with `.rejected` at the end of its name.
         Raises SlipwayError if the output is the input, or lies where it would be read as a part of it.
         """
         place = Place.of(given)
@@ -42,15 +47,16 @@ class Output:
                 raise SlipwayError(f"{given}: the output is the input; name another file or folder")
             if place.system == table.source.system and place.path.startswith(f"{table.source.path}/"):
                 raise SlipwayError(f"{given}: would be read as a part of the input the next time; name another folder")
+        listed = Place.of(rejected) if rejected else place.beside(f"{place.name}.rejected")
         if not given.endswith("/"):
             with contextlib.suppress(SlipwayError):
-                return cls(place, format_of(place), None)
-        return cls(place, table.format, part_rows)
+                return cls(place, format_of(place), None, listed)
+        return cls(place, table.format, part_rows, listed)
 
     @property
-    def rejected(self) -> Place:
-        """Where refused rows are listed: a file, or a folder with a file for each part that has some."""
-        return self.place.beside(f"{self.place.name}.rejected")
+    def shown(self) -> str:
+        """How messages call it."""
+        return self.place.shown
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

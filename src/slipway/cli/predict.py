@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slipway.cli.command import command
+from slipway.cli.console import summary as note
 from slipway.cli.console import table as print_table
 from slipway.problem import SlipwayError
 
@@ -54,6 +55,7 @@ TABLE = "table:"  # with which an OUTPUT begins that is a table of the database
     metavar="SHARE",
     help="End if a larger share of the rows is refused, such as 0.01.",
 )
+@click.option("--rejected", metavar="PLACE", help="Where refused rows are listed; by default OUTPUT.rejected.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run into this folder ended, if there was one.")
 @click.option(
     "--part-rows", type=click.IntRange(1), default=PART_ROWS, show_default=True, help="Rows of the input for each part."
@@ -81,6 +83,7 @@ def predict(
     day: datetime | None,
     strict: bool,
     max_rejected: float,
+    rejected: str | None,
     resume: bool,
     part_rows: int,
     metrics: Path | None,
@@ -114,11 +117,11 @@ def predict(
     places = tuple(_dated(place, day or datetime.now(UTC)) for place in places)
     scorer = _scorer(at, bundle, release, url, key, threads or os.cpu_count() or 1)
     with ExitStack() as opened, _progress() as progress:
-        table, to = _opened(opened, places, sql, database, scorer, part_rows)
+        table, to = _opened(opened, places, sql, database, scorer, part_rows, rejected)
         keeping = Keeping(keep, scorer) if keep else None
         limits = Limits(strict, max_rejected)
         summary = run(table, to, scorer, limits, keeping=keeping, resume=resume, progress=progress)
-    _show(summary, places[-1], to.rejected.shown)
+    _show(summary, to.shown, to.rejected.shown)
     _tell(summary, metrics, push_gateway, name or (metrics.stem if metrics else "predict"))
 
 
@@ -140,7 +143,13 @@ def _dated(place: str, day: datetime) -> str:
 
 
 def _opened(
-    opened: ExitStack, places: tuple[str, ...], sql: str | None, database: str | None, scorer: Scorer, part_rows: int
+    opened: ExitStack,
+    places: tuple[str, ...],
+    sql: str | None,
+    database: str | None,
+    scorer: Scorer,
+    part_rows: int,
+    rejected: str | None,
 ) -> tuple[Source, Output | DatabaseTable]:
     """Open input and output; a connection to a database is closed with `opened`."""
     from slipway.batch import Output, Table
@@ -148,7 +157,9 @@ def _opened(
     into = places[-1].removeprefix(TABLE) if places[-1].startswith(TABLE) else None
     if not (sql or into):
         table = Table.open(places[0])
-        return table, Output.of(places[-1], table, part_rows=part_rows)
+        return table, Output.of(places[-1], table, part_rows=part_rows, rejected=rejected)
+    if into and rejected:
+        raise click.UsageError("--rejected is for files: refused rows of a table go to the table NAME_rejected")
     if not database:
         raise click.UsageError("--sql and table: need --database URL, or $DATABASE_URL")
     from slipway.batch.database import Database
@@ -157,7 +168,9 @@ def _opened(
 
     connection = opened.enter_context(closing(Database(database)))
     rows: Source = Query(connection, sql, scorer.contract) if sql else Table.open(places[0])
-    return rows, DatabaseTable(connection, into) if into else Output.of(places[-1], rows, part_rows=part_rows)
+    if into:
+        return rows, DatabaseTable(connection, into)
+    return rows, Output.of(places[-1], rows, part_rows=part_rows, rejected=rejected)
 
 
 def _scorer(
@@ -167,7 +180,7 @@ def _scorer(
 
     if url:
         return ServiceScorer(url, key=key)
-    signs = os.environ.get(KEY)
+    signs = os.environ.get(KEY) or None
     if bundle:
         return BundleScorer(bundle, key=signs, threads=threads)
     if release:
@@ -206,13 +219,16 @@ def _show(summary: Summary, output: str, rejected: str) -> None:
         *((f"predicted {name}", f"{count:,}") for name, count in summary.predictions.items()),
         ("seconds", f"{summary.seconds:.1f}, {summary.rows_per_second:,.0f} rows a second"),
     ]
-    print_table(f"{output} by model {summary.model_version}", ("what", "found"), lines)
+    title = f"{output} by model {summary.model_version}"
+    print_table(title, ("what", "found"), lines)
+    note(f"**{title}**\n\n" + "\n".join(f"- {what}: {found}" for what, found in lines))
     drift = [one for one in summary.drift or () if one.psi > one.limit]
     if summary.drift is None:
         click.echo("Drift is not known: a service does not tell its reference.")
     elif drift:
         listed = ", ".join(f"{one.name} (PSI {one.psi:.3f}, limit {one.limit:.3f})" for one in drift)
         click.secho(f"Drifted since training: {listed}", fg="yellow")
+        note(f"- drifted since training: {listed}")
     else:
         most = summary.drift[0]
         click.echo(f"No drift since training; the most is {most.name}: PSI {most.psi:.3f}, limit {most.limit:.3f}.")

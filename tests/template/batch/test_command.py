@@ -50,6 +50,21 @@ def test_more_refused_rows_than_allowed_give_status_1(options, bundle, tmp_path)
     assert "the contract refuses 300 of 300 rows" in done.stderr
 
 
+def test_refused_rows_may_be_listed_elsewhere(bundle, tmp_path, monkeypatch):
+    content = table().to_pandas()
+    content.loc[7, "height"] = 11.5
+    content.to_csv(tmp_path / "in.csv", index=False)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    places = tmp_path / "in.csv", tmp_path / "out/", "--rejected", tmp_path / "kept/rejected"
+    done = call("predict", *places, "--bundle", bundle)
+    assert done.exit_code == 0, done.output
+    assert not (tmp_path / "out.rejected").exists()
+    assert "height" in (tmp_path / "kept/rejected/part-00000.csv").read_text()
+    assert f"- rejected: 1 (0.33%), see {tmp_path}/kept/rejected" in (tmp_path / "summary.md").read_text()
+    done = call("predict", tmp_path / "in.csv", "table:out", "--rejected", "elsewhere", "--bundle", bundle)
+    assert (done.exit_code, "--rejected is for files" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("other", ["--url", "--version"])
 def test_two_models_exclude_each_other(other, bundle, tmp_path):
     done = call("predict", store(table(), tmp_path / "a.csv"), "b.csv", "--bundle", bundle, other, "http://x")

@@ -35,7 +35,7 @@ def test_on_the_default_branch_nothing_waits_but_the_release_and_a_rollback():
 
 @pytest.mark.parametrize(("step", "given"), UPLOADS, ids=[step for step, _ in UPLOADS])
 def test_what_only_the_run_needs_is_kept_a_day_and_reports_a_fortnight(step, given):
-    assert given["retention-days"] == (14 if given["name"] == "report" else 1)
+    assert given["retention-days"] == (14 if given["name"] in ("report", "predict") else 1)
 
 
 def test_one_job_stands_for_all_that_come_before_the_deploy():

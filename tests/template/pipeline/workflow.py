@@ -262,6 +262,7 @@ def _value(expression: str, at: dict[str, Any], *, state: bool = True) -> Any:
     scope = SimpleNamespace(
         look=lambda path: _look(path, at),
         contains=lambda where, what: what in where,
+        startsWith=str.startswith,
         format=lambda text, *values: text.format(*values),
         hashFiles=lambda *patterns: "digest",
     )
