@@ -5,26 +5,27 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from checkouts import run
-from pipeline.remotes import champion, clone
+from pipeline.remotes import champion
 from pipeline.workflow import Done, Workflow
 
 pytestmark = pytest.mark.xdist_group("pipeline")  # they share a remote that takes a minute to make
 
 
+ROWS = """species,island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g
+Gentoo,Biscoe,46.1,13.2,211,4500
+Adelie,Dream,39.5,17.8,188,3300
+Adelie,Dream,39.5,17.8,188,-1
+"""
+
+
 @pytest.fixture
-def given(remote, tmp_path) -> Path:
-    """Files of a day, of which one row is wrong."""
+def given(penguins, tmp_path) -> Path:
+    """The files of a day, of which one row is wrong."""
     folder = tmp_path / "files"
     (folder / "in/2026-11-25").mkdir(parents=True)
-    there = clone(remote, tmp_path / "ada")
-    run(there, "dvc", "pull", "--quiet", "champion.dvc")
-    rows = pd.DataFrame(json.loads((there / "champion/bundle/examples.json").read_text())["rows"])
-    rows.loc[0, "body_mass_g"] = -1.0
-    rows.to_csv(folder / "in/2026-11-25/rows.csv", index=False)
+    (folder / "in/2026-11-25/rows.csv").write_text(ROWS)
     return folder
 
 
