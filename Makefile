@@ -19,7 +19,7 @@ else # macOS: its keychain
 export UV_SYSTEM_CERTS ?= true
 endif
 .DEFAULT_GOAL := help
--include stack/*.mk k8s/*.mk notebooks/*.mk
+-include stack/*.mk k8s/*.mk notebooks/*.mk .devcontainer/*.mk
 .PHONY: help setup run data pipeline reproduce report serve test test-all lint lint-workflows actionlint \
 	current ui lock release rollback retrain clean
 
@@ -92,7 +92,7 @@ ui: setup ## Open MLflow's UI with the recorded runs, at port 5000
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 schema = $(if $(2),check-jsonschema --builtin-schema vendor.$(1) $(2))
 lint-workflows: setup ## Check the CI's workflows and scripts
-	shellcheck --exclude=SC2016 $$(grep -l '^#!.*sh$$' .ci/*) # backticks in single quotes are Markdown
+	shellcheck --exclude=SC2016 $$(grep -ls '^#!.*sh$$' .ci/* .devcontainer/*) # backticks in single quotes are Markdown
 	$(if $(WORKFLOWS),zizmor --quiet --offline --pedantic .github)
 	$(call schema,github-workflows,$(WORKFLOWS))
 	$(call schema,github-actions,$(wildcard .github/actions/*/action.yml))
