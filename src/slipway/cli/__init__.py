@@ -44,9 +44,9 @@ def main(ctx: click.Context, root: Path) -> None:
 
     \b
     Once:
-      slipway new TABLE --target COLUMN   makes this the project of your own table
-      slipway upgrade                     brings the template's files to its newest release
-      slipway remove PART                 takes out what you do not need: kubernetes, gitlab, ...
+      slipway new TABLE --target COLUMN   makes a project of your own table
+      slipway upgrade                     merges the newest release of the template
+      slipway remove PART                 removes a part that you do not need: kubernetes, gitlab, ...
 
     Your problem is declared in src/project, its numbers in params.yaml.
     """

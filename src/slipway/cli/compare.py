@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 @click.argument("b", default="champion")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 def compare(at: Workspace, a: str, b: str, as_json: bool) -> None:
-    """Compare two models on the test set: each score with the paired interval of the difference, also by slice.
+    """Compare two models on the test set, score by score.
 
-    A and B are each `candidate`, `champion`, a released model by its version or digest, or the champion of a commit,
-    tag or branch. Earlier champions are fetched with DVC. What differs between the two, such as parameters and data, is
-    listed, too.
+    Each score is shown with the paired interval of the difference, overall and by slice, and then everything that
+    differs between the two, such as parameters and data. A and B are each `candidate`, `champion`, a released model by
+    its version or digest, or the champion of a commit, tag or branch. Earlier champions are fetched with DVC.
     """
     from slipway.comparison import compare as run
     from slipway.comparison import load

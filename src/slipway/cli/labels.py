@@ -18,10 +18,10 @@ FOLDER = "SLIPWAY_PREDICTIONS"
 
 @command
 @click.argument("truth", required=False)
-@click.option("--on", multiple=True, metavar="KEY", help="Join by this column of the row, not by id; may be repeated.")
-@click.option("--predictions", envvar=FOLDER, help=f"Where the service keeps them, a folder or URL; or ${FOLDER}.")
+@click.option("--on", multiple=True, metavar="KEY", help="Join by this field instead of the id; may be repeated.")
+@click.option("--predictions", envvar=FOLDER, help=f"Folder or URL of the kept predictions; or ${FOLDER}.")
 @click.option("--learn/--no-learn", default=True, help="Write new rows to learn from into data/live.")
-@click.option("--trusted", is_flag=True, help="Learn although the truth is the model's answer each time.")
+@click.option("--trusted", is_flag=True, help="Learn even if every truth equals the prediction.")
 @click.option("--track/--no-track", default=True, help="Write the scores to the champion's version in MLflow.")
 def labels(
     at: Workspace,
@@ -32,12 +32,12 @@ def labels(
     trusted: bool,
     track: bool,
 ) -> None:
-    """Join kept predictions with their truth: live scores, and new rows to learn from.
+    """Join kept predictions with their truth: scores, new rows.
 
-    TRUTH is a CSV, Parquet or Arrow file, a folder of such files or a glob in quotes, with the columns `id` (that the
-    service gave with the prediction; or `prediction_id`) and the target's name (or `truth`). Without it the truths that
-    came to /feedback are taken. Columns of the record that are not in a request, such as the group, and private ones,
-    can stand beside the truth.
+    TRUTH is a CSV, Parquet or Arrow file, a folder of such files, or a glob in quotes. It needs two columns: `id` (or
+    `prediction_id`), which came with the prediction, and the target under its name (or `truth`). Without TRUTH the
+    feedback is taken that was sent to /feedback. Fields that a request does not have, such as the group, and private
+    fields may be further columns.
 
     \b
       export SLIPWAY_PREDICTIONS=s3://bucket/kept
@@ -45,9 +45,9 @@ def labels(
       slipway labels truth.csv                  columns: id,sex,individual,season,sample
       slipway labels orders.parquet --on order  joined by a feature; the newest prediction counts
 
-    Each truth that is late, foreign, contradictory or given twice is counted and listed, in build/live/listed.csv. The
-    scores go to build/live.json, the report, and MLflow. Rows whose every column is known become a file in data/live,
-    each once: `dvc add data` takes them in, or `slipway run`. `slipway gate --live` compares champion and shadow.
+    The scores go to build/live.json, the report and MLflow. A truth that cannot be used (late, foreign, contradictory,
+    given twice) is counted, and listed in build/live/listed.csv. Complete rows are written to data/live, each once;
+    `slipway run` trains on them. `slipway gate --live` compares champion and shadow.
     """
     from slipway.feedback import label
 

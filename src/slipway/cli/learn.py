@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 @click.option("--track/--no-track", default=True, help="Record the run in MLflow.")
 @click.option("--pull", is_flag=True, help="Fetch earlier results of the same inputs instead of making them again.")
 def run(at: Workspace, track: bool, pull: bool) -> None:
-    """Run the pipeline where something changed, judge the candidate, record the run.
+    """Run what changed, judge the candidate, record the run.
 
-    The exit status is 1 if a stage refuses or the verdict is REJECT. The champion is not touched.
+    Stages whose inputs did not change are not run again. The exit status is 1 if a stage refuses or the verdict is
+    REJECT. The champion is not touched.
     """
     from slipway.problem.params import check_arguments
     from slipway.versioning import DATA, fetch, pointed, reproduce, short
@@ -50,7 +51,10 @@ def run(at: Workspace, track: bool, pull: bool) -> None:
 
 @command
 def reproduce(at: Workspace) -> str:
-    """Make the candidate again from the data, and compare: the bytes, or across platforms the predictions."""
+    """Make the candidate again from the data, and compare.
+
+    The bytes must be the same; if the candidate came from another platform, the predictions.
+    """
     from slipway.reproduction import make_again
 
     return make_again(at)
@@ -58,7 +62,7 @@ def reproduce(at: Workspace) -> str:
 
 @command
 def prepare(at: Workspace) -> str:
-    """Stage 1: shape the data to the schema and divide it into training rows and test set.
+    """Stage 1: shape the data to the schema, split off the test set.
 
     Rows of one group stay together, and a row never changes sides as the data grows. With prepare.split: time in
     params.yaml the newest rows are the test set.
@@ -72,9 +76,9 @@ def prepare(at: Workspace) -> str:
 
 @command
 def validate(at: Workspace) -> str:
-    """Stage 2: refuse data that does not match the schema or the expectations.
+    """Stage 2: refuse data that breaks the schema or an expectation.
 
-    The report for people is build/validation/data-docs/index.html (Great Expectations' Data Docs).
+    The report is build/validation/data-docs/index.html (Great Expectations' Data Docs).
     """
     from slipway.stages.validate import failures_table
     from slipway.stages.validate import validate as stage
@@ -88,7 +92,10 @@ def validate(at: Workspace) -> str:
 
 @command
 def train(at: Workspace) -> str:
-    """Stage 3: fit the estimator, compile it, write the bundle: the candidate."""
+    """Stage 3: fit the estimator, compile it, write the bundle.
+
+    The bundle in build/bundle is the candidate.
+    """
     from slipway.stages.train import train as stage
 
     bundle = stage(at.problem, at.params, at.table, at.validation, at.bundle)
@@ -99,9 +106,10 @@ def train(at: Workspace) -> str:
 
 @command
 def evaluate(at: Workspace) -> str:
-    """Stage 4: score the candidate on the test set, with intervals, slices and plots.
+    """Stage 4: score the candidate on the test set.
 
-    With evaluate.backtest in params.yaml also the estimator, fitted anew, in windows of time of the training rows.
+    Writes scores with intervals, slices and plots. With evaluate.backtest in params.yaml the estimator is also fitted
+    again on earlier training rows and scored on later ones, window by window.
     """
     from slipway.evaluation import metrics
     from slipway.stages.evaluate import evaluate as stage
@@ -114,13 +122,15 @@ def evaluate(at: Workspace) -> str:
 
 
 @command
-@click.option("--live", is_flag=True, help="Also by live rows: the candidate as a shadow against the champion.")
+@click.option("--live", is_flag=True, help="Compare candidate (as a shadow) and champion on live rows, too.")
 def gate(at: Workspace, live: bool) -> None:
-    """Judge the candidate: PROMOTE, HOLD or REJECT, with every reason.
+    """Judge the candidate: PROMOTE, HOLD or REJECT.
 
-    Thresholds, slices, size, the tests in tests/model, and the champion on the same test set. With --live a HOLD for
-    doubt about the champion becomes PROMOTE or REJECT, by the rows that both answered and that `slipway labels` joined
-    with their truth; or it says how many more are needed. The exit status is 1 for REJECT.
+    Every reason is shown. The gate checks thresholds, slices, size and the tests in tests/model, and compares the
+    candidate with the champion on the same test set. The exit status is 1 for REJECT.
+
+    With --live, a HOLD that doubts the comparison is decided by live rows: those that both models answered and that
+    `slipway labels` joined with their truth. If there are too few, the gate says how many more it needs.
     """
     if _judge(at, live=live) == "REJECT":
         sys.exit(EXIT_REFUSED)
@@ -140,9 +150,10 @@ def _judge(at: Workspace, *, live: bool = False) -> str:
 
 @command
 def track(at: Workspace) -> str:
-    """Record the candidate's run in MLflow; calling it again adds nothing.
+    """Record the candidate's run in MLflow.
 
-    SQLite in mlflow.db by default; MLFLOW_TRACKING_URI names a server. `make ui` shows the runs.
+    The record is in mlflow.db (SQLite), or on the server that MLFLOW_TRACKING_URI names. `make ui` shows the runs.
+    Recording the same candidate again adds nothing.
     """
     return _record(at)
 
@@ -158,10 +169,10 @@ def _record(at: Workspace) -> str:
 
 @command
 def report(at: Workspace) -> None:
-    """Write the run's report: build/report.html for a browser, build/report.md for a pull request.
+    """Write the run's report, as a page and as Markdown.
 
-    Also build/MODEL_CARD.md, with the front matter that the Hugging Face Hub reads.
-    In a job of GitHub's it is the job's summary, too. Without a verdict, build/report.md says that there is none.
+    build/report.html is for a browser, build/report.md for a pull request, build/MODEL_CARD.md for the Hugging Face
+    Hub. In a GitHub job the report is also the job's summary. Without a verdict, build/report.md says so.
     """
     from slipway.report import write_report
     from slipway.versioning import LOCK, changed_files

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 @click.argument("what", metavar="VERSION|DIGEST|TAG")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 def lineage(at: Workspace, what: str, as_json: bool) -> None:
-    """Find all that made a model: code, data, parameters, scores, verdict, MLflow run, image; and where it is pinned.
+    """Show where a model came from: code, data, run, image.
+
+    Also its parameters, scores and verdict, and the overlays that pin it.
 
     \b
-    VERSION  of a model, as each answer of the service names it, or its start (at least 6 digits)
+    VERSION  of a model, as each response of the service names it, or its first digits (at least 6)
     DIGEST   of a bundle, or of an image that an overlay pins
     TAG      model/<version>
 
-    Only Git is asked: a clone is enough, and nothing needs to be pulled.
+    Only Git is read: a clone is enough, nothing needs to be pulled.
     """
     from slipway.lineage import lineage as find
 

@@ -91,19 +91,20 @@ def predict(
     name: str | None,
     threads: int | None,
 ) -> None:
-    """Predict for the rows of files, as the service does for requests.
+    """Predict for the rows of files, as the service does.
 
-    INPUT is a CSV, Parquet or Arrow file, a folder of such files, or a glob in quotes; OUTPUT a file, or a folder for
-    parts. Both may be URIs: s3://bucket/folder/, gs://..., az://..., and hold {date}. With --database URL, --sql QUERY
-    takes the place of INPUT, and an OUTPUT table:NAME is a new table there.
+    INPUT is a CSV, Parquet or Arrow file, a folder of such files, or a glob in quotes. OUTPUT is a file, or a folder
+    for parts. Both may be URIs (s3://bucket/folder/, gs://..., az://...) and hold {date}. With --database URL, give
+    --sql QUERY instead of INPUT; an OUTPUT table:NAME is a new table there.
 
     \b
       slipway predict day.csv day-predicted.csv
       slipway predict 's3://bucket/2026-11-*/*.parquet' s3://bucket/predicted/
       slipway predict --sql "SELECT * FROM day" --database postgresql://me@host/shop table:day_predicted
 
-    All columns are carried over, and prediction, probability.<class>, model_version and prediction_id added. Rows that
-    the contract refuses go to OUTPUT.rejected with file, row (from 0), field, rule and value; they do not end the run.
+    All columns are kept; prediction, probability.<class>, model_version and prediction_id are added. Rows that the
+    contract refuses do not end the run: they are listed in OUTPUT.rejected, with file, row (from 0), field, rule and
+    value.
     """
     from slipway.batch import Keeping, Limits
     from slipway.batch import predict as run

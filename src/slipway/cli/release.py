@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def promote(at: Workspace, force: bool, reason: str | None) -> None:
     """Make the candidate the champion, with one commit.
 
-    Refuses anything but a PROMOTE verdict of just this candidate and this champion. Moves champion.dvc, pushes to the
-    DVC remote, commits. `git push` then releases it.
+    It needs a PROMOTE verdict on exactly this candidate and this champion. It updates champion.dvc, pushes to the DVC
+    remote, and commits. `git push` then releases the model.
     """
     from slipway.champion import serving_now
     from slipway.release import promote as make
@@ -47,9 +47,9 @@ def promote(at: Workspace, force: bool, reason: str | None) -> None:
 def _to_remote(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say where a release goes, as one `remote`."""
 
-    @click.option("--branch", envvar="BRANCH", help="By default the one checked out; or $BRANCH.")
+    @click.option("--branch", envvar="BRANCH", help="Branch to push to, by default the present one; or $BRANCH.")
     @click.option(
-        "--remote", envvar="REMOTE", default="origin", show_default=True, help="Git's name of it; or $REMOTE."
+        "--remote", envvar="REMOTE", default="origin", show_default=True, help="Git remote to push to; or $REMOTE."
     )
     @click.option(
         "--by",
@@ -69,13 +69,14 @@ def _to_remote(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @command
-@click.option("--image", envvar="PIN_IMAGE", help="The last commit's image, name@sha256:...; or $PIN_IMAGE.")
+@click.option("--image", envvar="PIN_IMAGE", help="Image of the last commit, name@sha256:...; or $PIN_IMAGE.")
 @_to_remote
 def release(at: Workspace, image: str | None, remote: Remote) -> None:
-    """Release the judged candidate: champion, image and tag, in one commit and one push.
+    """Release the judged candidate in one commit and one push.
 
-    A PROMOTE verdict makes the candidate the champion, staging and production are pinned to the image, and the tag
-    model/<version> is added. Nothing to release is no error. An interrupted call is completed by calling it again.
+    If the verdict is PROMOTE, the candidate becomes the champion, staging and production are pinned to the image, and
+    the tag model/<version> is added. If there is nothing to release, it does nothing. Call it again to complete an
+    interrupted call.
     """
     from slipway.champion import serving_now
     from slipway.release import publish
@@ -90,13 +91,13 @@ def release(at: Workspace, image: str | None, remote: Remote) -> None:
 @command
 @click.argument("version", required=False, envvar="VERSION")
 @click.option("--reason", envvar="REASON", default="rolled back by hand", show_default=True, help="It is recorded.")
-@click.option("--push", is_flag=True, help="Push it, too (--by pull-request: propose it).")
+@click.option("--push", is_flag=True, help="Push the commit (--by pull-request: propose it).")
 @_to_remote
 def rollback(at: Workspace, version: str | None, reason: str, push: bool, remote: Remote) -> None:
-    """Make an earlier champion serve again, byte for byte, in its own image, with one commit.
+    """Make an earlier champion serve again, with one commit.
 
-    VERSION is one that `slipway history` lists; by default the one that served before. The version that
-    is rolled back is promoted again only with --force.
+    The model and its image are restored byte for byte. VERSION is one that `slipway history` lists, by default the
+    previous one. The version that is rolled back can be promoted again only with --force.
     """
     from slipway.champion import serving_now
     from slipway.release import publish_rollback
@@ -116,9 +117,10 @@ def rollback(at: Workspace, version: str | None, reason: str, push: bool, remote
 @command
 @_to_remote
 def propose(at: Workspace, remote: Remote) -> None:
-    """Propose the candidate and its data for review: a branch retrain/<version>, and a pull request with the report.
+    """Propose the candidate and its data in a pull request.
 
-    Nothing new proposes nothing. `make retrain` fetches the data, runs the pipeline, and calls this.
+    The branch is retrain/<version>, the text is the report. If there is nothing new, it does nothing. `make retrain`
+    fetches the data, runs the pipeline and calls this.
     """
     from slipway.release import propose_candidate
 
@@ -131,9 +133,10 @@ def propose(at: Workspace, remote: Remote) -> None:
 @click.argument("version")
 @click.argument("commit")
 def pin(at: Workspace, overlay: str, image: str, version: str, commit: str) -> None:
-    """Pin the image that an overlay of k8s/overlays deploys; a release does so for staging and production.
+    """Pin the image that an overlay of k8s/overlays deploys.
 
-    IMAGE is name@sha256:..., VERSION that of the model in it, COMMIT the one that it was built from.
+    A release does so for staging and production. IMAGE is name@sha256:..., VERSION the version of the model in it,
+    COMMIT the commit that it was built from.
     """
     from slipway.champion import Pin, write_pin
 
@@ -151,7 +154,10 @@ def _point_alias(at: Workspace, decision: Decision) -> None:
 
 @command
 def history(at: Workspace) -> None:
-    """List the releases, as Git recorded them: when, from, to, score, reason, who."""
+    """List the releases: when, from, to, score, reason, who.
+
+    Git is the only source, so a clone is enough.
+    """
     from slipway.champion import history as releases
 
     found = releases(at.root)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @command
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
-@click.option("--name", help="Of the model; by default the table's.")
+@click.option("--name", help="Name of the model, by default that of the table.")
 @click.option("--group", metavar="COLUMN", help="The column that groups rows: a patient, a house.")
-@click.option("--time", metavar="COLUMN", help="The column by which the newest rows are the test set.")
-@click.option("--drop", multiple=True, metavar="COLUMN", help="A column that is not used; may be given several times.")
+@click.option("--time", metavar="COLUMN", help="The column with the time: the newest rows become the test set.")
+@click.option("--drop", multiple=True, metavar="COLUMN", help="A column to leave out; may be repeated.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def new(
     at: Workspace,
@@ -36,10 +36,10 @@ def new(
     drop: tuple[str, ...],
     yes: bool,
 ) -> None:
-    """Make this checkout the project of your own table, instead of the shipped example.
+    """Make a project of your own table, in place of the example.
 
-    TABLE is a CSV, TSV or Parquet file, or a folder of them. The row, its bounds, the model, expectations, thresholds
-    and tests are proposed from the data, as plain code with the evidence in comments. A plan is shown first.
+    TABLE is a CSV, TSV or Parquet file, or a folder of them. The command shows its plan and asks. Then it writes the
+    row with its bounds, the model, expectations, thresholds and tests, as plain code with the evidence in comments.
     """
     from slipway.problem import NAME
     from slipway.scaffold import SHIPPED, default_name, draft
@@ -66,10 +66,11 @@ def new(
 @click.option("--list", "listed", is_flag=True, help="Show the parts; the same without an argument.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(at: Workspace, parts: tuple[str, ...], listed: bool, yes: bool) -> None:
-    """Take parts of the template out of this checkout: their files, tests, documentation, CI jobs and dependencies.
+    """Remove parts of the template that you do not need.
 
-    Without an argument it lists the parts. A plan is shown first; all of it is done, or nothing. src/slipway stays, so
-    that updates of the template merge; they leave out what you removed.
+    With a part go its files, tests, documentation, CI jobs and dependencies. Without an argument the parts are listed.
+    The command shows its plan and asks; it does all of it, or nothing. src/slipway stays whole, so that updates of the
+    template merge; they leave out the parts that you removed.
     """
     from slipway.scaffold.parts import PARTS
     from slipway.scaffold.removal import apply, files, make_removal
@@ -93,13 +94,13 @@ def remove(at: Workspace, parts: tuple[str, ...], listed: bool, yes: bool) -> No
 @command
 @click.argument("version", required=False)
 @click.option("--from", "remote", default="slipway", show_default=True, help="Remote or address of the template.")
-@click.option("--keep-conflicts", is_flag=True, help="Leave conflicts marked in the files, instead of undoing all.")
+@click.option("--keep-conflicts", is_flag=True, help="Leave conflicts marked in the files for you to resolve.")
 def upgrade(at: Workspace, version: str | None, remote: str, keep_conflicts: bool) -> None:
-    """Bring the template's files to a release of the template, by default the newest, in one commit.
+    """Merge a release of the template, by default the newest.
 
-    What is yours stays: src/project, params.yaml, your tests, data, model and README.md. Your changes of other files
-    are merged; a part that you removed stays away. On a conflict, or if the project does not fit the new code,
-    everything is as it was.
+    The result is one commit. Your own files stay as they are: src/project, params.yaml, your tests, data, model and
+    README.md. Your changes of other files are merged; a part that you removed stays away. On a conflict, or if the
+    project does not fit the new code, nothing is changed.
     """
     from slipway.scaffold.upgrade import apply, make_plan
 
@@ -125,7 +126,7 @@ def _confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise SlipwayError("nothing was written: without a terminal to ask on, --yes says that this is meant")
+        raise SlipwayError("nothing was changed: there is no terminal to ask on; --yes goes ahead without asking")
     click.confirm(question, abort=True)
 
 
@@ -134,7 +135,7 @@ def _show(drafted: Draft, plan: Plan) -> None:
 
     proposal, rows = drafted.proposal, f"{drafted.proposal.rows:,} rows"
     if plan.table.step > 1:
-        rows += f", one in {plan.table.step} of {plan.table.size / 1e6:,.0f} MB; the others were not looked at"
+        rows += f", one in {plan.table.step} of {plan.table.size / 1e6:,.0f} MB; the other rows were not read"
     fields = [
         (one.recorded, one.column.name, one.column.kind + (", optional" if one.column.optional else ""), one.evidence)
         for one in proposal.used
@@ -149,8 +150,8 @@ def _show(drafted: Draft, plan: Plan) -> None:
     click.echo(f"\n\nWrites   {', '.join(ours)}")
     if others:
         click.echo(
-            f"Corrects the repository's address, the alert's accuracy and the pins in {len(others)} files of k8s/ and "
-            "monitoring/"
+            "Corrects the repository's address, the alert's accuracy and the pins of images in k8s/ and monitoring/ "
+            f"(files: {len(others)})"
         )
     click.echo(f"Replaces data/ by {plan.table.path}, tracked by DVC")
     click.echo(f"Removes  {', '.join(plan.removes) or 'nothing'}")

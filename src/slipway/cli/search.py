@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     metavar="FILE|URL",
     help="A file or postgresql://... that keeps the trials; or $SLIPWAY_SEARCH_STORAGE. By default in build/search.",
 )
-@click.option("--join", is_flag=True, help="Be one more worker of the study, and give no result.")
+@click.option("--join", is_flag=True, help="Join the search as one more worker; shows no result.")
 @click.option("--track/--no-track", default=True, help="Record the trials in MLflow.")
 def search(at: Workspace, apply: bool, storage: str | None, join: bool, track: bool) -> None:
-    """Search for better parameters of the model, by cross-validation within the training rows.
+    """Search for better parameters of the model.
 
-    The section search of params.yaml names the arguments of `build` and their ranges:
+    Each set of parameters is scored by cross-validation on the training rows. The section `search` of params.yaml names
+    the arguments of `build` and their ranges:
 
     \b
       search:
@@ -46,7 +47,7 @@ def search(at: Workspace, apply: bool, storage: str | None, join: bool, track: b
       slipway search --apply   makes that change; `slipway run` then judges it
       slipway search --join    in other terminals: more workers of the same study
 
-    An interrupted search goes on where it was. The test set is not read: the gate needs it unseen.
+    An interrupted search continues where it stopped. The test set is never read, so that the gate can judge by it.
     """
     if find_spec("optuna") is None:
         raise SlipwayError("it needs Optuna: pip install 'slipway[search]'")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -> None:
     """Serve the champion over HTTP: POST /predict, and a page at /.
 
-    Settings are environment variables SLIPWAY_*; docs/serving.md lists them.
+    The settings are environment variables SLIPWAY_*; docs/serving.md lists them.
     """
     from slipway.champion import BUNDLE, POINTER, fetch_champion
     from slipway.serving.settings import PREFIX, Settings
@@ -87,9 +87,9 @@ def _invite(settings: Settings, port: int) -> None:
 @click.option("--ops-url", help="Where /readyz is, if on a port of its own.")
 @click.option("--key", envvar="API_KEY", help="An API key, if the service asks for one; or $API_KEY.")
 def smoke(at: Workspace, url: str, bundle: Path | None, wait: float, ops_url: str | None, key: str | None) -> None:
-    """Ask a running service whether it is ready, of the right version, and right about the golden rows.
+    """Check a running service: readiness, version, golden rows.
 
-    After a build, a deploy, a rollback: anywhere a service of the bundle should be running.
+    Use it after a build, a deploy or a rollback.
     """
     from slipway.champion import BUNDLE
     from slipway.cli.smoke import smoke as check
@@ -108,10 +108,11 @@ def smoke(at: Workspace, url: str, bundle: Path | None, wait: float, ops_url: st
 @click.option("--match", default='job="slipway"', show_default=True, help="Label matchers of the service's series.")
 @click.option("--track/--no-track", default=True, help="Write the findings to the champion's version in MLflow.")
 def monitor(at: Workspace, prometheus: str, match: str, track: bool) -> None:
-    """Show the champion's drift, live and expected accuracy over the last 24 hours, and whether retraining is due.
+    """Show drift and live accuracy, and whether to retrain.
 
-    Retraining is due when an alert of severity `retrain` fires. The exit status is 3 if it is due, 0 if not, and 1 if
-    that could not be found out. A scheduled workflow runs this.
+    The figures are the champion's over the last 24 hours, from Prometheus. Retraining is due when an alert of severity
+    `retrain` fires: the exit status is 3 if it is due, 0 if not, and 1 if Prometheus could not be asked. A scheduled
+    workflow runs this.
     """
     from slipway import monitor as monitoring
     from slipway.champion import read_decision, require_released
@@ -138,7 +139,10 @@ def _value(finding: Finding) -> str:
 @command
 @click.option("--quick", is_flag=True, help="Check only packages, problem and parameters, as before a commit.")
 def doctor(at: Workspace, quick: bool) -> None:
-    """Check the installation, the remotes and servers that are configured, and whether they answer."""
+    """Check the installation, the project and its remotes.
+
+    Each remote and server that is configured is asked for an answer.
+    """
     from slipway.cli.doctor import examine
 
     findings = examine(at, quick=quick)

@@ -23,6 +23,12 @@ def test_help_lists_every_command_and_says_what_to_do_every_day():
         assert f"\n  {name} " in said
 
 
+def test_the_list_of_commands_shows_each_summary_whole_on_a_narrow_terminal():
+    listed = CliRunner().invoke(main, ["--help"], terminal_width=80).output.partition("Commands:")[2]
+    assert len(listed.splitlines()) == len(COMMANDS) + 1
+    assert "..." not in listed
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_commands_help_teaches(name):
     command = main.commands[name]
