@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import keyword
 import math
 import re
-import unicodedata
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -38,7 +37,6 @@ UNIT = re.compile(r"\s*[(\[]\s*([^)\]]{1,12}?)\s*[)\]]\s*$")
 MOST_CATEGORIES, LONGEST_CATEGORY = 60, 60
 STRAY, MOST_STRAY = 0.02, 5  # so many cells, and different ones, of a column of numbers may be none
 LEAST_WORDS = 3  # on average: texts of fewer are codes
-RESERVED = {"int", "float", "str", "bool", "l", "o", "i"}  # would hide a type, or look like a digit
 
 Holds = Literal["values", "dates", "words", "codes", "nothing"]
 
@@ -72,23 +70,6 @@ class Described:
         return bool(IDENTIFIER.search(self.column.name)) or self.recorded.startswith("Unnamed: ")
 
 
-def field_name(recorded: str, taken: Collection[str]) -> str:
-    """Make a field's name, in snake case, that is not among `taken` and hides nothing of Pydantic or Python."""
-    from pydantic import BaseModel
-
-    words = unicodedata.normalize("NFKD", recorded).encode("ascii", "ignore").decode()
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", words)
-    name = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "column"
-    name = "row_id" if recorded.startswith("Unnamed: ") else name
-    name = f"n_{name}" if name[0].isdigit() else name
-    if name in RESERVED or keyword.iskeyword(name) or name in dir(BaseModel) or name.startswith("model_"):
-        name = f"{name}_" if not name.startswith("model_") else f"the_{name}"
-    number, free = 2, name
-    while free in taken:
-        free, number = f"{name}_{number}", number + 1
-    return free
-
-
 def describe(
     recorded: str, cells: pd.Series, name: str, *, comma: bool = False, na_is_missing: bool = False, typed: bool = False
 ) -> Described:
@@ -104,7 +85,7 @@ def describe(
     missing, notes = _missing(written, numbers.keys(), na_is_missing=na_is_missing)
     counts = {value: n for value, n in written.items() if value not in missing}
     absent = len(cells) - sum(counts.values())
-    column = Column(name=name, kind="text", optional=absent > 0, description=recorded, unit=_unit(recorded, name))
+    column = Column(name=name, kind="text", optional=absent > 0, description=recorded)
     found = Described(recorded, column, "nothing", "no cell is filled", missing, absent, len(counts), notes=notes)
     if not counts:
         return found
@@ -122,12 +103,13 @@ def describe(
     if codes and not (values % 1).any():
         note = "whole numbers that look like a code: kept as text, as they are written"
         return _texts(replace(found, notes=(*notes, note)), counts, len(cells))
-    if not (values % 1).any() and (unit := unix_unit(name, values.min(), values.max())):
-        return _dated(replace(found, holds="dates", formats=(unit,)), counts, convert=True, unix=unit)
+    if not (values % 1).any() and (since := unix_unit(name, values.min(), values.max())):
+        return _dated(replace(found, holds="dates", formats=(since,)), counts, convert=True, unix=since)
     if way.unit or way.thousands:
         usual = max(numbers, key=len)
         notes = (*notes, f"numbers written as {usual!r}: read as {shown(numbers[usual])}")
-    found = replace(found, column=replace(column, unit=column.unit or way.unit or None), written=way, notes=notes)
+    unit = _unit(recorded, name) or way.unit or None
+    found = replace(found, column=replace(column, unit=unit), written=way, notes=notes)
     return _numbers(found, np.sort(np.repeat(values, list(counts.values()))))
 
 
@@ -136,8 +118,8 @@ def _dated(found: Described, counts: Mapping[str, int], *, convert: bool, unix: 
     if dated.column is None:
         return replace(found, evidence=dated.evidence)
     note = (
-        f"{dated.evidence}; rows of one time may be on both sides of the split: if the model is to predict what comes "
-        "later, name it with --time (docs/gate.md)"
+        f"{dated.evidence}; the split ignores them, so scores are too good if the model must predict what comes later: "
+        "then name the column with --time (docs/gate.md)"
     )
     notes = (*found.notes, *([dated.note] if dated.note else []), note)
     return replace(found, column=dated.column, evidence=dated.evidence, way=dated.way, notes=notes)
@@ -216,7 +198,16 @@ def _texts(found: Described, counts: Mapping[str, int], rows: int) -> Described:
         rare = f"; {rarest!r} in only {least}" if least < 5 else ""
         column = replace(found.column, kind="category", categories=tuple(sorted(counts)), examples=(usual,))
         evidence = f"{seen}; {usual!r} in {most / rows:.0%}{rare}"
-        return replace(found, column=column, holds="values", evidence=evidence)
+        folded = Counter(map(str.casefold, counts))
+        alike = sorted(value for value in counts if folded[value.casefold()] > 1)
+        note = f"{listed(alike)} differ only in case: if they mean the same, make them one in load()"
+        return replace(
+            found,
+            column=column,
+            holds="values",
+            evidence=evidence,
+            notes=(*found.notes, note) if alike else found.notes,
+        )
     words = sum(len(value.split()) * n for value, n in counts.items()) / sum(counts.values())
     if words >= LEAST_WORDS:
         return replace(found, holds="words", evidence=f"{seen}, {words:.1f} words each")

@@ -40,7 +40,7 @@ def choose_group(
         return None, (ROW_ID, note + (f"; rows that repeat an earlier one: {twice:,}" if twice else ""))
     why = "as asked" if asked else "it looks like an identifier"
     sides = (
-        "each on one side of the split" if apart else "each may be on both sides of the split, unless --group names it"
+        "no group is in both parts of the split" if apart else "a group may be in both parts unless --group names it"
     )
-    note = f"the group, {why}: {chosen.distinct:,} in {rows:,} rows, {sides}"
+    note = f"the group, {why}: {chosen.distinct:,} in {rows:,} rows; {sides}"
     return chosen, (chosen.recorded, note)

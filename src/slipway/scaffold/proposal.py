@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from slipway.contract import Column, Contract, Target
-from slipway.problem import SlipwayError, close_names
+from slipway.problem import SlipwayError
 from slipway.problem.files import ROW_ID
-from slipway.scaffold.columns import MOST_CATEGORIES, Described, describe, field_name, listed
+from slipway.scaffold.columns import MOST_CATEGORIES, Described, describe, listed
 from slipway.scaffold.dates import ISO, moments
 from slipway.scaffold.groups import choose_group, identifies
+from slipway.scaffold.naming import field_names, find_roles
 from slipway.scaffold.numbers import PLAIN, Written
 from slipway.scaffold.table import Table
 
@@ -22,8 +23,8 @@ LEAST_OF_CLASS = 5  # rows: fewer cannot be both trained and tested on
 MOST_MISSING = 0.5  # of a column's cells; a column with more missing is left out
 MOST_NUMBERED_CLASSES = 10
 TIME = (
-    "the time: the newest rows are the test set, and it is no feature, as a model cannot learn of a time to come; what "
-    "recurs (an hour, a month) can be one, see features.py in docs/your-own.md"
+    "the time: the newest rows are the test set, and it is no feature, since the model would never see a later time in "
+    "training; an hour or a month, which recurs, can be a feature (features.py in docs/your-own.md)"
 )
 
 
@@ -117,9 +118,12 @@ class Proposal:
 def propose(
     table: Table, target: str, name: str, group: str | None = None, drop: Sequence[str] = (), time: str | None = None
 ) -> Proposal:
-    """Propose a declaration. Raises SlipwayError if the target cannot be predicted, or there is no feature."""
+    """Propose a declaration. Raises SlipwayError if the target cannot be predicted, or there is no feature.
+
+    target, group, drop, time: columns, by their names or those of their fields.
+    """
     cells = table.cells
-    _require(table, [target, *filter(None, (group, time)), *drop])
+    target, group, time, drop = find_roles(table, target, group, time, drop)
     described = {one.recorded: one for one in _describe_all(table) if one.recorded not in drop}
     goal, rare = _target(described.pop(target), cells[target])
     at = _time(described.pop(time)) if time else None
@@ -151,16 +155,6 @@ def propose(
     )
 
 
-def _require(table: Table, named: Sequence[str]) -> None:
-    """Check that the columns with a role are there, each with one."""
-    for column in named:
-        if column not in table.cells:
-            near = close_names(column, [str(one) for one in table.cells.columns][:20])
-            raise SlipwayError(f"{table.path}: there is no column {column!r}; {near}")
-    if len(set(named)) < len(named):
-        raise SlipwayError("a column is the target, the group, the time or dropped, and only one of these")
-
-
 def _time(found: Described) -> Described:
     """Check that a column can order the rows in time."""
     if found.column.kind not in ("date", "datetime", "number", "integer"):
@@ -171,11 +165,11 @@ def _time(found: Described) -> Described:
 
 
 def _describe_all(table: Table) -> list[Described]:
-    names: dict[str, str] = {}
-    for recorded in table.cells.columns:
-        names[recorded] = field_name(str(recorded), [*names.values(), ROW_ID])
     given = {"comma": "decimal" in table.options, "typed": table.parquet}
-    found = [describe(recorded, table.cells[recorded], name, **given) for recorded, name in names.items()]
+    found = [
+        describe(recorded, table.cells[recorded], name, **given)
+        for recorded, name in field_names(table.cells.columns).items()
+    ]
     written_na = any(one.column.numeric and "NA" in one.missing for one in found)
     for number, one in enumerate(found):
         if written_na and one.holds != "dates" and not one.column.numeric:

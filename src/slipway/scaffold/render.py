@@ -19,6 +19,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 TYPES = {"number": "float", "integer": "int", "boolean": "bool", "text": "str", "date": "date", "datetime": "datetime"}
 FEATURES = "src/project/features.py"  # only of a table with dates
 LONGEST = 100
+SIGNS = "\N{DEGREE SIGN}\N{EURO SIGN}\N{POUND SIGN}\N{SUPERSCRIPT TWO}\N{SUPERSCRIPT THREE}\N{MICRO SIGN}"  # of units
 FILES = (
     "src/project/__init__.py",
     "src/project/schema.py",
@@ -50,14 +51,15 @@ def render(file: str, proposal: Proposal, evidence: Evidence | None = None, beha
 
 
 def literal(value: Any) -> str:
-    """Write a value as Python does. Characters beyond Latin letters are escaped: some look like others."""
+    """Write a value as Python does. Characters beyond Latin letters and SIGNS are escaped: some look like others."""
     if not isinstance(value, str):
         return repr(value)
     return "".join(char if _legible(char) else char.encode("unicode_escape").decode() for char in repr(value))
 
 
 def _legible(char: str) -> bool:
-    return char.isascii() or (char.isalpha() and ord(char) < 0x180 and "LATIN" in unicodedata.name(char, ""))
+    latin = char.isalpha() and ord(char) < 0x180 and "LATIN" in unicodedata.name(char, "")
+    return latin or char.isascii() or char in SIGNS
 
 
 def comment(text: str, longest: int = LONGEST) -> str:

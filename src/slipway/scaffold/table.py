@@ -36,9 +36,19 @@ class Table:
     step: int
 
     @cached_property
-    def cells(self) -> pd.DataFrame:
-        """The content as text, shape (rows, columns); an empty cell is ""."""
+    def _texts(self) -> pd.DataFrame:
         return self.content.astype("str").where(self.content.notna(), "")
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The content as text, shape (rows, columns), without blanks around it; an empty cell is ""."""
+        stripped: pd.DataFrame = self._texts.apply(lambda column: column.str.strip())
+        return stripped
+
+    @cached_property
+    def padded(self) -> list[str]:
+        """The columns in which some cells have blanks around their content."""
+        return [str(name) for name, differs in (self._texts != self.cells).any().items() if differs]
 
     @property
     def parquet(self) -> bool:

@@ -66,6 +66,24 @@ def test_numbers_written_for_people_are_read_and_what_is_none_is_left_to_validat
     assert again["price"].tolist()[:2] == ["1,5", "3 kg"]
 
 
+@pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
+def test_blanks_around_cells_are_taken_away(table, name, tmp_path):
+    rows = sales()
+    rows["country"] = [f"{code} " if number % 3 else f" {code}" for number, code in enumerate(rows["country"])]
+    rows.loc[5, "country"] = "  "
+    found = draft(table(rows, name), "price", name="houses")
+    assert found.proposal.record["country"].categories == ("AT", "DE", "NA")
+    loaded = function(found.files["src/project/data.py"], "load")(tmp_path / "rows")
+    assert set(loaded["country"].dropna()) == {"AT", "DE", "NA"}
+    assert loaded["country"].isna().sum() == 1
+
+
+def test_categories_that_differ_only_in_case_are_told(table):
+    rows = sales().assign(country=["DE", "de", "AT"] * 200)
+    said = dict(draft(table(rows), "price", name="houses").findings)
+    assert said["country"].startswith("'DE', 'de' differ only in case")
+
+
 @pytest.mark.parametrize("name", ["sales.csv", "sales.parquet"])
 def test_dates_are_read_as_they_are_written_and_their_parts_are_what_the_model_sees(table, name):
     random = np.random.default_rng(1)
@@ -228,6 +246,12 @@ def test_with_a_time_and_a_group_both_divide_the_rows(table):
     assert yaml.safe_load(found.files["params.yaml"])["prepare"]["split"] == "group_and_time"
     assert not set(found.evidence.train["house_id"]) & set(found.evidence.test["house_id"])
     assert found.evidence.train["sold_on"].max() < found.evidence.test["sold_on"].min()
+
+
+def test_a_column_is_found_by_the_name_of_its_field_too(table):
+    found = draft(table(sales().rename(columns={"sold_on": " Sold On "})), "Price", name="houses", time="sold on")
+    assert found.proposal.time.recorded == " Sold On "
+    assert found.proposal.target.recorded == "price"
 
 
 @pytest.mark.parametrize(
