@@ -42,10 +42,16 @@ def test_a_push_of_documents_alone_runs_nothing_else_and_is_green(remote, tmp_pa
 
 
 def test_a_link_that_leads_nowhere_is_refused(remote, tmp_path):
-    push(remote, tmp_path / "ada", replaced("README.md", "# Slipway", "# [Slipway](docs/gone.md)"), data=False)
+    push(
+        remote,
+        tmp_path / "ada",
+        replaced("README.md", "# Slipway", '# [Slipway](docs/gone.md) <img src="gone.png">'),
+        data=False,
+    )
     workflow = Workflow("pipeline.yml", remote, tmp_path / "run")
     assert workflow.jobs("documents").result == "failure"
-    assert "README.md: docs/gone.md is a broken link" in workflow.done["documents"].log
+    for link in ("docs/gone.md", "gone.png"):
+        assert f"README.md: {link} is a broken link" in workflow.done["documents"].log
     workflow.jobs(*workflow.definition["jobs"]["green"]["needs"][1:])
     assert workflow.jobs("green").result == "failure"
 
