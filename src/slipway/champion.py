@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path, PurePath
@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway.model.bundle import MANIFEST, VERSION_DIGITS
 from slipway.problem import SlipwayError
-from slipway.problem.editing import editor
-from slipway.versioning import CHAMPION, FileVersion, fetch, file_at, file_history, files_at, git
+from slipway.problem.editing import edited, write_whole
+from slipway.versioning import CHAMPION, FileVersion, fetch, file_at, file_history, files_at, git_names
 
 POINTER = CHAMPION
 BUNDLE, EVALUATION, DECISION = "bundle", "evaluation", "decision.json"  # in champion/
@@ -24,8 +24,6 @@ IMAGE = "slipway"  # its name in k8s/base
 VERSION, COMMIT, EXPECTED = "slipway/model-version", "slipway/commit", "SLIPWAY_EXPECTED"
 NOTHING = re.compile("(sha256:)?0+")  # the pin of an overlay before its first release
 PIN = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64} [0-9a-f]{12} [0-9a-f]{40}")
-
-
 T = TypeVar("T")
 
 
@@ -135,12 +133,9 @@ def history(root: Path, *, revisions: Sequence[str] = ("HEAD",), unreadable: lis
     unreadable: takes a line for each commit whose record cannot be read; without it, such a commit raises SlipwayError.
     """
     found = _parsed(file_history(root, POINTER, revisions=revisions), parse_decision, unreadable)
-    earlier = [decision for _, decision in found[1:]]
-    return [
-        Release(decision, version.commit, version.when)
-        for (version, decision), before in zip_longest(found, earlier)
-        if decision != before
-    ]
+    releases = [Release(decision, version.commit, version.when) for version, decision in found]
+    before = (release.decision for release in releases[1:])
+    return [one for one, earlier in zip_longest(releases, before) if one.decision != earlier]
 
 
 def pin_history(root: Path, revision: str = "HEAD", *, unreadable: list[str] | None = None) -> list[Pinned]:
@@ -173,8 +168,8 @@ def pins(root: Path, revision: str = "HEAD") -> dict[str, Pin]:
 
     Raises SlipwayError naming an overlay that cannot be read.
     """
-    listed = git(root, "ls-tree", "-r", "--name-only", "-z", revision, OVERLAYS).split("\0")
-    paths = [path for path in listed if PurePath(path).match(overlay_file("*"))]
+    below = git_names(root, "ls-tree", "-r", "--name-only", "-z", revision, OVERLAYS)
+    paths = [path for path in below if PurePath(path).match(overlay_file("*"))]
     texts = zip(paths, files_at(root, [(revision, path) for path in paths]), strict=True)
     found = {PurePath(path).parent.name: parse_pin(text or "", f"{revision}:{path}") for path, text in texts}
     return {name: pin for name, pin in found.items() if pin}
@@ -208,18 +203,17 @@ def _parse_yaml(text: str, loader: str) -> Any:
 
 
 def pinned(text: str, pin: Pin) -> str:
-    """Give the text of a `kustomization.yaml` with another pin; everything else stays as it is, comments too.
-
-    Raises SlipwayError if the pin is not a whole one.
-    """
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
-
+    """Give the text of a `kustomization.yaml` with another pin; all else stays. Raises SlipwayError for half a pin."""
     if not PIN.fullmatch(said := f"{pin.image} {pin.version} {pin.commit}"):
         raise SlipwayError(
             f"{said}: not an image name@sha256:..., a model's version of 12 hex digits and a commit of 40"
         )
-    yaml, written = editor(), io.StringIO()
-    content = yaml.load(text)
+    return edited(text, partial(_set_pin, pin))
+
+
+def _set_pin(pin: Pin, content: Any) -> None:
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
+
     images = content.setdefault("images", [])
     image = next((one for one in images if one["name"] == IMAGE), None)
     if image is None:
@@ -234,8 +228,6 @@ def pinned(text: str, pin: Pin) -> str:
         for number, literal in enumerate(literals):
             if literal.startswith(f"{EXPECTED}="):
                 literals[number] = f"{EXPECTED}={pin.version}"
-    yaml.dump(content, written)
-    return written.getvalue()
 
 
 def write_pin(root: Path, overlay: str, pin: Pin) -> Path:
@@ -243,10 +235,7 @@ def write_pin(root: Path, overlay: str, pin: Pin) -> Path:
     path = root / overlay_file(overlay)
     if not path.exists():
         raise SlipwayError(f"{path}: no such overlay")
-    text = pinned(path.read_text("utf-8"), pin)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
+    write_whole(path, pinned(path.read_text("utf-8"), pin))
     return path
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from slipway.champion import BUNDLE, Decision, read_decision
-from slipway.evaluation.charts import Chart, calibration_chart, slices_chart
+from slipway.evaluation.charts import calibration_chart, slices_chart
 from slipway.evaluation.drift import drift
 from slipway.evaluation.intervals import direction
+from slipway.lineage import FACTS, differing, parameters
 from slipway.model.bundle import Bundle, read_bundle
-from slipway.origin import FACTS, differing, parameters
 from slipway.problem import SlipwayError
 from slipway.problem.files import BACKTEST, FOUND, METRICS, SLICES, TRAIN
 from slipway.versioning import find_commit, git
@@ -25,27 +24,6 @@ PICTURES = (
     *("confusion", "calibration", "predicted", "importance", "slices", "decision", "backtest"),
     *("search-history", "search-importance"),
 )
-
-
-@dataclass(frozen=True)
-class Run:
-    """The content of the report."""
-
-    bundle: Bundle
-    champion: Bundle | None
-    verdict: dict[str, Any]
-    metrics: list[dict[str, Any]]
-    slices: list[dict[str, Any]]
-    headline: str
-    windows: list[dict[str, Any]]
-    compared_by: str
-    changes: list[dict[str, Any]]
-    rows: int
-    live: dict[str, Any] | None
-    differs: dict[str, tuple[Any, Any]]
-    lineage: dict[str, str]
-    pictures: dict[str, str]
-    charts: list[Chart]
 
 
 def write_report(workspace: Workspace) -> list[Path]:
@@ -73,7 +51,7 @@ def write_report(workspace: Workspace) -> list[Path]:
         path = workspace.root / "build" / name
         path.write_text(environment.get_template(name).render(run=run), "utf-8")
         written.append(path)
-    write_for_gitlab(workspace.root / "build", run.verdict)
+    write_for_gitlab(workspace.root / "build", run["verdict"])
     return written
 
 
@@ -100,8 +78,8 @@ def write_for_gitlab(folder: Path, verdict: dict[str, Any]) -> None:
     (folder / "metrics.txt").write_text("\n".join([*lines, "# EOF", ""]), "utf-8")
 
 
-def gather(workspace: Workspace) -> Run:
-    """Read the files of the last run. Raises SlipwayError if one is missing."""
+def gather(workspace: Workspace) -> dict[str, Any]:
+    """Read the files of the last run, as the templates show them. Raises SlipwayError if one is missing."""
     bundle = read_bundle(workspace.bundle)
     verdict = workspace.read_verdict()
     if verdict["candidate"] != bundle.digest:
@@ -112,29 +90,33 @@ def gather(workspace: Workspace) -> Run:
     slices = workspace.read(workspace.evaluation / SLICES)
     headline = next(iter(slices[0]["scores"]), "") if slices else ""
     for item in slices:
-        difference = verdict.get("slices", {}).get(item["slice"])
-        item |= {"difference": difference, "moved": _moved(headline, difference)}
+        item |= _change(headline, verdict.get("slices", {}), item["slice"])
     rows, changes = data_changes(workspace, champion)
     metrics = workspace.read(workspace.evaluation / METRICS)
     searched = _searched(workspace)
     folders = (workspace.evaluation, workspace.search) if searched else (workspace.evaluation,)
-    return Run(
-        bundle,
-        champion,
-        verdict,
-        _compared(metrics, verdict["comparison"]),
-        slices,
-        headline,
-        workspace.read(path) if (path := workspace.evaluation / BACKTEST).exists() else [],
-        workspace.params.gate.champion.metric,
-        changes,
-        rows,
-        _live(workspace, champion),
-        _differing(workspace.root, bundle, champion, decision),
-        _lineage(workspace, bundle, champion) | searched,
-        {name: _picture(path) for at in folders for name in PICTURES if (path := at / f"{name}.svg").exists()},
-        [*slices_chart(headline, slices, metrics), *calibration_chart(workspace.evaluation / "calibration.csv")],
-    )
+    return {
+        "bundle": bundle,
+        "champion": champion,
+        "verdict": verdict,
+        "metrics": [{"name": name, **score, **_change(name, verdict["comparison"])} for name, score in metrics.items()],
+        "slices": slices,
+        "headline": headline,
+        "windows": workspace.read(path) if (path := workspace.evaluation / BACKTEST).exists() else [],
+        "compared_by": workspace.params.gate.champion.metric,
+        "changes": changes,
+        "rows": rows,
+        "live": _live(workspace, champion),
+        "differs": _differing(workspace.root, bundle, champion, decision),
+        "lineage": _lineage(workspace, bundle, champion) | searched,
+        "pictures": {
+            name: _picture(at / f"{name}.svg") for at in folders for name in PICTURES if (at / f"{name}.svg").exists()
+        },
+        "charts": [
+            *slices_chart(headline, slices, metrics),
+            *calibration_chart(workspace.evaluation / "calibration.csv"),
+        ],
+    }
 
 
 def _differing(
@@ -174,16 +156,11 @@ def data_changes(workspace: Workspace, champion: Bundle | None) -> tuple[int, li
     return len(table), [{"feature": name, "psi": None, "moved": False, **known.get(name, {})} for name in names]
 
 
-def _compared(scores: dict[str, Any], comparison: dict[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    for name, score in scores.items():
-        difference = comparison.get(name)
-        found.append({"name": name, **score, "difference": difference, "moved": _moved(name, difference)})
-    return found
-
-
-def _moved(name: str, difference: dict[str, float] | None) -> str:
-    return direction(name, difference["low"], difference["high"]) if difference else ""
+def _change(score: str, differences: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+    """Give the difference from the champion, of all rows or of a slice, and whether it is better or worse."""
+    difference = differences.get(key or score)
+    moved = direction(score, difference["low"], difference["high"]) if difference else ""
+    return {"difference": difference, "moved": moved}
 
 
 def _options(bundle: Bundle) -> dict[str, str]:

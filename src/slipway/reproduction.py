@@ -1,8 +1,9 @@
-"""Makes the candidate again from the data: are the bytes the same, or at least the predictions?"""
+"""Makes the candidate again from the data and compares it, or makes only the tables that it was made of."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 import yaml
@@ -13,7 +14,7 @@ from slipway.model.predictor import Predictor
 from slipway.model.runtimes import Output
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST, TRAIN
-from slipway.versioning import LOCK, checkout, reproduce
+from slipway.versioning import LOCK, checkout, dvc_repository, fetch, reproduce
 from slipway.workspace import Workspace
 
 ROWS = ("prepare", "validate")  # the stages whose results are the same on every platform
@@ -72,3 +73,24 @@ def _predict(predictor: Predictor) -> Predict:
         return Output(found.values, found.probabilities)
 
     return predict
+
+
+def complete(root: Path) -> None:
+    """Make the tables and the validation of a candidate that came from another machine without them.
+
+    The working directory must be `root`, where DVC looks for stages. Raises SlipwayError if the candidate was made of
+    other rows.
+    """
+    lock = root / LOCK
+    if (root / "build/table").exists():
+        return
+    fetch(root)
+    expected = lock.read_bytes()
+    with dvc_repository(root) as repository:
+        repository.reproduce(["prepare", "validate"])
+        for stage in ("train", "evaluate"):
+            repository.commit(stage, force=True)
+    if lock.read_bytes() != expected:
+        raise SlipwayError(
+            f"the data and code here do not make the rows that the candidate was made of (git diff {LOCK})"
+        )

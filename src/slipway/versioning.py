@@ -39,6 +39,11 @@ def git(root: Path, *arguments: str) -> str:
     return _git(root, arguments).decode(errors="replace")
 
 
+def git_names(root: Path, *arguments: str) -> list[str]:
+    """Run git, which ends each name with NUL (`-z`), and give the names."""
+    return [name for name in git(root, *arguments).split("\0") if name]
+
+
 def _git(root: Path, arguments: Sequence[str], asked: bytes = b"", *, may_fail: bool = False) -> bytes:
     """Run git, once more if a killed git left its lock. may_fail: exit status 1 without a message is no error."""
     if not root.is_dir():
@@ -59,20 +64,16 @@ def _remove_lock(root: Path) -> bool:
     """Remove the lock of Git's index unless a git is running in this checkout; give whether it is gone."""
     import psutil
 
-    top = root.resolve()
-    for process in psutil.process_iter(["name", "cwd"]):
-        if process.info["name"] == "git" and (cwd := process.info["cwd"]) and Path(cwd).is_relative_to(top):
-            return False
+    running = [one.info["cwd"] for one in psutil.process_iter(["name", "cwd"]) if one.info["name"] == "git"]
+    if any(folder and Path(folder).is_relative_to(root.resolve()) for folder in running):
+        return False
     lock = root / git(root, "rev-parse", "--git-path", "index.lock").strip()
     lock.unlink(missing_ok=True)
     return True
 
 
 def file_at(root: Path, revision: str, path: str) -> str | None:
-    """Give a file's text at a revision; None if it did not exist there (or nothing was committed yet).
-
-    Raises SlipwayError with git's own words if git cannot tell.
-    """
+    """Give a file's text at a revision; None if it did not exist there (or nothing was committed yet)."""
     return next(files_at(root, [(revision, path)]))
 
 
@@ -83,9 +84,8 @@ def file_history(root: Path, *paths: str, revisions: Sequence[str] = ("HEAD",)) 
     """
     if find_commit(root, "HEAD") is None:
         return []
-    log = git(root, "log", *FILES_OF_COMMITS, *revisions, "--", *paths)
     found: list[tuple[str, str, str]] = []
-    for entry in log.split("\x01")[1:]:
+    for entry in git(root, "log", *FILES_OF_COMMITS, *revisions, "--", *paths).split("\x01")[1:]:
         header, *names = (part.strip() for part in entry.split("\0"))
         commit, when = header.split()
         found += [(commit, when, name) for name in names if name]
@@ -108,8 +108,8 @@ def files_at(root: Path, places: Sequence[tuple[str, str]]) -> Iterator[str | No
 
 def find_commit(root: Path, revision: str) -> str | None:
     """Give the hash of the commit that a revision names; None if it names none that is here."""
-    arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    return _git(root, arguments, may_fail=True).decode().strip() or None
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    return _git(root, asked, may_fail=True).decode().strip() or None
 
 
 def current_branch(root: Path) -> str | None:
@@ -122,14 +122,15 @@ def is_ancestor(root: Path, earlier: str, later: str) -> bool:
     return not git(root, "rev-list", "--max-count=1", earlier, "--not", later)
 
 
-def changed_files(root: Path) -> list[str]:
-    """List tracked files, below `root`, that differ from the last commit."""
-    return [name for name in git(root, "diff", "--name-only", "--relative", "-z", "HEAD").split("\0") if name]
+def changed_files(root: Path, *paths: str) -> list[str]:
+    """List tracked files, below `root` or those of some pathspecs, that differ from the last commit."""
+    return git_names(root, "diff", "--name-only", "--relative", "-z", "HEAD", "--", *paths)
 
 
-def author(root: Path) -> str:
-    """Give the name and address that Git would commit with. Raises SlipwayError if Git does not know them."""
-    return git(root, "var", "GIT_AUTHOR_IDENT").rsplit(" ", 2)[0]
+def require_committed(root: Path, *paths: str, why: str = "uncommitted work could be lost") -> None:
+    """Refuse to go on with changes that are not committed. paths, as for `changed_files`; why: what would be wrong."""
+    if changed := changed_files(root, *paths):
+        raise SlipwayError(f"{why}: {', '.join(changed[:5])}; commit or stash it first")
 
 
 @contextmanager
@@ -150,10 +151,10 @@ def dvc_repository(root: Path) -> Iterator[Any]:
             _drop_half_written(Path(repository.tmp_dir, "rwlock"))
             yield repository
     except (DvcException, OSError) as error:
-        causes: list[BaseException] = [error]
-        while cause := causes[-1].__cause__:
-            causes.append(cause)
-        raise SlipwayError("DVC: " + ": ".join(dict.fromkeys(map(str, causes)))) from error
+        words, cause = {str(error): None}, error.__cause__
+        while cause:
+            words, cause = words | {str(cause): None}, cause.__cause__
+        raise SlipwayError("DVC: " + ": ".join(words)) from error
 
 
 def _drop_half_written(path: Path) -> None:
@@ -168,9 +169,7 @@ def remote_folder(root: Path, repository: Any) -> str | None:
     """Give the default DVC remote's folder relative to `root`, if it lies inside of it; else None."""
     remote = repository.config["remote"].get(repository.config["core"].get("remote"), {})
     path, top = Path(remote.get("url", "")), root.resolve()
-    if not path.is_absolute() or not path.is_relative_to(top):
-        return None
-    return path.relative_to(top).as_posix()
+    return path.relative_to(top).as_posix() if path.is_relative_to(top) else None
 
 
 def fetch(root: Path, *pointers: str) -> list[str]:
@@ -215,17 +214,15 @@ def _outdated(root: Path, repository: Any, pointer: str) -> str | None:
     if found == out.hash_info.value:
         return None
     earlier = (version.text or "" for version in file_history(root, pointer, revisions=("--all", "HEAD")))
-    if pointer == CHAMPION or any(found in text for text in earlier):
-        return f" instead of {short(found)}, which was here"
-    return None
+    replaced = pointer == CHAMPION or any(found in text for text in earlier)
+    return f" instead of {short(found)}, which was here" if replaced else None
 
 
 def pointed(root: Path, pointer: str, revision: str | None = None) -> str:
     """Give the digest that a pointer names, in the work tree or at a revision; the empty string where there is none."""
     path = root / pointer
-    text = file_at(root, revision, pointer) if revision else path.read_text("utf-8") if path.exists() else None
-    found = re.search(r"md5: (\S+)", text or "")
-    return found[1] if found else ""
+    text = file_at(root, revision, pointer) if revision else path.exists() and path.read_text("utf-8")
+    return found[1] if (found := re.search(r"md5: (\S+)", text or "")) else ""
 
 
 def short(digest: str) -> str:
@@ -238,41 +235,15 @@ def reproduce(root: Path, *, pull: bool = False, force: bool = False) -> dict[st
 
     pull: fetch the results of an unchanged stage from the DVC remote, if it has them, instead of running the stage.
     force: run all stages.
-    Raises SlipwayError if a stage fails; the stages before it stay done.
+    Raises SlipwayError if a stage fails; those before it stay done.
     """
     with dvc_repository(root) as repository:
-        stages = _stages(repository)
         ran = {stage.addressing for stage in repository.reproduce(pull=pull, force=force)}
-    return {name: name in ran for name in stages}
+        names = [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]  # pointers have none
+    return {name: name in ran for name in names}
 
 
 def checkout(root: Path) -> None:
     """Put the results that `dvc.lock` names back into `build/`, from DVC's cache."""
     with dvc_repository(root) as repository:
-        repository.checkout(targets=_stages(repository), force=True)
-
-
-def _stages(repository: Any) -> list[str]:
-    """List the stages of `dvc.yaml`; the pointers are stages without a name."""
-    return [stage.name for stage in repository.index.stages if getattr(stage, "name", None)]
-
-
-def complete(root: Path) -> None:
-    """Make the tables and the validation of a candidate that came from another machine without them.
-
-    The working directory must be `root`, where DVC looks for stages. Raises SlipwayError if the candidate was made of
-    other rows.
-    """
-    lock = root / LOCK
-    if (root / "build/table").exists():
-        return
-    fetch(root)
-    expected = lock.read_bytes()
-    with dvc_repository(root) as repository:
-        repository.reproduce(["prepare", "validate"])
-        for stage in ("train", "evaluate"):
-            repository.commit(stage, force=True)
-    if lock.read_bytes() != expected:
-        raise SlipwayError(
-            "the data and code here do not make the rows that the candidate was made of (git diff dvc.lock)"
-        )
+        repository.checkout(targets=["dvc.yaml"], force=True)

@@ -29,8 +29,7 @@ def compare(at: Workspace, a: str, b: str, as_json: bool) -> None:
     """
     from slipway.comparison import compare as run
     from slipway.comparison import load
-    from slipway.lineage import lineage
-    from slipway.origin import FACTS, differing
+    from slipway.lineage import FACTS, differing, lineage
 
     facts = [lineage(at.root, _version(at, name)) for name in (a, b)]
     one, other = (load(at, fact["version"]) for fact in facts)

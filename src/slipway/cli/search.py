@@ -53,9 +53,10 @@ def search(at: Workspace, apply: bool, storage: str | None, join: bool, track: b
         raise SlipwayError("it needs Optuna: pip install 'slipway[search]'")
     from slipway.evaluation.intervals import direction
     from slipway.search import result, run
+    from slipway.versioning import require_committed
 
     if apply:
-        result.require_committed(at.root)
+        require_committed(at.root, result.PARAMS)
     done = run(at, storage, joins=join, say=lambda text: stage_line("trial", text))
     if done is None:
         click.echo("This worker is done; `slipway search` with the same storage shows the result.")

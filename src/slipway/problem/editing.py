@@ -1,18 +1,28 @@
-"""Edits of YAML files that people write."""
+"""Files that people write, too: their comments stay, and they are written whole or not at all."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
+
+def edited(text: str, change: Callable[[Any], None]) -> str:
+    """Give a YAML text after a change of its content; comments, order and quotes stay."""
     from ruamel.yaml import YAML
 
-
-def editor() -> YAML:
-    """Make a reader and writer that keeps comments, order and quotes."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
+    yaml, written = YAML(), io.StringIO()
     yaml.preserve_quotes, yaml.width = True, 10**6
     yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
+    content = yaml.load(text)
+    change(content)
+    yaml.dump(content, written)
+    return written.getvalue()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, or leave it as it is."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, "utf-8")
+    temporary.replace(path)

@@ -15,8 +15,8 @@ from slipway.contract import canonical_json
 from slipway.model.bundle import VERSION_DIGITS, read_bundle
 from slipway.model.signature import read_signature, signature_of
 from slipway.problem import SlipwayError
-from slipway.release.record import RECORD, commit, pinned_overlays, timestamp, write_pointer
-from slipway.versioning import author, changed_files, dvc_repository, git, remote_folder
+from slipway.release.record import RECORD, author, commit, pinned_overlays, timestamp, write_pointer
+from slipway.versioning import dvc_repository, git, remote_folder, require_committed
 from slipway.workspace import Workspace
 
 
@@ -88,10 +88,9 @@ def _refusal(verdict: dict[str, Any]) -> str:
 def _require_committed(root: Path, repository: Any, pin: Pin | None) -> None:
     """Check that the code and parameters that made the candidate are in the last commit."""
     store = remote_folder(root, repository)
-    ours = {*RECORD, *(pinned_overlays(root, pin) if pin else ())}
-    other = [f for f in changed_files(root) if f not in ours and not (store and f.startswith(f"{store}/"))]
-    if other:
-        raise SlipwayError(f"commit these first, or the record will not say what was released: {', '.join(other)}")
+    ours = (*RECORD, *(pinned_overlays(root, pin) if pin else ()), *([store] if store else ()))
+    others = (".", *(f":(exclude,literal){path}" for path in ours))
+    require_committed(root, *others, why="the record would not say what was released")
 
 
 def _place(workspace: Workspace, decision: Decision, verdict: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ from slipway.release.promote import promote
 from slipway.release.proposal import propose
 from slipway.release.record import ENVIRONMENTS, INPUTS, deploy
 from slipway.release.rollback import rollback
-from slipway.versioning import complete, current_branch, dvc_repository, find_commit, git, is_ancestor, remote_folder
+from slipway.reproduction import complete
+from slipway.versioning import current_branch, dvc_repository, find_commit, git, is_ancestor, remote_folder
 from slipway.workspace import Workspace
 
 # The parts of an image, besides the champion.

@@ -8,6 +8,7 @@ from typing import Any
 
 from slipway.champion import POINTER, Decision, Pin, overlay_file, pinned
 from slipway.problem import SlipwayError
+from slipway.problem.editing import write_whole
 from slipway.versioning import DATA, LOCK, file_at, git, pointed, remote_folder, short
 
 INPUTS = (DATA, LOCK)  # the pointer to the data, and the record of the pipeline's last run
@@ -63,9 +64,12 @@ def write_pointer(root: Path, source: str, decision: Decision) -> None:
     import yaml
 
     content = {"outs": yaml.safe_load(source)["outs"], "meta": decision.model_dump()}
-    temporary = root / f".{POINTER}"
-    temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
-    temporary.replace(root / POINTER)
+    write_whole(root / POINTER, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def author(root: Path) -> str:
+    """Give the name and address that Git would commit with. Raises SlipwayError if Git does not know them."""
+    return git(root, "var", "GIT_AUTHOR_IDENT").rsplit(" ", 2)[0]
 
 
 def timestamp() -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from slipway.champion import BUNDLE, POINTER, Decision, Release, history, pin_history, serving_now
 from slipway.model.bundle import read_bundle
 from slipway.problem import SlipwayError
-from slipway.release.record import ENVIRONMENTS, commit, timestamp, write_pointer
-from slipway.versioning import author, dvc_repository, fetch, file_at, find_commit, git
+from slipway.release.record import ENVIRONMENTS, author, commit, timestamp, write_pointer
+from slipway.versioning import dvc_repository, fetch, file_at, find_commit, git
 from slipway.workspace import Workspace
 
 

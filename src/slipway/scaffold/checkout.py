@@ -11,10 +11,10 @@ from pathlib import Path
 from slipway.champion import OVERLAYS, POINTER, Pin, pinned
 from slipway.problem import SlipwayError
 from slipway.scaffold.render import FEATURES, FILES
-from slipway.scaffold.swap import lay_out, require_committed, stage, swap, whole
+from slipway.scaffold.swap import lay_out, recover, stage, swap, whole
 from slipway.scaffold.table import Table
 from slipway.stages.prepare import data_digest
-from slipway.versioning import DATA, LOCK, dvc_repository, git
+from slipway.versioning import DATA, LOCK, dvc_repository, git, git_names, require_committed
 
 PIPELINE, MODEL = "dvc.yaml", "src/project/model.py"
 FOLDER, STORE = "data", ".dvc/store"
@@ -43,7 +43,10 @@ def require_clean(root: Path, table: Path) -> None:
     """Undo a run that was killed, and refuse a checkout in which work would be lost."""
     if not (root / "pyproject.toml").exists():
         raise SlipwayError(f"{root.resolve()}: no such project; run slipway new in the folder of your clone")
-    require_committed(root, *FILES)
+    recover(root)
+    if unknown := git_names(root, "ls-files", "--others", "-z", "--", *FILES):
+        raise SlipwayError(f"uncommitted work could be lost: {', '.join(unknown)}; commit it or move it away first")
+    require_committed(root)
     data, pointer = root / FOLDER, root / DATA
     if not data.exists() or table.resolve().is_relative_to(data.resolve()):
         return
@@ -87,7 +90,7 @@ def _corrected(root: Path, origin: str | None, accuracy: float | None) -> dict[s
     image = f"ghcr.io/{'/'.join((origin or NOWHERE).split('/')[-2:])}".lower()
     nothing = Pin(f"{image}@sha256:{'0' * 64}", "0" * 12, "0" * 40)
     found = {}
-    for name in filter(None, git(root, "ls-files", "-z", "--", *ADDRESSED).split("\0")):
+    for name in git_names(root, "ls-files", "-z", "--", *ADDRESSED):
         before = text = (root / name).read_bytes().decode(errors="surrogateescape")
         text = text.replace(PLACEHOLDER, origin or PLACEHOLDER)
         if name == ALERTS and accuracy is not None:

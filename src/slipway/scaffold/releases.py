@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from slipway.problem import SlipwayError
 from slipway.scaffold.parts import PARTS
 from slipway.scaffold.removal import tracked
-from slipway.versioning import find_commit, git
+from slipway.versioning import find_commit, git, git_names
 
 # The fork's own; of a folder, all that is in it.
 KEPT = (
@@ -46,7 +46,7 @@ def _present(names: list[str]) -> set[str]:
 
 
 def _files(root: Path, release: str) -> list[str]:
-    return git(root, "ls-tree", "-r", "-z", "--name-only", "--full-tree", release).split("\0")
+    return git_names(root, "ls-tree", "-r", "-z", "--name-only", "--full-tree", release)
 
 
 def removed_parts(root: Path, release: str) -> set[str]:
@@ -85,5 +85,5 @@ def differing(root: Path) -> list[str]:
         fetch = f"git fetch ADDRESS-OF-THE-TEMPLATE refs/tags/v{version}:{reference(version)}"
         raise SlipwayError(f"release {version} is not here to compare with: {fetch}")
     tree = without_parts(root, release, removed_parts(root, release))
-    names = git(root, "diff", "--name-only", "--no-renames", "--diff-filter=M", "-z", tree).split("\0")
-    return [name for name in names if name and not below(name, *KEPT, *SETTINGS) and not LOCK.fullmatch(name)]
+    names = git_names(root, "diff", "--name-only", "--no-renames", "--diff-filter=M", "-z", tree)
+    return [name for name in names if not below(name, *KEPT, *SETTINGS) and not LOCK.fullmatch(name)]

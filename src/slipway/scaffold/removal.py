@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from slipway.problem import SlipwayError
 from slipway.scaffold.parts import PARTS
-from slipway.scaffold.swap import lay_out, require_committed, stage, swap, whole
-from slipway.versioning import git
+from slipway.scaffold.swap import lay_out, recover, stage, swap, whole
+from slipway.versioning import git_names, require_committed
 
 MARK = re.compile(r"(?:#|//|<!--) (part|end): ([a-z-]+)(.*)")
 HEADING = re.compile(r"(#+) ")
@@ -31,7 +31,7 @@ class Removal:
 
 def tracked(root: Path, *paths: str) -> list[str]:
     """List the files of the checkout that Git knows, all or below some paths."""
-    return [name for name in git(root, "ls-files", "-z", "--", *paths).split("\0") if name and (root / name).is_file()]
+    return [name for name in git_names(root, "ls-files", "-z", "--", *paths) if (root / name).is_file()]
 
 
 def files(root: Path, name: str) -> list[str]:
@@ -46,6 +46,7 @@ def make_removal(root: Path, names: Collection[str]) -> Removal:
     """
     if unknown := sorted(set(names) - set(PARTS)):
         raise SlipwayError(f"{', '.join(unknown)}: no such part; there are {', '.join(PARTS)}")
+    recover(root)
     require_committed(root)
     gone = {*names, *(other for name in names for other in PARTS[name].with_it)}
     removes = tracked(root, *(path for name in gone for path in PARTS[name].paths))

@@ -16,22 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from slipway.problem import SlipwayError
-from slipway.versioning import git
-
 STAGING = Path("build", "new")
 JOURNAL = "journal.json"
-
-
-def require_committed(root: Path, *written: str) -> None:
-    """Undo a run that was killed, and refuse to go on where uncommitted work could be lost.
-
-    written: files that will be written, which Git need not know.
-    """
-    recover(root)
-    listed = git(root, "status", "--porcelain", "-z", "--no-renames", "--", ".").split("\0")
-    if changed := [line[3:] for line in listed if line and (not line.startswith("??") or line[3:] in written)]:
-        raise SlipwayError(f"uncommitted work could be lost: {', '.join(changed[:5])}; commit or stash it first")
 
 
 def stage(root: Path, writes: Mapping[str, str]) -> Path:

@@ -16,8 +16,7 @@ from tempfile import TemporaryDirectory
 
 from slipway.problem import SlipwayError
 from slipway.scaffold.releases import KEPT, LOCK, below, reference, removed_parts, version_of, without_parts
-from slipway.scaffold.swap import require_committed
-from slipway.versioning import file_at, git
+from slipway.versioning import file_at, git, git_names, require_committed
 
 CHECK = (sys.executable, "-m", "slipway", "doctor", "--quick")  # in a process of its own, which has the new code
 RELOCK = ("make", "lock")
@@ -71,8 +70,8 @@ def make_plan(root: Path, remote: str, version: str | None) -> Upgrade | None:
 
 def _files(root: Path, revision: str) -> dict[str, str]:
     """Give the files of a commit, and the hashes of their content."""
-    lines = git(root, "ls-tree", "-r", "-z", "--full-tree", revision).split("\0")
-    return {name: details.split()[2] for details, _, name in (line.partition("\t") for line in lines if line)}
+    lines = git_names(root, "ls-tree", "-r", "-z", "--full-tree", revision)
+    return {name: details.split()[2] for details, _, name in (line.partition("\t") for line in lines)}
 
 
 def _compare(plan: Upgrade) -> Upgrade:
@@ -133,10 +132,9 @@ def _merge(plan: Upgrade) -> list[str]:
         try:
             git(plan.root, "apply", "--3way", "--index", str(patch))
         except SlipwayError:
-            conflicts = git(plan.root, "diff", "--name-only", "--diff-filter=U", "-z").split("\0")
-            if not any(conflicts):
-                raise
-            return [name for name in conflicts if name]
+            if conflicts := git_names(plan.root, "diff", "--name-only", "--diff-filter=U", "-z"):
+                return conflicts
+            raise
     return []
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from difflib import unified_diff
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from slipway.contract import canonical_json
 from slipway.evaluation import plots
 from slipway.evaluation.metrics import lower_is_better
-from slipway.problem import SlipwayError
-from slipway.problem.editing import editor
+from slipway.problem.editing import edited, write_whole
 from slipway.problem.files import FOUND
 from slipway.search import Found
-from slipway.versioning import changed_files
+from slipway.versioning import require_committed
 from slipway.workspace import Workspace
 
 PARAMS = "params.yaml"
@@ -35,24 +34,17 @@ def write(at: Workspace, found: Found, trials: list[FrozenTrial]) -> list[Path]:
 
 def proposed(root: Path, found: Found) -> tuple[str, str]:
     """Give `params.yaml` with the arguments that were found, and how it differs from the present one; comments stay."""
-    before, written, yaml = (root / PARAMS).read_text("utf-8"), io.StringIO(), editor()
-    content = yaml.load(before)
-    content["model"] = content["model"] or {}
-    content["model"].update(found.arguments)
-    yaml.dump(content, written)
-    after = written.getvalue()
+
+    def change(content: Any) -> None:
+        content["model"] = content["model"] or {}
+        content["model"].update(found.arguments)
+
+    before = (root / PARAMS).read_text("utf-8")
+    after = edited(before, change)
     return after, "".join(unified_diff(before.splitlines(True), after.splitlines(True), PARAMS, PARAMS, n=1))
 
 
-def require_committed(root: Path) -> None:
-    """Refuse to change a `params.yaml` that has changes of its own."""
-    if PARAMS in changed_files(root):
-        raise SlipwayError(f"{PARAMS} differs from the last commit: commit it (git commit {PARAMS}), then --apply")
-
-
 def apply(root: Path, text: str) -> None:
-    """Write `params.yaml`, all or nothing."""
-    require_committed(root)
-    temporary = root / f".{PARAMS}"
-    temporary.write_text(text, "utf-8")
-    temporary.replace(root / PARAMS)
+    """Write `params.yaml`, all or nothing. Raises SlipwayError if it has changes that are not committed."""
+    require_committed(root, PARAMS)
+    write_whole(root / PARAMS, text)

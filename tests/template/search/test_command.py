@@ -53,7 +53,7 @@ def test_changes_that_are_not_committed_are_not_overwritten(meadow):
     text = (again(meadow, "trials: 5", "trials: 2").root / "params.yaml").read_text()
     refused = call(meadow, "--apply")
     assert refused.exit_code == 1
-    assert "commit it (git commit params.yaml), then --apply" in refused.stderr
+    assert "uncommitted work could be lost: params.yaml; commit or stash it first" in refused.stderr
     assert not meadow.search.exists()  # told before the trials are run
     assert (meadow.root / "params.yaml").read_text() == text
 
@@ -105,7 +105,7 @@ def test_the_report_shows_the_search_by_which_the_candidate_was_found(challenged
     (workspace.search / "search-history.svg").write_text("<svg/>")
     path = workspace.search / "found.json"
     path.write_text(json.dumps(found | {"arguments": {"inverse_regularization": 7.0}}))
-    assert "search" not in gather(workspace).lineage
+    assert "search" not in gather(workspace)["lineage"]
     path.write_text(json.dumps(found | {"arguments": {"inverse_regularization": 1.1}}))
     write_report(workspace)
     told = "log_loss 0.2466 in cross-validation, the best of 12 trials; 0.2625 before"

@@ -115,7 +115,7 @@ def test_without_a_readable_verdict_there_is_no_release(challenged, text, words)
 def test_code_that_was_not_committed_is_not_released(challenged):
     path = challenged.root / "src" / "project" / "model.py"
     path.write_text(path.read_text() + "\n")
-    with pytest.raises(SlipwayError, match=r"commit these first.*src/project/model.py"):
+    with pytest.raises(SlipwayError, match=r"the record would not say what was released: src/project/model.py"):
         promote(challenged)
 
 

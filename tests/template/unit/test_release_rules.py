@@ -135,7 +135,7 @@ def test_only_the_record_may_differ_from_the_last_commit(root, changed, listed):
     if listed is None:
         promotion._require_committed(root, store, None)
     else:
-        words = f"^commit these first, or the record will not say what was released: {listed}$"
+        words = f"^the record would not say what was released: {listed}; commit or stash it first$"
         with pytest.raises(SlipwayError, match=words):
             promotion._require_committed(root, store, None)
 
@@ -147,7 +147,7 @@ def test_an_overlay_may_differ_only_by_the_pin_of_this_release(root):
     for path in text:
         (root / path).write_text(text[path])
     promotion._require_committed(root, store, pin)
-    with pytest.raises(SlipwayError, match=r"commit these first.*k8s/overlays/production"):
+    with pytest.raises(SlipwayError, match=r"what was released: k8s/overlays/production"):
         promotion._require_committed(root, store, None)
 
 

@@ -12,6 +12,7 @@ from dvc.repo import Repo
 from checkouts import ROOT, commit_files, make_repository, run
 from slipway import cli, versioning
 from slipway.problem import SlipwayError
+from slipway.reproduction import complete
 
 STAGES = {
     "prepare": ("data/x", "build/table"),
@@ -143,18 +144,18 @@ def from_elsewhere(root: Path, monkeypatch, text: str = "new data") -> None:
 def test_the_tables_of_a_candidate_from_another_machine_are_made_here(here, monkeypatch):
     from_elsewhere(here, monkeypatch)
     lock = (here / "dvc.lock").read_bytes()
-    versioning.complete(here)
+    complete(here)
     assert (here / "build/passed").read_text() == "new data"
     assert (here / "dvc.lock").read_bytes() == lock
     change(here / "build/model", "spoiled")
-    versioning.complete(here)  # nothing to do: the tables are here
+    complete(here)  # nothing to do: the tables are here
     assert (here / "dvc.lock").read_bytes() == lock
 
 
 def test_a_candidate_of_other_rows_is_not_completed(here, monkeypatch):
     from_elsewhere(here, monkeypatch, "other data")
     with pytest.raises(SlipwayError, match=r"do not make the rows that the candidate was made of"):
-        versioning.complete(here)
+        complete(here)
 
 
 def test_dvcs_errors_are_told_with_their_causes_and_once_each(tmp_path, here):

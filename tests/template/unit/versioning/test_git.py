@@ -10,6 +10,7 @@ import pytest
 from checkouts import commit_files, make_repository, run
 from slipway import versioning
 from slipway.problem import SlipwayError
+from slipway.release.record import author
 from slipway.versioning import FileVersion, file_at, file_history, files_at, find_commit, git
 
 
@@ -157,14 +158,14 @@ def test_changed_files_are_the_tracked_ones_named_from_the_folder(root):
 
 def test_the_author_is_named_as_git_would_and_one_that_it_does_not_know_is_an_error(root, monkeypatch):
     run(root, "git", "config", "user.name", "Ada King Lovelace")
-    assert versioning.author(root) == "Ada King Lovelace <ada@example.org>"
+    assert author(root) == "Ada King Lovelace <ada@example.org>"
     run(root, "git", "config", "--unset", "user.email")
     run(root, "git", "config", "user.useConfigOnly", "true")
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
         monkeypatch.setenv(name, os.devnull)
     monkeypatch.delenv("EMAIL", raising=False)
     with pytest.raises(SlipwayError, match=r"user\.email"):
-        versioning.author(root)
+        author(root)
 
 
 def test_a_lock_of_gits_index_is_removed_unless_a_git_is_at_work_there(root, tmp_path):
