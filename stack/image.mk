@@ -109,8 +109,12 @@ down: ## Stop the stack; its data stays in Docker volumes
 	$(COMPOSE) --profile mlflow --profile s3 down
 
 # part: monitoring
-.PHONY: demo
-demo: setup ## Send the service everyday traffic, then drifted traffic, for the dashboards
+.PHONY: demo traffic
+demo: setup ## Turn the whole loop in a scratch copy: drift, alert, truth, shadow, promotion (needs Prometheus and Alertmanager)
+	cd monitoring && python -m demo
+
+# part: monitoring
+traffic: setup ## Send the service everyday traffic, then drifted traffic, for the dashboards
 	python monitoring/traffic.py --port $(PORT)
 
 # part: compose

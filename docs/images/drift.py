@@ -1,4 +1,4 @@
-"""Draw docs/images/drift.png from what Prometheus recorded while `make demo` ran.
+"""Draw docs/images/drift.png from what Prometheus recorded while `make traffic` ran.
 
 python docs/images/drift.py [http://localhost:9090]
 """

@@ -8,14 +8,11 @@ import json
 import math
 import re
 import shutil
-import socket
-import subprocess
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +24,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from demo.processes import await_event, free_port, process
 from slipway.contract import Contract
 from slipway.model.predictor import Predictions
 from slipway.model.reference import CONFIDENCE_BINS, bins_of, describe, shares
@@ -38,7 +36,6 @@ VERSION = "0123456789ab"
 CLASSES = ("X", "Y", "Z")
 # Accuracy and its deviation by confidence, as of a test set.
 CONFIDENCE = {name: (0.45 + 0.07 * number, 0.06 - 0.007 * number) for number, name in enumerate(CONFIDENCE_BINS)}
-WAIT_SECONDS = 60
 STREAMS = 4  # each of other sizes and shifts
 
 
@@ -88,15 +85,6 @@ def expected_accuracy(counts: Any, accuracies: Any, deviations: Any) -> tuple[fl
     chance = (parts * accuracies * (1 - accuracies)).sum() / counts.sum()
     half = number("slipway:accuracy_interval:z") * math.sqrt(((parts * deviations) ** 2).sum() + chance)
     return mean, max(mean - half, 0.0), min(mean + half, 1.0)
-
-
-def await_event(happened: Callable[[], Any], what: str) -> Any:
-    """Ask until the answer is true, and give it."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (answer := happened()):
-        assert time.monotonic() < deadline, f"waited {WAIT_SECONDS} s for {what}"
-        time.sleep(0.02)
-    return answer
 
 
 class Row(BaseModel):
@@ -227,23 +215,6 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def process(*command: str, folder: Path) -> Iterator[None]:
-    """Run a server for as long as the block."""
-    with (folder / "log.txt").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as running:
-        try:
-            yield
-        finally:
-            running.terminate()
-
-
-def free_port() -> int:
-    """Find a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
 def prometheus(folder: Path, replicas: list[Replica]) -> Iterator[Prometheus]:
     """Run Prometheus by the project's configuration and rules, with every interval a quarter of a second."""
     program, port = tool("prometheus"), free_port()
@@ -257,7 +228,7 @@ def prometheus(folder: Path, replicas: list[Replica]) -> Iterator[Prometheus]:
         text = re.sub(r"    interval: \w+\n", "", path.read_text()).replace("[30d:5m]", "[2m:1s]")
         (folder / "rules" / path.name).write_text(re.sub(r"for: \d+[mh]", "for: 0s", text))
     command = [program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-    with process(*command, f"--web.listen-address=127.0.0.1:{port}", folder=folder):
+    with process(*command, f"--web.listen-address=127.0.0.1:{port}", log=folder / "log.txt"):
         running = Prometheus(f"http://127.0.0.1:{port}")
         seen = f"count(slipway_ready == 1) == {len(replicas)}"
         await_event(lambda: running.get("status/buildinfo") and running.query(seen), "Prometheus to scrape")

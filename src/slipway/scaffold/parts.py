@@ -53,11 +53,12 @@ PARTS = {
                 "docs/runbooks",
                 "docs/images/drift.png",
                 "docs/images/drift.py",
+                "docs/images/turn.png",
                 "tests/template/watched.py",
             ),
             *("k8s/rules.py", "k8s/components/monitoring-operator", "k8s/components/canary"),
             *(f"{OPS}test_{name}.py" for name in ("alertmanager", "canary", "dashboards", "prometheus_psi")),
-            *(f"{OPS}test_{name}.py" for name in ("expected_accuracy", "psi_threshold", "rules", "traffic")),
+            *(f"{OPS}test_{name}.py" for name in ("demo", "expected_accuracy", "psi_threshold", "rules", "traffic")),
         ),
     ),
     "compose": Part(

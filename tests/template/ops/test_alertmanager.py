@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 
-from watched import MONITORING, WAIT_SECONDS, await_event, free_port, process, rules, tool
+from demo.processes import WAIT_SECONDS, await_event, free_port, process
+from watched import MONITORING, rules, tool
 
 CONFIG = MONITORING / "alertmanager" / "alertmanager.yml"
 RECEIVERS = {"page": "pages", "ticket": "tickets", "retrain": "retrain"}
@@ -66,7 +67,7 @@ def running(tmp_path_factory):
     folder, port = tmp_path_factory.mktemp("alertmanager"), free_port()
     (folder / "config.yml").write_text(yaml.safe_dump(config))
     command = [program, f"--config.file={folder}/config.yml", f"--storage.path={folder}", "--cluster.listen-address="]
-    with process(*command, f"--web.listen-address=127.0.0.1:{port}", folder=folder):
+    with process(*command, f"--web.listen-address=127.0.0.1:{port}", log=folder / "log.txt"):
         url = f"http://127.0.0.1:{port}"
         await_event(lambda: alerts(url) is not None, "Alertmanager")
         yield url, got

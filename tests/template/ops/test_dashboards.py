@@ -9,7 +9,8 @@ import re
 import pytest
 import yaml
 
-from watched import MONITORING, await_event, recorded, streams
+from demo.processes import await_event
+from watched import MONITORING, recorded, streams
 
 ROOT = MONITORING.parent
 GRAFANA = MONITORING / "grafana"
