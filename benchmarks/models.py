@@ -20,6 +20,7 @@ from slipway.model.bundle import EXAMPLES, MODELS, REFERENCE, write_bundle
 from slipway.model.predictor import Predictions
 from slipway.model.runtimes import load_runtime
 from slipway.model.runtimes.skops import frame
+from slipway.problem.params import Train
 
 COLUMNS = 30
 
@@ -88,7 +89,7 @@ def make(
     if not (folder / "mlflow").exists():
         mlflow.sklearn.save_model(estimator, folder / "mlflow", serialization_format="cloudpickle")
     for runtime, compiled in (("onnx", True), ("skops", False)):
-        made = compile_estimator(estimator, contract, arrays, goal, seed=0, tolerance=1e-5, allow_onnx=compiled)
+        made = compile_estimator(estimator, contract, arrays, goal, Train(compile=compiled))
         running = load_runtime(made.runtime, made.model, contract, classes=len(goal.classes), threads=1)
         golden = contract.rows({name: values[:4] for name, values in arrays.items()})
         answers = Predictions(*running.run(contract.arrays(golden)), goal.classes).as_json()

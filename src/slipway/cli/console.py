@@ -13,9 +13,6 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from slipway.champion import Release
-    from slipway.gate import Verdict
-
 EXIT_REFUSED = 1
 EXIT_RETRAIN = 3
 COLOURS = {"PROMOTE": "green", "HOLD": "yellow", "REJECT": "red", "pass": "green", "hold": "yellow", "fail": "red"}
@@ -67,27 +64,3 @@ def show(table: Table) -> None:
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
-
-
-def show_verdict(verdict: Verdict) -> None:
-    """Print the verdict with its reasons."""
-    rows = [(reason.outcome, reason.check, reason.detail) for reason in verdict.reasons]
-    table(f"Candidate {verdict.candidate[:12]}", ("", "check", "found"), rows)
-    click.secho(f"Verdict: {verdict.verdict}", fg=COLOURS[verdict.verdict], bold=True)
-
-
-def show_history(releases: Sequence[Release]) -> None:
-    """Print the releases, newest first."""
-    rows = [
-        (
-            release.when[:16].replace("T", " "),
-            release.decision.action,
-            release.decision.previous or "-",
-            release.decision.version,
-            ", ".join(f"{name} {value:.4g}" for name, value in list(release.decision.scores.items())[:2]),
-            release.decision.reason,
-            release.decision.who,
-        )
-        for release in releases
-    ]
-    table("Releases, newest first", ("when", "action", "from", "to", "score", "reason", "who"), rows)

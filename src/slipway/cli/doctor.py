@@ -6,9 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from slipway.champion import BUNDLE, read_decision
 from slipway.http import Service
@@ -21,6 +21,8 @@ PACKAGES = ("slipway", "scikit-learn", "onnxruntime", "great-expectations", "dvc
 PIPELINE = ".github/workflows/pipeline.yml"
 BRANCHES = ("main", "master")  # whose pushes start the pipeline
 SHOWN = 10  # files that are named
+# What they are asked; without them images are not built, or nothing is deployed.
+TOOLS = {"docker": ("version", "--format", "{{.Server.Version}}"), "kubectl": ("config", "current-context")}
 TIMEOUT = 5  # seconds that a server or a tool has to answer
 Finding = tuple[str, str, str]  # pass, hold or fail; what; what was found
 
@@ -30,19 +32,17 @@ def examine(workspace: Workspace, *, quick: bool = False) -> list[Finding]:
 
     quick: only packages, problem and parameters, which takes less than a second.
     """
-    checks = {"problem and params": _project}
+    checks: dict[str, Callable[[Workspace], str]] = {"problem and params": _project}
     if not quick:
         checks |= {"Git": _git, "DVC remote": _dvc, "data": _data, "champion": _champion}
+        checks |= {"template": _template, "MLflow": _mlflow, **{name: partial(_tool, name) for name in TOOLS}}
     findings = list(_installed())
     for what, check in checks.items():
         try:
             findings.append(("pass", what, check(workspace)))
         except SlipwayError as error:
-            findings.append(("fail", what, str(error)))
-    if quick:
-        return findings
-    docker, kubectl = ("docker", "version", "--format", "{{.Server.Version}}"), ("kubectl", "config", "current-context")
-    return [*findings, _template(workspace), _mlflow(), _tool(*docker), _tool(*kubectl)]
+            findings.append(("hold" if what in ("template", *TOOLS) else "fail", what, str(error)))
+    return findings
 
 
 def _installed() -> Iterator[Finding]:
@@ -112,40 +112,41 @@ def _champion(workspace: Workspace) -> str:
     return f"{decision.version}, verified"
 
 
-def _template(workspace: Workspace) -> Finding:
+def _template(workspace: Workspace) -> str:
     """Name the template's files that were changed here, which an upgrade has to merge."""
     from slipway.scaffold.releases import differing, version_of
 
-    try:
-        changed, release = differing(workspace.root), version_of(workspace.root)
-    except SlipwayError as error:
-        return "hold", "template", str(error)
+    changed, release = differing(workspace.root), version_of(workspace.root)
     if not changed:
-        return "pass", "template", f"its files here are as in release {release}"
+        return f"its files here are as in release {release}"
     named = ", ".join(changed[:SHOWN]) + f" and {len(changed) - SHOWN} more" * (len(changed) > SHOWN)
-    return "hold", "template", f"{len(changed)} of its files differ from release {release}: {named}"
+    raise SlipwayError(f"{len(changed)} of its files differ from release {release}: {named}")
 
 
-def _mlflow() -> Finding:
+def _mlflow(_: Workspace) -> str:
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        return "pass", "MLflow", "mlflow.db in this folder (MLFLOW_TRACKING_URI names a server)"
+        return "mlflow.db in this folder (MLFLOW_TRACKING_URI names a server)"
     if not uri.startswith(("http://", "https://")):
-        return "pass", "MLflow", uri
+        return uri
     # Not /health: a server whose allowed hosts do not include this name says 200 there, and 403 to everything else.
     answer = Service(uri, timeout=TIMEOUT).ask("/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default")
     if not answer.status:
-        return "fail", "MLflow", f"{uri} does not answer: {answer.content}"
-    refused = "; set its --allowed-hosts" if answer.status == 403 else ""
-    return "pass" if answer.status == 200 else "fail", "MLflow", f"{uri} answers {answer.status}{refused}"
+        raise SlipwayError(f"{uri} does not answer: {answer.content}")
+    if answer.status != 200:
+        refused = "; set its --allowed-hosts" if answer.status == 403 else ""
+        raise SlipwayError(f"{uri} answers {answer.status}{refused}")
+    return f"{uri} answers 200"
 
 
-def _tool(*command: str) -> Finding:
-    if not shutil.which(command[0]):
-        return "hold", command[0], "not installed; needed only to build images or deploy"
+def _tool(name: str, _: Workspace) -> str:
+    if not shutil.which(name):
+        raise SlipwayError("not installed; needed only to build images or deploy")
     try:
-        run: Any = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
+        run = subprocess.run([name, *TOOLS[name]], capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
-        return "hold", command[0], "does not answer"
-    words = (run.stdout if run.returncode == 0 else run.stderr).strip().splitlines() or ["no answer"]
-    return ("pass" if run.returncode == 0 else "hold"), command[0], words[0]
+        raise SlipwayError("does not answer") from None
+    said = next(iter((run.stdout + run.stderr).strip().splitlines()), "no answer")
+    if run.returncode:
+        raise SlipwayError(said)
+    return said

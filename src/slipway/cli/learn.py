@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slipway.cli.command import command
-from slipway.cli.console import EXIT_REFUSED, output, show, show_verdict, stage_line, summary
+from slipway.cli.command import command, only_warned
+from slipway.cli.console import COLOURS, EXIT_REFUSED, output, show, stage_line, summary, table
 from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
@@ -39,10 +39,8 @@ def run(at: Workspace, track: bool, pull: bool) -> None:
         stage_line("data", f"{DATA}: {short(before)} -> {short(now)}, since data/ was changed here; commit it")
     verdict = _judge(at)
     if track:
-        try:
+        with only_warned("not recorded"):
             stage_line("track", _record(at))
-        except SlipwayError as error:
-            click.secho(f"not recorded: {error}", fg="yellow", err=True)
     if verdict == "PROMOTE":
         click.echo("`slipway promote` makes the candidate the champion.")
     if verdict == "REJECT":
@@ -141,7 +139,9 @@ def _judge(at: Workspace, *, live: bool = False) -> str:
     from slipway.gate import judge
 
     verdict = judge(at, live=live)
-    show_verdict(verdict)
+    rows = [(reason.outcome, reason.check, reason.detail) for reason in verdict.reasons]
+    table(f"Candidate {verdict.candidate[:12]}", ("", "check", "found"), rows)
+    click.secho(f"Verdict: {verdict.verdict}", fg=COLOURS[verdict.verdict], bold=True)
     # An image is made of the candidate that is about to be the champion, else of the champion, if there is one.
     champion = "champion" if (at.root / POINTER).exists() else ""
     output(verdict=verdict.verdict, release="build" if verdict.verdict == "PROMOTE" else champion)

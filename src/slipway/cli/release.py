@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slipway.cli.command import command, require_branch, update_mlflow
-from slipway.cli.console import output, say, show_history
+from slipway.cli.console import output, say, table
 
 if TYPE_CHECKING:
     from slipway.champion import Decision
@@ -160,8 +160,12 @@ def history(at: Workspace) -> None:
     """
     from slipway.champion import history as releases
 
-    found = releases(at.root)
-    if found:
-        show_history(found)
+    rows = []
+    for one, _, when in releases(at.root):
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in list(one.scores.items())[:2])
+        steps = (when[:16].replace("T", " "), one.action, one.previous or "-", one.version)
+        rows.append((*steps, scores, one.reason, one.who))
+    if rows:
+        table("Releases, newest first", ("when", "action", "from", "to", "score", "reason", "who"), rows)
     else:
         click.echo("Nothing was released yet. `slipway run`, then `slipway promote`.")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from slipway.cli.command import command
+from slipway.cli.command import command, only_warned
 from slipway.cli.console import stage_line, table
 from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
     from slipway.search import Found
     from slipway.workspace import Workspace
 
@@ -65,7 +62,10 @@ def search(at: Workspace, apply: bool, storage: str | None, join: bool, track: b
     files = result.write(at, found, trials)
     _show(found)
     if track:
-        _record(at, found, trials, files)
+        from slipway.tracking.searches import record_search
+
+        with only_warned("not recorded"):
+            stage_line("track", f"MLflow run {record_search(at, found.study, found.metric, trials, files)}")
     text, lines = result.proposed(at.root, found)
     change = found.value - found.before
     if not lines or direction(found.metric, change, change) != "better":
@@ -75,16 +75,6 @@ def search(at: Workspace, apply: bool, storage: str | None, join: bool, track: b
         click.echo(f"{lines}Written to params.yaml; `slipway run` judges it.")
     else:
         click.echo(f"{lines}`slipway search --apply` writes this; the gate then judges it as any change.")
-
-
-def _record(at: Workspace, found: Found, trials: list[FrozenTrial], files: list[Path]) -> None:
-    from slipway.tracking.searches import record_search
-
-    try:
-        run = record_search(at, found.study, found.metric, trials, files)
-        stage_line("track", f"MLflow run {run}")
-    except SlipwayError as error:
-        click.secho(f"not recorded: {error}", fg="yellow", err=True)
 
 
 def _show(found: Found) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slipway.cli.command import command, update_mlflow
+from slipway.cli.command import command, main, update_mlflow
 from slipway.cli.console import EXIT_REFUSED, EXIT_RETRAIN, table
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from slipway.workspace import Workspace
 
 
-@click.command()
+@main.command()
 @click.option("--bundle", type=click.Path(file_okay=False, path_type=Path), help="By default the champion's.")
 @click.option("--host", help="By default 127.0.0.1.")
 @click.option("--port", type=int, help="By default 8000.")

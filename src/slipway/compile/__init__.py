@@ -18,6 +18,7 @@ from slipway.fitting import classes_of
 from slipway.model.derived import Derived
 from slipway.model.runtimes import load_runtime
 from slipway.problem import SlipwayError
+from slipway.problem.params import Train
 
 LEAST_EXPONENT = -9  # a smaller difference is none worth telling
 ONNX_RUNTIME_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
@@ -37,16 +38,12 @@ def compile_estimator(
     contract: Contract,
     arrays: Mapping[str, Array],
     target: Target,
-    *,
-    seed: int,
-    tolerance: float,
-    allow_onnx: bool = True,
+    params: Train,
     derived: Derived | None = None,
 ) -> Compiled:
     """Make the model file of an estimator that was fitted on `arrays`, the training rows; the same bytes each time.
 
     contract, arrays: of the rows. derived: makes the estimator's columns of these; without it, they are the same.
-    tolerance: the largest difference of probabilities or, in a regression, of values in standard deviations.
     Raises SlipwayError if the estimator does not know all classes, fails on rows that the contract allows, or can be
     stored in neither way.
     """
@@ -55,17 +52,20 @@ def compile_estimator(
     estimator = getattr(estimator, "best_estimator_", estimator)  # of a search; the rest of it holds wall-clock times
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of converters, and of encoders that meet an unknown category
-        probes = _probes(estimator, contract, arrays, target, seed, derived)
-        own_labels = _own_labels(estimator, probes[0], tolerance)
+        probes = _probes(estimator, contract, arrays, target, params.seed, derived)
+        own_labels = _own_labels(estimator, probes[0], params.tolerance)
 
         def agreement(runtime: str, model: bytes) -> str:
             loaded = load_runtime(runtime, model, contract, classes=len(target.classes), threads=1)
-            return _agreement(probes, largest_difference(probes, loaded.run, tolerance)) + own_labels
+            return _agreement(probes, largest_difference(probes, loaded.run, params.tolerance)) + own_labels
 
         reason = "train.compile in params.yaml is false"
-        if allow_onnx:
+        if params.compile:
             try:
-                model = _onnx(estimator, derived.contract if derived else contract)
+                from slipway.compile.converters import convert
+
+                converted = convert(estimator, derived.contract if derived else contract)
+                model = bytes(converted.SerializeToString(deterministic=True))
                 return Compiled("onnx", f"compiled; {agreement('onnx', model)}", model)
             except DisagreementError as error:
                 reason = f"as ONNX it would answer otherwise: {error}"
@@ -118,12 +118,6 @@ def _own_labels(estimator: Any, training: Probe, tolerance: float) -> str:
     if not unlike:
         return ""
     return f"; labels are the most probable class, not predict()'s, which differs for {unlike:,} of {len(own):,} rows"
-
-
-def _onnx(estimator: Any, contract: Contract) -> bytes:
-    from slipway.compile.converters import convert
-
-    return bytes(convert(estimator, contract).SerializeToString(deterministic=True))
 
 
 def _agreement(probes: Sequence[Probe], difference: float) -> str:

@@ -85,7 +85,11 @@ class Decision(_Section):
 
 
 class Train(_Section):
-    """Fitting and compiling the model."""
+    """Fitting and compiling the model.
+
+    tolerance: how far a compiled model may be from the estimator, in probabilities or, in a regression, in standard
+    deviations of the values.
+    """
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     compile: bool = True

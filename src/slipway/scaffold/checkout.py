@@ -6,12 +6,13 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from slipway.champion import OVERLAYS, POINTER, Pin, pinned
 from slipway.problem import SlipwayError
 from slipway.scaffold.render import FEATURES, FILES
-from slipway.scaffold.swap import lay_out, recover, stage, swap, whole
+from slipway.scaffold.swap import recover, replace
 from slipway.scaffold.table import Table
 from slipway.stages.prepare import data_digest
 from slipway.versioning import DATA, LOCK, dvc_repository, git, git_names, require_committed
@@ -27,10 +28,7 @@ GIT_LIMIT = 100e6  # bytes of a file that GitHub takes
 
 @dataclass(frozen=True)
 class Plan:
-    """The changes to a checkout.
-
-    writes: the content by path. removes: paths. notes: for a person.
-    """
+    """The changes to a checkout. writes: the content by path. removes: paths. notes: for a person."""
 
     root: Path
     table: Table
@@ -114,23 +112,20 @@ def _origin(root: Path) -> str | None:
 
 def apply(plan: Plan) -> None:
     """Make all changes of a plan, or none."""
-    with whole(plan.root):
-        tree = stage(plan.root, plan.writes)
-        lay_out(tree)
-        (tree / FOLDER).mkdir()
-        for file in plan.table.files:
-            shutil.copy2(file, tree / FOLDER / file.name)
-        _track(plan.root, tree)
-        swap(plan.root, [*plan.writes, DATA, FOLDER], plan.removes)
+    replace(plan.root, plan.writes, plan.removes, partial(_track, plan.root, plan.table))
 
 
-def _track(root: Path, tree: Path) -> None:
-    """Have DVC track the staged data, with the checkout's own cache: it makes `data.dvc`."""
+def _track(root: Path, table: Table, tree: Path) -> tuple[str, str]:
+    """Copy the data into a folder, and have DVC track it, with the checkout's own cache: it makes `data.dvc`."""
     from dvc.repo import Repo
 
+    (tree / FOLDER).mkdir()
+    for file in table.files:
+        shutil.copy2(file, tree / FOLDER / file.name)
     with dvc_repository(root) as repository:
         cache = repository.cache.local_cache_dir
     with Repo.init(str(tree), no_scm=True) as repository, repository.config.edit() as config:
         config["cache"] = {"dir": cache}
     with dvc_repository(tree) as repository:
         repository.add([str(tree / FOLDER)])
+    return DATA, FOLDER

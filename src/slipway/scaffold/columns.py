@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from slipway.contract import EXACT, Array, Column, Kind
-from slipway.scaffold.dates import Unit, Way, describe_dates, unix_unit
+from slipway.scaffold.dates import describe_dates, unix_unit
 from slipway.scaffold.numbers import PLAIN, UNITS, Written, find_written, shown
 from slipway.stages.prepare import BOOLEANS
 
@@ -46,8 +46,8 @@ class Described:
     """A recorded column as a field of the schema, and the evidence for that.
 
     holds: "values" are numbers, booleans and categories; "words" are texts to read, "codes" are texts to compare.
-    missing: how a missing value is written, besides an empty cell. absent, distinct: how many. formats, way: of dates.
-    low, high, written: of numbers. notes: for a person.
+    missing: how a missing value is written, besides an empty cell. absent, distinct: how many. low, high, written: of
+    numbers. formats: of dates; form: pandas' name of it or the unit of Unix time, "" for ISO 8601. notes: for a person.
     """
 
     recorded: str
@@ -60,7 +60,7 @@ class Described:
     low: float = math.nan
     high: float = math.nan
     formats: tuple[str, ...] = ()
-    way: Way | None = None
+    form: str = ""
     written: Written = PLAIN
     notes: tuple[str, ...] = ()
 
@@ -90,7 +90,7 @@ def describe(
     if not counts:
         return found
     if formats := _formats(counts):
-        return _dated(replace(found, holds="dates", formats=formats), counts, convert=typed)
+        return describe_dates(replace(found, holds="dates", formats=formats), counts, convert=typed)
     truths = {value: BOOLEANS.get(value.strip().lower()) for value in counts}
     if set(truths.values()) == {False, True}:
         share = sum(n for value, n in counts.items() if truths[value]) / len(cells)
@@ -104,25 +104,13 @@ def describe(
         note = "whole numbers that look like a code: kept as text, as they are written"
         return _texts(replace(found, notes=(*notes, note)), counts, len(cells))
     if not (values % 1).any() and (since := unix_unit(name, values.min(), values.max())):
-        return _dated(replace(found, holds="dates", formats=(since,)), counts, convert=True, unix=since)
+        return describe_dates(replace(found, holds="dates", formats=(since,)), counts, convert=True, unix=since)
     if way.unit or way.thousands:
         usual = max(numbers, key=len)
         notes = (*notes, f"numbers written as {usual!r}: read as {shown(numbers[usual])}")
     unit = _unit(recorded, name) or way.unit or None
     found = replace(found, column=replace(column, unit=unit), written=way, notes=notes)
     return _numbers(found, np.sort(np.repeat(values, list(counts.values()))))
-
-
-def _dated(found: Described, counts: Mapping[str, int], *, convert: bool, unix: Unit | None = None) -> Described:
-    dated = describe_dates(found.column, counts, convert=convert, unix=unix)
-    if dated.column is None:
-        return replace(found, evidence=dated.evidence)
-    note = (
-        f"{dated.evidence}; the split ignores them, so scores are too good if the model must predict what comes later: "
-        "then name the column with --time (docs/gate.md)"
-    )
-    notes = (*found.notes, *([dated.note] if dated.note else []), note)
-    return replace(found, column=dated.column, evidence=dated.evidence, way=dated.way, notes=notes)
 
 
 def _missing(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from slipway.contract import Column, dates
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from slipway.scaffold.columns import Described
 
 ISO = "ISO8601"  # pandas' name of all its forms
 Unit = Literal["s", "ms"]
@@ -23,26 +25,12 @@ OF_DATES = (
     "%b %d, %Y",
 )  # fmt: skip
 OF_MOMENTS = (ISO, *(f"{form} {time}" for form in OF_DATES[1:6] for time in ("%H:%M", "%H:%M:%S")))
-WRITTEN = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%dT%H:%M:%S.%fZ"}
 ZONE = re.compile(r"(Z|[-+]\d\d:?\d\d)$")
 YEARS = 10  # after the last date that new ones may lie
-
-
-class Way(NamedTuple):
-    """How a column writes dates: pandas' format, or the unit of Unix time; and the form in which load() gives them."""
-
-    form: str
-    written: str
-
-
-@dataclass(frozen=True)
-class Dated:
-    """A column's field; or, without a `column`, the reason why it cannot be one. way: None if it writes ISO 8601."""
-
-    column: Column | None
-    evidence: str
-    way: Way | None = None
-    note: str = ""
+SPLIT = (
+    "; the split ignores them, so scores are too good if the model must predict what comes later: then name the column "
+    "with --time (docs/gate.md)"
+)
 
 
 def unix_unit(name: str, low: float, high: float) -> Unit | None:
@@ -52,34 +40,38 @@ def unix_unit(name: str, low: float, high: float) -> Unit | None:
     )
 
 
-def describe_dates(column: Column, cells: Collection[str], *, convert: bool, unix: Unit | None = None) -> Dated:
-    """Find the field of a column of dates.
+def describe_dates(found: Described, cells: Collection[str], *, convert: bool, unix: Unit | None = None) -> Described:
+    """Complete the description of a column of dates; it stays a text if they cannot be read, and says why.
 
     cells: its different ones. convert: even if they are ISO 8601. unix: the unit, if they are Unix time.
     """
     first = next(iter(cells))
     forms = (unix,) if unix else (OF_DATES, OF_MOMENTS)[":" in first]
-    read = {form: found for form in forms if (found := moments(cells, form)).notna().all()}
-    if not read:
-        return Dated(None, f"dates, as {first}: written in no one way that is known; as 2024-01-31 they could be used")
-    if len(read) > 1:
-        return Dated(None, f"dates, as {first}: day and month cannot be told apart")
-    form, found = next(iter(read.items()))
+    read = {form: moments(cells, form) for form in forms}
+    read = {form: times for form, times in read.items() if times.notna().all()}
+    if len(read) != 1:
+        unread = "written in no one way that is known; as 2024-01-31 they could be used"
+        why = "day and month cannot be told apart" if read else unread
+        return replace(found, evidence=f"dates, as {first}: {why}")
+    form, times = next(iter(read.items()))
     kind: Literal["date", "datetime"] = "datetime" if unix or ":" in first else "date"
-    low, middle, high = found.min(), found.sort_values().iloc[len(found) // 2], found.max()
+    low, middle, high = times.min(), times.sort_values().iloc[len(times) // 2], times.max()
     low_day, high_day = _new_year(low.year - max(1, (high.year - low.year) // 2)), _new_year(high.year + YEARS)
     texts = [_text(kind, moment) for moment in (low, middle, high)]
     column = replace(
-        column,
+        found.column,
         kind=kind,
         minimum=dates.parse(kind, low_day if kind == "datetime" else low_day.date()),
         below=dates.parse(kind, high_day if kind == "datetime" else high_day.date()),
         examples=(texts[1],),
     )
     iso = not convert and all(dates.FORMS[kind].fullmatch(cell) for cell in cells)
-    note = "" if kind == "date" or any(map(ZONE.search, cells)) else "no time zone is written: read as UTC"
-    note = f"whole numbers that look like Unix time in {unix}: read so" if unix else note
-    return Dated(column, f"dates, {texts[0]} to {texts[2]}", None if iso else Way(form, WRITTEN[kind]), note)
+    evidence, notes = f"dates, {texts[0]} to {texts[2]}", found.notes
+    if unix:
+        notes += (f"whole numbers that look like Unix time in {unix}: read so",)
+    elif kind == "datetime" and not any(map(ZONE.search, cells)):
+        notes += ("no time zone is written: read as UTC",)
+    return replace(found, column=column, evidence=evidence, form="" if iso else form, notes=(*notes, evidence + SPLIT))
 
 
 def moments(cells: Collection[str], form: str) -> pd.Series:

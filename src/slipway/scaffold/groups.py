@@ -1,4 +1,4 @@
-"""Which column only tells rows apart, and which says what rows belong together."""
+"""What columns are to each other: which only tells rows apart, groups them, or says the same as another."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from slipway.problem import SlipwayError
 from slipway.problem.files import ROW_ID
 from slipway.scaffold.columns import MOST_CATEGORIES, Described
+from slipway.scaffold.dates import ISO, moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,3 +45,22 @@ def choose_group(
     )
     note = f"the group, {why}: {chosen.distinct:,} in {rows:,} rows; {sides}"
     return chosen, (chosen.recorded, note)
+
+
+def find_twins(features: list[Described], cells: pd.DataFrame) -> dict[str, str]:
+    """Find columns that say the same as one before them: one to one and, of numbers and dates, in the same order."""
+    import pandas as pd
+
+    found: dict[str, str] = {}
+    seen: dict[bytes, str] = {}
+    for one in features:
+        codes, different = pd.factorize(cells[one.recorded])
+        if one.column.kind in ("number", "integer"):
+            numbers = pd.Series([one.written.read(cell) for cell in different], dtype="float64")
+            codes = pd.factorize(numbers[codes], sort=True)[0]
+        elif one.column.temporal:
+            codes = pd.factorize(moments(cells[one.recorded], one.form or ISO), sort=True)[0]
+        first = seen.setdefault(codes.tobytes(), one.recorded)
+        if first != one.recorded and (one.column.numeric or one.distinct <= len(cells) / 2):
+            found[one.recorded] = f"says the same as {first!r}"
+    return found

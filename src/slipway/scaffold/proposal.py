@@ -10,8 +10,7 @@ from slipway.contract import Column, Contract, Target
 from slipway.problem import SlipwayError
 from slipway.problem.files import ROW_ID
 from slipway.scaffold.columns import MOST_CATEGORIES, Described, describe, listed
-from slipway.scaffold.dates import ISO, moments
-from slipway.scaffold.groups import choose_group, identifies
+from slipway.scaffold.groups import choose_group, find_twins, identifies
 from slipway.scaffold.naming import field_names, find_roles
 from slipway.scaffold.numbers import PLAIN, Written
 from slipway.scaffold.table import Table
@@ -130,7 +129,7 @@ def propose(
     chosen, said_of_group = choose_group(described, cells, group, apart=group is not None or at is None)
     features = [one for one in described.values() if one is not chosen]
     unused = {one.recorded: reason for one in features if (reason := _unfit(one, len(cells)))}
-    unused |= _twins([one for one in features if one.recorded not in unused], cells)
+    unused |= find_twins([one for one in features if one.recorded not in unused], cells)
     findings = [(target, note) for note in goal.notes]
     findings += [(column, f"{reason}: left out") for column, reason in unused.items()]
     # The last note on dates is that the split ignores them.
@@ -239,23 +238,3 @@ def _unfit(one: Described, rows: int) -> str | None:
     if one.holds == "codes" and one.distinct > rows / 2:
         return f"a code of its own in nearly every row ({one.distinct:,} in {rows:,})"
     return None
-
-
-def _twins(features: list[Described], cells: pd.DataFrame) -> dict[str, str]:
-    """Find columns that say the same as one before them: one to one and, of numbers and dates, in the same order."""
-    import pandas as pd
-
-    found: dict[str, str] = {}
-    seen: dict[bytes, str] = {}
-    for one in features:
-        codes, different = pd.factorize(cells[one.recorded])
-        if one.column.kind in ("number", "integer"):
-            numbers = pd.Series([one.written.read(cell) for cell in different], dtype="float64")
-            codes = pd.factorize(numbers[codes], sort=True)[0]
-        elif one.column.temporal:
-            form = one.way.form if one.way else ISO
-            codes = pd.factorize(moments(cells[one.recorded], form), sort=True)[0]
-        first = seen.setdefault(codes.tobytes(), one.recorded)
-        if first != one.recorded and (one.column.numeric or one.distinct <= len(cells) / 2):
-            found[one.recorded] = f"says the same as {first!r}"
-    return found

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -40,41 +41,45 @@ def reference(version: str) -> str:
     return f"refs/slipway/v{version}"
 
 
-def _present(names: list[str]) -> set[str]:
+def _present(names: Iterable[str]) -> set[str]:
     """Give the parts of which some of these files are."""
     return {part for part in PARTS if any(below(name, *PARTS[part].paths) for name in names)}
 
 
-def _files(root: Path, release: str) -> list[str]:
-    return git_names(root, "ls-tree", "-r", "-z", "--name-only", "--full-tree", release)
+def files_of(root: Path, revision: str) -> dict[str, str]:
+    """Give the files of a commit or tree, and the hashes of their content."""
+    lines = git_names(root, "ls-tree", "-r", "-z", "--full-tree", revision)
+    return {name: details.split()[2] for details, _, name in (line.partition("\t") for line in lines)}
 
 
 def removed_parts(root: Path, release: str) -> set[str]:
     """Give the parts that a release has, and of which nothing is here."""
-    return _present(_files(root, release)) - _present(tracked(root))
+    return _present(files_of(root, release)) - _present(tracked(root))
 
 
 def without_parts(root: Path, release: str, parts: set[str]) -> str:
     """Give the tree of a release without some parts: its own code takes them out."""
-    if not (gone := sorted(parts & _present(_files(root, release)))):
+    if not (gone := sorted(parts & _present(files_of(root, release)))):
         return git(root, "rev-parse", f"{release}^{{tree}}").strip()
     with TemporaryDirectory() as folder:
         tree = Path(folder) / "release"
         git(root, "-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(tree), release)
         try:
-            _remove(tree, gone)
+            command = (sys.executable, "-m", "slipway", "--root", str(tree), "remove", "--yes", *gone)
+            failed = f"the release's own slipway remove failed for {', '.join(gone)}"
+            call(tree, command, failed, PYTHONPATH=str(tree / "src"))
             git(tree, "add", "--all")
             return git(tree, "write-tree").strip()
         finally:
             git(root, "worktree", "remove", "--force", str(tree))
 
 
-def _remove(tree: Path, parts: list[str]) -> None:
-    command = (sys.executable, "-m", "slipway", "--root", str(tree), "remove", "--yes", *parts)
-    code = os.environ | {"PYTHONPATH": str(tree / "src")}
-    done = subprocess.run(command, env=code, capture_output=True, text=True, check=False)  # noqa: S603  (the template's)
+def call(root: Path, command: tuple[str, ...], failed: str, **environment: str) -> None:
+    """Run one of the template's commands. Raises SlipwayError with what it printed, if it fails."""
+    environment = os.environ | environment
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise SlipwayError(f"the release's own slipway remove failed for {', '.join(parts)}: {done.stderr.strip()}")
+        raise SlipwayError(f"{failed}:\n{(done.stdout + done.stderr).strip()}")
 
 
 def differing(root: Path) -> list[str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from slipway.problem import SlipwayError
 from slipway.scaffold.parts import PARTS
-from slipway.scaffold.swap import lay_out, recover, stage, swap, whole
+from slipway.scaffold.swap import recover, replace
 from slipway.versioning import git_names, require_committed
 
 MARK = re.compile(r"(?:#|//|<!--) (part|end): ([a-z-]+)(.*)")
@@ -119,16 +121,7 @@ def unlinked(text: str, place: str, gone: Collection[str]) -> str:
 
 def apply(removal: Removal) -> None:
     """Make all changes, or none."""
-    root = removal.root
-    with whole(root):
-        lay_out(stage(root, removal.writes), unused=True)
-        swap(root, list(removal.writes), removal.removes)
+    replace(removal.root, removal.writes, removal.removes)
     for name in removal.removes:
-        _prune((root / name).parent, root)
-
-
-def _prune(folder: Path, root: Path) -> None:
-    """Remove a folder, and those above it, that hold nothing."""
-    while folder != root and folder.exists() and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
+        with suppress(OSError):  # it holds other files, or is gone with an earlier one
+            os.removedirs((removal.root / name).parent)

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -20,7 +20,20 @@ STAGING = Path("build", "new")
 JOURNAL = "journal.json"
 
 
-def stage(root: Path, writes: Mapping[str, str]) -> Path:
+def replace(
+    root: Path, writes: Mapping[str, str], removes: Sequence[str], more: Callable[[Path], Sequence[str]] | None = None
+) -> None:
+    """Write and remove files of a checkout, all or none.
+
+    more: puts further files and folders into the folder that is made ready, and gives their names.
+    """
+    with _whole(root):
+        tree = _stage(root, writes)
+        lay_out(tree)
+        _swap(root, [*writes, *(more(tree) if more else ())], removes)
+
+
+def _stage(root: Path, writes: Mapping[str, str]) -> Path:
     """Write the new files below a folder, which is given; each has the mode of the file that it replaces."""
     tree = root / STAGING / "tree"
     tree.mkdir(parents=True)
@@ -33,19 +46,16 @@ def stage(root: Path, writes: Mapping[str, str]) -> Path:
     return tree
 
 
-def lay_out(tree: Path, *, unused: bool = False) -> None:
-    """Lay the code out as `make lint` wants it, where ruff is installed. unused: imports that nothing uses go."""
+def lay_out(tree: Path) -> None:
+    """Lay the code out as `make lint` wants it, without unused imports, where ruff is installed."""
     ruff = Path(sys.executable).with_name("ruff")
-    if not ruff.exists():
-        return
-    options = ("--quiet", "--no-cache", "--line-length", "120", str(tree))
-    checks = [("check", "--fix", "--exit-zero", "--select", "F401", *options)] if unused else []
-    for command in (*checks, ("format", *options)):
-        subprocess.run([str(ruff), *command], check=False, capture_output=True)  # noqa: S603  (our own command)
+    for command in (("check", "--fix", "--exit-zero", "--select", "F401"), ("format",)) if ruff.exists() else ():
+        options = ("--quiet", "--no-cache", "--line-length", "120", str(tree))
+        subprocess.run([str(ruff), *command, *options], check=False, capture_output=True)  # noqa: S603  (our own command)
 
 
 @contextmanager
-def whole(root: Path) -> Iterator[None]:
+def _whole(root: Path) -> Iterator[None]:
     """Undo the changes if the block fails, is interrupted or is asked to end."""
 
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (signal's signature)
@@ -63,7 +73,7 @@ def whole(root: Path) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def swap(root: Path, placed: Sequence[str], removed: Sequence[str]) -> None:
+def _swap(root: Path, placed: Sequence[str], removed: Sequence[str]) -> None:
     """Rename old files into `old`, and new ones into their place."""
     staging = root / STAGING
     (staging / "old").mkdir()

@@ -7,7 +7,6 @@ common history, which a repository made with "Use this template" does not have.
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +14,17 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from slipway.problem import SlipwayError
-from slipway.scaffold.releases import KEPT, LOCK, below, reference, removed_parts, version_of, without_parts
+from slipway.scaffold.releases import (
+    KEPT,
+    LOCK,
+    below,
+    call,
+    files_of,
+    reference,
+    removed_parts,
+    version_of,
+    without_parts,
+)
 from slipway.versioning import file_at, git, git_names, require_committed
 
 CHECK = (sys.executable, "-m", "slipway", "doctor", "--quick")  # in a process of its own, which has the new code
@@ -68,15 +77,9 @@ def make_plan(root: Path, remote: str, version: str | None) -> Upgrade | None:
     return _compare(Upgrade(root, wanted, base, target, skipped=sorted(gone)))
 
 
-def _files(root: Path, revision: str) -> dict[str, str]:
-    """Give the files of a commit, and the hashes of their content."""
-    lines = git_names(root, "ls-tree", "-r", "-z", "--full-tree", revision)
-    return {name: details.split()[2] for details, _, name in (line.partition("\t") for line in lines)}
-
-
 def _compare(plan: Upgrade) -> Upgrade:
     """Complete a plan with what differs between the releases."""
-    before, after, here = (_files(plan.root, tree) for tree in (plan.base, plan.target, "HEAD"))
+    before, after, here = (files_of(plan.root, tree) for tree in (plan.base, plan.target, "HEAD"))
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) == after.get(name) or below(name, *KEPT):
             continue
@@ -112,8 +115,8 @@ def apply(plan: Upgrade, *, keep_conflicts: bool = False) -> list[str]:
             )
         if not conflicts:
             if plan.relock:
-                _call(plan.root, RELOCK, "the locks could not be made anew")
-            _call(plan.root, CHECK, "the project does not fit the new version")
+                call(plan.root, RELOCK, "the locks could not be made anew; nothing was changed")
+            call(plan.root, CHECK, "the project does not fit the new version; nothing was changed")
             git(plan.root, "commit", "--quiet", "--all", "--message", f"Upgrade Slipway to {plan.version}")
     except BaseException:
         git(plan.root, "reset", "--quiet", "--hard", head)
@@ -138,14 +141,8 @@ def _merge(plan: Upgrade) -> list[str]:
     return []
 
 
-def _call(root: Path, command: tuple[str, ...], failed: str) -> None:
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise SlipwayError(f"{failed}; nothing was changed:\n{(done.stdout + done.stderr).strip()}")
-
-
 def _news(text: str, before: str) -> str:
     """Give the sections (`## ...`) of a text that are not in an earlier one."""
-    sections = re.split(r"^(?=## )", text, flags=re.M)[1:]
-    known = {section.splitlines()[0] for section in re.split(r"^(?=## )", before, flags=re.M)[1:]}
-    return "".join(section for section in sections if section.splitlines()[0] not in known).strip()
+    heading = re.compile(r"^(?=## )", re.M)
+    known = {section.partition("\n")[0] for section in heading.split(before)[1:]}
+    return "".join(one for one in heading.split(text)[1:] if one.partition("\n")[0] not in known).strip()

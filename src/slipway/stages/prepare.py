@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +26,11 @@ BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0
 
 @dataclass(frozen=True)
 class Prepared:
-    """The numbers of training rows, test rows and rows in neither, and the digest of the data."""
+    """The numbers of training rows, test rows and rows in neither."""
 
     train: int
     test: int
     neither: int
-    data: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def prepare(problem: Problem, params: Prepare, data: Path, out: Path) -> Prepare
     described = {"split": parts.by_time} if parts.by_time else {}
     (out / SOURCE).write_bytes(canonical_json({"data": digest} | described))
     train, test = int(parts.train.sum()), int(parts.test.sum())
-    return Prepared(train, test, len(table) - train - test, digest)
+    return Prepared(train, test, len(table) - train - test)
 
 
 def load(problem: Problem, data: Path) -> pd.DataFrame:
@@ -171,11 +171,16 @@ def split(groups: tuple[str, ...], column: Column | None, params: Prepare, table
     By group and time: the newest rows of the groups that `in_test` chooses, and the older rows of the others.
     column: the time, of the table's record. Raises SlipwayError if a row has no time, or a part would be empty.
     """
+    import pandas as pd
+
     if not params.by_time or column is None:
         test = in_test(table, groups, params.test_share)
         return Parts(~test, test)
     at = _times(column, table)
-    first = _first_of_test(column, at, params)
+    if params.test_from is not None:
+        first = times.point(column, params.test_from, "params.yaml: prepare.test_from")
+    else:  # rows of one time are never on both sides
+        first = float(np.sort(at)[int((1 - params.test_share) * len(at))])
     old, new = at < first - params.gap * times.unit(column), at >= first
     if not old.any() or not new.any():
         raise SlipwayError(
@@ -196,7 +201,8 @@ def split(groups: tuple[str, ...], column: Column | None, params: Prepare, table
         "train_until": times.written(column, at[old].max()),
         "test_from": times.written(column, first),
     }
-    return Parts(_mask(old, table), _mask(new, table), described)
+    train, test = (pd.Series(where, index=table.index, dtype="bool") for where in (old, new))
+    return Parts(train, test, described)
 
 
 def _times(column: Column, table: pd.DataFrame) -> Array:
@@ -213,31 +219,14 @@ def _times(column: Column, table: pd.DataFrame) -> Array:
     )
 
 
-def _first_of_test(column: Column, at: Array, params: Prepare) -> float:
-    """Give the time of the first test row: rows of one time are never on both sides."""
-    if params.test_from is not None:
-        return times.point(column, params.test_from, "params.yaml: prepare.test_from")
-    return float(np.sort(at)[int((1 - params.test_share) * len(at))])
-
-
-def _mask(where: Array, table: pd.DataFrame) -> pd.Series:
-    import pandas as pd
-
-    return pd.Series(where, index=table.index, dtype="bool")
-
-
 def in_test(table: pd.DataFrame, group: tuple[str, ...], share: float) -> pd.Series:
     """Choose the test rows by a stable hash of the group, so that a row never changes parts; boolean, by row."""
     import pandas as pd
 
-    keys = table[group[0]].astype("str").fillna("")
-    for name in group[1:]:
-        keys = keys + "\x1f" + table[name].astype("str").fillna("")
-    codes, groups = pd.factorize(keys)
-    limit = int(share * 2**64)
-    chosen = [
-        int.from_bytes(hashlib.blake2b(str(key).encode(), digest_size=8).digest(), "big") < limit for key in groups
-    ]
+    keys = table[list(group)].astype("str").fillna("")
+    codes, groups = pd.factorize(keys[group[0]].str.cat(keys.iloc[:, 1:], sep="\x1f"))
+    digests = (hashlib.blake2b(str(key).encode(), digest_size=8).digest() for key in groups)
+    chosen = [int.from_bytes(digest, "big") < int(share * 2**64) for digest in digests]
     return pd.Series(pd.array(chosen, dtype="bool").take(codes), index=table.index, dtype="bool")
 
 
@@ -246,14 +235,12 @@ def data_digest(folder: Path) -> str:
 
     Raises SlipwayError if the folder is missing or empty.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     if not files:
         raise SlipwayError(f"{folder}: no data; `dvc pull {folder.name}.dvc` fetches it")
     listing = []
-    for path in files:
+    for name, path in sorted(files.items()):
         with path.open("rb") as file:
-            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        listing.append({"md5": md5, "relpath": path.relative_to(folder).as_posix()})
-    listing.sort(key=lambda item: item["relpath"])
-    text = json.dumps(listing, sort_keys=True)
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+            md5 = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+        listing.append({"md5": md5, "relpath": name})
+    return hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"

@@ -46,16 +46,7 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
     derived = derive(problem, arrays)
     seen = derived(arrays) if derived else arrays
     estimator = fit(problem, params, seen, goal.encode(rows[problem.target]), weights_of(problem, rows))
-    compiled = compile_estimator(
-        estimator,
-        contract,
-        arrays,
-        goal,
-        seed=params.train.seed,
-        tolerance=params.train.tolerance,
-        allow_onnx=params.train.compile,
-        derived=derived,
-    )
+    compiled = compile_estimator(estimator, contract, arrays, goal, params.train, derived)
     decision, curve = threshold.choose(problem, params, goal, seen, rows)
     runtime = load_runtime(compiled.runtime, compiled.model, contract, classes=len(goal.classes), threads=1)
     golden = golden_rows(contract, arrays, params.train.seed)

@@ -112,7 +112,7 @@ def test_what_only_resembles_numbers_stays_text(cells):
 def test_dates_are_fields_however_they_are_written_and_named_for_the_split(value, kind, form):
     found = described([value, value.replace("31", "30")] * 20)
     assert (found.holds, len(found.formats), found.column.kind) == ("dates", 1, kind)
-    assert (found.way.form if found.way else None) == form
+    assert (found.form or None) == form
     assert found.evidence.startswith("dates, 2024-01-30")
     assert "the split ignores them" in found.notes[-1]
     assert ("no time zone is written: read as UTC" in found.notes) == (kind == "datetime" and "Z" not in value)
@@ -172,7 +172,7 @@ def test_two_columns_never_get_one_name():
 def test_whole_numbers_are_unix_time_by_name_and_size(unit, second):
     cells = [str((1_700_000_000 + n) * second) for n in range(40)]
     found = described(cells, "created_at")
-    assert (found.column.kind, found.way.form) == ("datetime", unit)
+    assert (found.column.kind, found.form) == ("datetime", unit)
     assert found.evidence.startswith("dates, 2023-11-14T22:13:20Z")
     assert described(cells, "bytes").column.kind == "integer"
     assert described([str(n) for n in range(40)], "created_at").column.kind == "integer"

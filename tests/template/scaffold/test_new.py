@@ -156,17 +156,17 @@ def test_the_repositorys_address_comes_from_origin(project, plan, tmp_path):
     assert f"newName: ghcr.io/ada/flowers\n    digest: sha256:{'0' * 64}\n" in overlay.read_text()
 
 
-@pytest.mark.parametrize("step", ["lay_out", "_track", "Path.rename"])
+@pytest.mark.parametrize("step", ["swap.lay_out", "checkout._track", "swap.Path.rename"])
 def test_a_failure_in_the_middle_leaves_the_checkout_as_it_was(project, plan, monkeypatch, step):
     before, renamed = state(project), checkout.Path.rename
 
     def fail(*arguments):
-        if step == "Path.rename" and "src/project/model.py" not in str(arguments[0]):
+        if step == "swap.Path.rename" and "src/project/model.py" not in str(arguments[0]):
             return renamed(*arguments)
         monkeypatch.undo()
         raise OSError("disk full")
 
-    monkeypatch.setattr(f"slipway.scaffold.checkout.{step}", fail)
+    monkeypatch.setattr(f"slipway.scaffold.{step}", fail)
     with pytest.raises(OSError, match="disk full"):
         checkout.apply(plan)
     assert state(project) == before

@@ -155,7 +155,7 @@ def test_an_upgrade_that_is_interrupted_undoes_all(fork, monkeypatch):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(upgrade, "_call", interrupt)
+    monkeypatch.setattr(upgrade, "call", interrupt)
     with pytest.raises(KeyboardInterrupt):
         upgrade.apply(upgrade.make_plan(fork, "slipway", None))
     assert state(fork) == before

@@ -7,6 +7,7 @@ from slipway.contract import Contract, canonical_json, target
 from slipway.model.bundle import Bundle, BundleError, read_bundle, write_bundle
 from slipway.model.predictor import Predictions, Predictor
 from slipway.problem import SlipwayError
+from slipway.problem.params import Train
 
 ROW = {"colour": "red", "height": 70.0, "petals": 25, "scented": True, "bed": None, "weight": None}
 
@@ -17,7 +18,7 @@ def folder(tmp_path_factory):
     problem, contract, table = flower_problem(), Contract.from_model(Flower), flowers(200)
     goal, arrays = target(problem), contract.arrays(table)
     estimator = problem.build().fit(table[list(contract.names)].assign(**arrays), goal.encode(table["kind"]))
-    compiled = compile_estimator(estimator, contract, arrays, goal, seed=0, tolerance=1e-5)
+    compiled = compile_estimator(estimator, contract, arrays, goal, Train())
     where = tmp_path_factory.mktemp("bundle") / "bundle"
     answers = Predictor(_write(where, compiled, {"rows": [ROW], "predictions": [{}]})).predict([ROW]).as_json()
     _write(where, compiled, {"rows": [ROW], "predictions": answers})

@@ -16,6 +16,7 @@ from slipway.compile.converters import convert
 from slipway.contract import Column, Contract, Target
 from slipway.model.runtimes import load_runtime, skops
 from slipway.problem import SlipwayError
+from slipway.problem.params import Train
 
 CONTRACT = Contract("Row", (Column("a", "number"), Column("b", "number", optional=True), Column("c", "number")))
 ROWS = 10_000
@@ -101,7 +102,7 @@ def test_numbers_at_thresholds_and_where_values_are_missing_are_the_librarys(est
 def test_numbers_far_from_zero_lose_no_digits(make):
     estimator, arrays = learned(make("Regressor"), shift=10_000.0)
     goal = Target(Column("price", "number"), ())
-    assert compile_estimator(estimator, CONTRACT, arrays, goal, seed=0, tolerance=1e-5).runtime == "onnx"
+    assert compile_estimator(estimator, CONTRACT, arrays, goal, Train()).runtime == "onnx"
 
 
 @pytest.mark.parametrize("make", [lgbm, xgb])
@@ -114,7 +115,7 @@ def test_sparse_rows_compile_though_xgboost_takes_their_zeros_for_missing(case, 
         sparse_threshold=1.0,
     )
     estimator = part.fit(make_pipeline(columns, make_pipeline(make(kind))))
-    result = compile_estimator(estimator, part.contract, part.arrays, part.kinds, seed=0, tolerance=1e-5)
+    result = compile_estimator(estimator, part.contract, part.arrays, part.kinds, Train())
     assert result.runtime == "onnx", result.reason
 
 
@@ -161,7 +162,7 @@ def test_what_cannot_be_compiled_is_kept_without_pickle_and_answers_as_its_libra
     estimator, arrays = learned(REFUSED[reason], classes)
     kind = {"kind": "category", "categories": tuple("abc")} if classes else {"kind": "number"}
     goal = Target.of(Column("goal", **kind))
-    kept, again = (compile_estimator(estimator, CONTRACT, arrays, goal, seed=0, tolerance=1e-5) for _ in range(2))
+    kept, again = (compile_estimator(estimator, CONTRACT, arrays, goal, Train()) for _ in range(2))
     assert kept.runtime == "skops"
     assert re.match(f"not compiled to ONNX: (LightGBM|XGBoost)'s {reason}.*; the largest difference", kept.reason)
     assert kept.model == again.model
@@ -173,7 +174,7 @@ def test_what_cannot_be_compiled_is_kept_without_pickle_and_answers_as_its_libra
 def test_an_objective_of_ones_own_can_be_kept_in_neither_way_and_both_reasons_are_told():
     estimator, arrays = learned(REFUSED["objective of your own"])
     with pytest.raises(SlipwayError, match=r"LightGBM's objective of your own\nIt cannot be stored with skops either"):
-        compile_estimator(estimator, CONTRACT, arrays, Target.of(Column("y", "number")), seed=0, tolerance=1e-5)
+        compile_estimator(estimator, CONTRACT, arrays, Target.of(Column("y", "number")), Train())
 
 
 def test_a_server_without_the_estimators_library_says_how_it_gets_it(monkeypatch):

@@ -32,8 +32,8 @@ from slipway.compile import compile_estimator
 from slipway.contract import Column, Contract, Target, features, target
 from slipway.model.runtimes.skops import frame
 from slipway.problem import SlipwayError
+from slipway.problem.params import Train
 
-SETTINGS = {"seed": 0, "tolerance": 1e-5}
 ONE_HOT = (OneHotEncoder(handle_unknown="ignore"), ["colour", "bed"])
 
 
@@ -57,7 +57,7 @@ def imputed(estimator):
 
 def compiled(case, estimator, **changes):
     case.fit(estimator)
-    return compile_estimator(estimator, case.contract, case.arrays, case.kinds, **SETTINGS | changes)
+    return compile_estimator(estimator, case.contract, case.arrays, case.kinds, Train(**changes))
 
 
 AGREES = r"the largest difference on 6,150 rows is below 1e-\d\d"
@@ -161,7 +161,7 @@ def test_columns_may_have_names_that_converters_use_themselves(by_name):
     scaler = make_column_transformer((StandardScaler(), names)) if by_name else StandardScaler()
     estimator = make_pipeline(scaler, RandomForestClassifier(3, random_state=0))
     estimator.fit(frame(arrays), (arrays["label"] > 0).astype(np.int64))
-    assert compile_estimator(estimator, contract, arrays, goal, **SETTINGS).runtime == "onnx"
+    assert compile_estimator(estimator, contract, arrays, goal, Train()).runtime == "onnx"
 
 
 @pytest.mark.usefixtures("penguins")
@@ -176,7 +176,7 @@ def test_what_the_project_ships_compiles():
         for column in contract.columns
     }
     estimator = problem.build().fit(frame(arrays), np.arange(60) % len(goal.classes))
-    assert compile_estimator(estimator, contract, arrays, goal, **SETTINGS).runtime == "onnx"
+    assert compile_estimator(estimator, contract, arrays, goal, Train()).runtime == "onnx"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_what_the_project_ships_compiles():
     ids=repr,
 )
 def test_with_compilation_turned_off_usual_estimators_are_stored(case, estimator):
-    result = compiled(case, prepared(estimator), allow_onnx=False)
+    result = compiled(case, prepared(estimator), compile=False)
     assert result.runtime == "skops"
     assert re.fullmatch(
         f"not compiled to ONNX: train.compile in params.yaml is false; {AGREES}".replace(r"\S+", r"0\.0e\+00"),
@@ -202,7 +202,7 @@ def test_with_compilation_turned_off_usual_estimators_are_stored(case, estimator
 
 def test_a_search_is_stored_without_the_seconds_that_it_took(case):
     search = GridSearchCV(prepared(LogisticRegression()), {"logisticregression__C": [1, 2]}, cv=2)
-    assert compiled(case, search, allow_onnx=False).model == compiled(case, search, allow_onnx=False).model
+    assert compiled(case, search, compile=False).model == compiled(case, search, compile=False).model
 
 
 def test_a_compiled_model_names_its_operator_sets_in_a_fixed_order(case):
@@ -265,6 +265,7 @@ from flowers import Flower, build, flowers
 from slipway.compile import compile_estimator
 from slipway.contract import Column, Contract, Target
 from slipway.model.runtimes.skops import frame
+from slipway.problem.params import Train
 contract, table = Contract.from_model(Flower), flowers(100)
 arrays, kinds = contract.arrays(table), Target(Column("kind", "category"), ("iris", "rose"))
 trees = [
@@ -275,7 +276,7 @@ trees = [
 for estimator in (build(), *(make_pipeline(build()[0], item) for item in trees)):
     estimator.fit(frame(arrays), kinds.encode(table["kind"]))
     for allow_onnx in (True, False):
-        result = compile_estimator(estimator, contract, arrays, kinds, seed=0, tolerance=1e-5, allow_onnx=allow_onnx)
+        result = compile_estimator(estimator, contract, arrays, kinds, Train(compile=allow_onnx))
         print(result.runtime, hashlib.sha256(result.model).hexdigest())
 """
 

@@ -16,6 +16,7 @@ from sklearn.utils import all_estimators, get_tags
 from threadpoolctl import threadpool_limits
 
 from slipway.compile import compile_estimator
+from slipway.problem.params import Train
 
 PAGE = Path(__file__).parents[4] / "docs" / "estimators.md"
 NAMES = dict(all_estimators()) | vars(lightgbm) | vars(xgboost) | {"np": np}
@@ -71,7 +72,7 @@ def fitted(problem, expression, trees=5):
 
 def compiled(problem, expression):
     part, estimator = fitted(problem, expression)
-    return compile_estimator(estimator, part.contract, part.arrays, part.kinds, seed=0, tolerance=1e-5)
+    return compile_estimator(estimator, part.contract, part.arrays, part.kinds, Train())
 
 
 def said(result):

@@ -15,6 +15,7 @@ from sklearn.utils import all_estimators
 from threadpoolctl import threadpool_limits
 
 from slipway.compile import compile_estimator
+from slipway.problem.params import Train
 
 PAGE = Path(__file__).parents[4] / "docs" / "estimators.md"
 NAMES = dict(all_estimators()) | {"np": np}
@@ -51,7 +52,7 @@ def test_a_step_is_kept_as_the_page_says(case, given, step, cell):
     pipeline = make_pipeline(make_column_transformer(*GIVEN[given](eval(step, dict(NAMES)))), LogisticRegression())
     with threadpool_limits(limits=1):
         fitted = part.fit(pipeline)
-    result = compile_estimator(fitted, part.contract, part.arrays, part.kinds, seed=0, tolerance=1e-6)
+    result = compile_estimator(fitted, part.contract, part.arrays, part.kinds, Train(tolerance=1e-6))
     runtime, _, words = cell.partition(": ")
     assert result.runtime == runtime.lower(), result.reason
     assert words in result.reason

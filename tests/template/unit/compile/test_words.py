@@ -12,6 +12,7 @@ from slipway.compile import compile_estimator
 from slipway.contract import Column, Contract, Target
 from slipway.model.runtimes import load_runtime
 from slipway.model.runtimes.skops import frame
+from slipway.problem.params import Train
 
 CONTRACT = Contract("Row", (Column("note", "text", optional=True),))
 LIKED = Target(Column("liked", "boolean"), (False, True))
@@ -59,7 +60,7 @@ def fitted(vectorizer, texts=TEXTS):
 
 
 def compiled(estimator, arrays, contract=CONTRACT):
-    return compile_estimator(estimator, contract, arrays, LIKED, seed=0, tolerance=1e-9)
+    return compile_estimator(estimator, contract, arrays, LIKED, Train(tolerance=1e-9))
 
 
 @pytest.mark.parametrize("vectorizer", VECTORIZERS)

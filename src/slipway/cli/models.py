@@ -1,10 +1,11 @@
-"""The command `compare`: two models side by side."""
+"""Commands on models by their names: where one came from, and two side by side."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,11 +16,51 @@ if TYPE_CHECKING:
     from slipway.comparison import Comparison, Difference
     from slipway.workspace import Workspace
 
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+
+
+@command
+@click.argument("what", metavar="VERSION|DIGEST|TAG")
+@AS_JSON
+def lineage(at: Workspace, what: str, as_json: bool) -> None:
+    """Show where a model came from: code, data, run, image.
+
+    Also its parameters, scores and verdict, and the overlays that pin it.
+
+    \b
+    VERSION  of a model, as each response of the service names it, or its first digits (at least 6)
+    DIGEST   of a bundle, or of an image that an overlay pins
+    TAG      model/<version>
+
+    Only Git is read: a clone is enough, nothing needs to be pulled.
+    """
+    from slipway.lineage import lineage as find
+
+    found = find(at.root, what)
+    if as_json:
+        _print_json(found)
+        return
+    for name, value in found.items():
+        for label, line in zip_longest([name], _lines(value), fillvalue=""):
+            click.echo(f"{click.style(f'{label:<12}', bold=True)} {line}")
+
+
+def _lines(value: Any) -> list[str]:
+    if isinstance(value, dict) and any(isinstance(content, (dict, str)) for content in value.values()):
+        return [f"{name}: {_text(content)}" for name, content in value.items()]
+    return (value or ["-"]) if isinstance(value, list) else [_text(value or "-")]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(content)}" for name, content in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+
 
 @command
 @click.argument("a", default="candidate")
 @click.argument("b", default="champion")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+@AS_JSON
 def compare(at: Workspace, a: str, b: str, as_json: bool) -> None:
     """Compare two models on the test set, score by score.
 
@@ -40,8 +81,7 @@ def compare(at: Workspace, a: str, b: str, as_json: bool) -> None:
     ]
     differs = differing(*made)
     if as_json:
-        content = {"a": one.version, "b": other.version, **asdict(found), "differs": differs}
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        _print_json({"a": one.version, "b": other.version, **asdict(found), "differs": differs})
         return
     _show(found, one.version, other.version)
     table("What differs", ("", one.version, other.version), [(name, *values) for name, values in differs.items()])
@@ -73,3 +113,7 @@ def _show(found: Comparison, a: str, b: str) -> None:
         rows = [(name, count, *cells(one)) for name, count, one in found.slices]
         table(f"By slice: {found.slices[0][2].name}", ("slice", "rows", a, b, "difference", "the first is"), rows)
     click.echo(f"The gate's view: {found.gate}.")
+
+
+def _print_json(content: Any) -> None:
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
