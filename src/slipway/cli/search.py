@@ -48,7 +48,6 @@ def search(at: Workspace, apply: bool, storage: str | None, join: bool, track: b
     """
     if find_spec("optuna") is None:
         raise SlipwayError("it needs Optuna: pip install 'slipway[search]'")
-    from slipway.evaluation.intervals import direction
     from slipway.search import result, run
     from slipway.versioning import require_committed
 
@@ -66,6 +65,14 @@ def search(at: Workspace, apply: bool, storage: str | None, join: bool, track: b
 
         with only_warned("not recorded"):
             stage_line("track", f"MLflow run {record_search(at, found.study, found.metric, trials, files)}")
+    _propose(at, found, apply)
+
+
+def _propose(at: Workspace, found: Found, apply: bool) -> None:
+    """Show the change of params.yaml, if there is a better one, or make it."""
+    from slipway.evaluation.intervals import direction
+    from slipway.search import result
+
     text, lines = result.proposed(at.root, found)
     change = found.value - found.before
     if not lines or direction(found.metric, change, change) != "better":

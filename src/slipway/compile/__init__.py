@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
-from slipway.compile.parity import DisagreementError, Probe, largest_difference, probe
-from slipway.contract import Array, Contract, Target
+from slipway.compile.parity import Arrays, DisagreementError, Probe, largest_difference, probe
+from slipway.contract import Contract, Target
 from slipway.fitting import classes_of
 from slipway.model.derived import Derived
 from slipway.model.runtimes import load_runtime
@@ -34,12 +34,7 @@ class Compiled:
 
 
 def compile_estimator(
-    estimator: Any,
-    contract: Contract,
-    arrays: Mapping[str, Array],
-    target: Target,
-    params: Train,
-    derived: Derived | None = None,
+    estimator: Any, contract: Contract, arrays: Arrays, target: Target, params: Train, derived: Derived | None = None
 ) -> Compiled:
     """Make the model file of an estimator that was fitted on `arrays`, the training rows; the same bytes each time.
 
@@ -55,25 +50,21 @@ def compile_estimator(
         probes = _probes(estimator, contract, arrays, target, params.seed, derived)
         own_labels = _own_labels(estimator, probes[0], params.tolerance)
 
-        def agreement(runtime: str, model: bytes) -> str:
+        def judged(runtime: Literal["onnx", "skops"], model: bytes, said: str) -> Compiled:
             loaded = load_runtime(runtime, model, contract, classes=len(target.classes), threads=1)
-            return _agreement(probes, largest_difference(probes, loaded.run, params.tolerance)) + own_labels
+            difference = largest_difference(probes, loaded.run, params.tolerance)
+            return Compiled(runtime, f"{said}; {_agreement(probes, difference)}{own_labels}", model)
 
         reason = "train.compile in params.yaml is false"
         if params.compile:
             try:
-                from slipway.compile.converters import convert
-
-                converted = convert(estimator, derived.contract if derived else contract)
-                model = bytes(converted.SerializeToString(deterministic=True))
-                return Compiled("onnx", f"compiled; {agreement('onnx', model)}", model)
+                return judged("onnx", _onnx(estimator, derived.contract if derived else contract), "compiled")
             except DisagreementError as error:
                 reason = f"as ONNX it would answer otherwise: {error}"
             except Exception as error:  # noqa: BLE001  converters raise anything
                 reason = _first_line(error)
         try:
-            model = skops.store(estimator)
-            return Compiled("skops", f"not compiled to ONNX: {reason}; {agreement('skops', model)}", model)
+            return judged("skops", skops.store(estimator), f"not compiled to ONNX: {reason}")
         except Exception as error:
             raise SlipwayError(
                 f"the estimator was not compiled to ONNX: {reason}\nIt cannot be stored with skops either: {error}\n"
@@ -82,7 +73,7 @@ def compile_estimator(
 
 
 def _probes(
-    estimator: Any, contract: Contract, arrays: Mapping[str, Array], target: Target, seed: int, derived: Derived | None
+    estimator: Any, contract: Contract, arrays: Arrays, target: Target, seed: int, derived: Derived | None
 ) -> list[Probe]:
     """Have the estimator predict; refuse one that knows other classes, or fails on rows that the contract allows."""
     from slipway.model.runtimes import skops
@@ -118,6 +109,12 @@ def _own_labels(estimator: Any, training: Probe, tolerance: float) -> str:
     if not unlike:
         return ""
     return f"; labels are the most probable class, not predict()'s, which differs for {unlike:,} of {len(own):,} rows"
+
+
+def _onnx(estimator: Any, contract: Contract) -> bytes:
+    from slipway.compile.converters import convert
+
+    return bytes(convert(estimator, contract).SerializeToString(deterministic=True))
 
 
 def _agreement(probes: Sequence[Probe], difference: float) -> str:
