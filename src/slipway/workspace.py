@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -101,21 +101,25 @@ class Workspace:
         _check_split(self.problem, self.record, params.prepare)
         if params.evaluate.backtest and not params.prepare.by_time:
             raise SlipwayError("params.yaml: evaluate.backtest needs windows of time: prepare.split: time")
-        _check_names("validate.max_missing_of", params.validate_.max_missing_of, self.record.names)
-        _check_names("evaluate.slices", params.evaluate.slices, self.record.names)
         if decision := params.train.decision:
             _check_positive(self.target, decision.positive)
-        known = metrics.names(self.target)
-        _check_names("gate.thresholds", params.gate.thresholds, known)
-        _check_names("gate.champion.metric", [params.gate.champion.metric], known)
-        if params.search and params.search.metric:
-            _check_names("search.metric", [params.search.metric], known)
-        if slices := params.gate.slice_thresholds:
-            _check_names("gate.slice_thresholds.metric", [slices.metric], metrics.headlines(self.target))
-        rates = tuple(f"selection_rate.{label_name(label)}" for label in self.target.classes)
-        for limits in params.gate.fairness:
-            _check_names("gate.fairness.column", [limits.column], self.record.names)
-            _check_names("gate.fairness.metric", [limits.metric], (*known, *rates))
+        gate, slices, search = params.gate, params.gate.slice_thresholds, params.search
+        fields, known = self.record.names, metrics.names(self.target)
+        rates = [f"selection_rate.{label_name(label)}" for label in self.target.classes]
+        for place, names, allowed in (
+            ("validate.max_missing_of", params.validate_.max_missing_of, fields),
+            ("evaluate.slices", params.evaluate.slices, fields),
+            ("gate.thresholds", gate.thresholds, known),
+            ("gate.champion.metric", [gate.champion.metric], known),
+            ("search.metric", [search.metric] if search and search.metric else [], known),
+            ("gate.slice_thresholds.metric", [slices.metric] if slices else [], metrics.headlines(self.target)),
+            ("gate.fairness.column", [limits.column for limits in gate.fairness], fields),
+            ("gate.fairness.metric", [limits.metric for limits in gate.fairness], [*known, *rates]),
+        ):
+            if unknown := [name for name in names if name not in allowed]:
+                raise SlipwayError(
+                    f"params.yaml: {place}: {unknown[0]!r} is unknown; {close_names(unknown[0], allowed)}"
+                )
         return params
 
     @cached_property
@@ -132,12 +136,6 @@ class Workspace:
     def target(self) -> Target:
         """The target."""
         return contract.target(self.problem)
-
-
-def _check_names(place: str, names: Iterable[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise SlipwayError(f"params.yaml: {place}: {name!r} is unknown; {close_names(name, known)}")
 
 
 def _check_positive(target: Target, positive: Label) -> None:

@@ -7,7 +7,6 @@ import math
 import os
 import shlex
 import sys
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,7 @@ def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -
     The settings are environment variables SLIPWAY_*; docs/serving.md lists them.
     """
     from slipway.champion import BUNDLE, POINTER, fetch_champion
+    from slipway.problem import declared
     from slipway.serving.settings import PREFIX, Settings
     from slipway.workspace import Workspace
 
@@ -46,7 +46,8 @@ def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -
             bundle = at.bundle
             click.secho("No champion yet: this serves the candidate. `slipway promote` releases it.", fg="yellow")
     # The application reads its settings where `uvicorn project.app:app` has them, too: in the environment.
-    chosen = {"app": _application(root), "bundle": bundle, "host": host, "port": port}
+    app = (declared(root) if (root / "pyproject.toml").exists() else {}).get("app")
+    chosen = {"app": os.environ.get("SLIPWAY_APP", app), "bundle": bundle, "host": host, "port": port}
     os.environ |= {PREFIX + name.upper(): str(value) for name, value in chosen.items() if value is not None}
     settings = Settings.from_environment()
 
@@ -55,16 +56,6 @@ def serve(root: Path, bundle: Path | None, host: str | None, port: int | None) -
     sockets = bind(settings)
     _invite(settings, sockets[0].getsockname()[1])
     run(settings, sockets)
-
-
-def _application(root: Path) -> str | None:
-    """The application that `pyproject.toml` names, unless SLIPWAY_APP does; the project's `src` can be imported."""
-    sys.path.insert(0, str((root / "src").resolve()))
-    if "SLIPWAY_APP" in os.environ or not (root / "pyproject.toml").exists():
-        return None
-    content = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
-    named: str | None = content.get("tool", {}).get("slipway", {}).get("app")
-    return named
 
 
 def _invite(settings: Settings, port: int) -> None:

@@ -75,13 +75,17 @@ def importance(path: Path, found: list[dict[str, Any]], score: str) -> None:
         axes.set(xlabel=f"drop in {score} when shuffled", title="Permutation importance")
 
 
+def _scored(found: list[dict[str, Any]], score: str) -> tuple[list[dict[str, Any]], Array, Array | None]:
+    """Give those with this score, its values, and how far the ends of their intervals are from them."""
+    shown = [item for item in found if score in item["scores"]]
+    values, *ends = np.array([[item["scores"][score][part] for item in shown] for part in ("value", "low", "high")])
+    return shown, values, np.abs(ends - values) if shown else None
+
+
 def slices(path: Path, found: list[dict[str, Any]], score: str, overall: float) -> None:
     """Draw each slice's score with its interval beside the overall score."""
     with _axes(path, 1.2 + 0.28 * len(found)) as axes:
-        shown = [item for item in found if score in item["scores"]][::-1]
-        values = np.array([item["scores"][score]["value"] for item in shown])
-        ends = np.array([[item["scores"][score][end] for item in shown] for end in ("low", "high")])
-        errors = np.abs(ends - values) if shown else None
+        shown, values, errors = _scored(found[::-1], score)
         names = [f"{item['slice']}  ({item['rows']})" for item in shown]
         axes.errorbar(values, range(len(shown)), xerr=errors, fmt="o", color=BLUE, ecolor=GREY, capsize=3)
         axes.set_yticks(range(len(shown)), names)
@@ -104,10 +108,7 @@ def decision(path: Path, chosen: Decision, thresholds: Array, curves: Mapping[st
 def backtest(path: Path, windows: list[dict[str, Any]], score: str) -> None:
     """Draw the score of each window of time with its interval. windows: see `slipway.evaluation.backtest`."""
     with _axes(path) as axes:
-        shown = [item for item in windows if score in item["scores"]]
-        values = np.array([item["scores"][score]["value"] for item in shown])
-        ends = np.array([[item["scores"][score][end] for item in shown] for end in ("low", "high")])
-        errors = np.abs(ends - values) if shown else None
+        shown, values, errors = _scored(windows, score)
         axes.errorbar(range(len(shown)), values, yerr=errors, fmt="o-", color=BLUE, ecolor=GREY, capsize=3)
         axes.set_xticks(range(len(shown)), [str(item["from"]) for item in shown], rotation=30, ha="right")
         axes.set(xlabel="window from", ylabel=score, title="Backtest: trained on the rows before each window")

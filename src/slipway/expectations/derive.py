@@ -106,7 +106,7 @@ def of_column(column: Column, values: pd.Series, params: Validate) -> list[Expec
 def _categories(column: Column) -> list[Expectation]:
     if not column.categories:
         return []
-    listed = _listed(map(str, column.categories))
+    listed = ", ".join(map(str, column.categories))
     in_set = gxe.ExpectColumnValuesToBeInSet(
         column=column.name, value_set=list(column.categories), description=f"{column.name} is one of {listed}"
     )
@@ -182,7 +182,7 @@ def of_split(target: Target, table: pd.DataFrame) -> list[Expectation]:
                 gxe.ExpectColumnDistinctValuesToContainSet(
                     column=name,
                     value_set=list(target.classes),
-                    description=f"every {target.column.name} is among {name}: {_listed(map(str, target.classes))}",
+                    description=f"every {target.column.name} is among {name}: {', '.join(map(str, target.classes))}",
                 )
             )
     return derived
@@ -223,7 +223,3 @@ def of_measures(
         )
         derived.append(gxe.ExpectColumnMaxToBeBetween(column=name, max_value=params.max_leak, description=description))
     return derived
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

@@ -152,24 +152,29 @@ def _check_metric(metric: str | Function) -> None:
         )
 
 
-def load_problem(root: Path = Path()) -> Problem:
-    """Import the problem that `pyproject.toml` in `root` names under `[tool.slipway]`, as `module:attribute`.
-
-    The project's `src` folder goes first on the import path, so that a checkout always runs its own code.
-    Raises SlipwayError if the file, the line, the module or the attribute is missing.
-    """
-    path = root / "pyproject.toml"
+def declared(root: Path) -> dict[str, Any]:
+    """Read `[tool.slipway]` in `pyproject.toml`, and let what it names be imported: from the project's `src` first."""
+    path, source = root / "pyproject.toml", str((root / "src").resolve())
     try:
-        named = tomllib.loads(path.read_text("utf-8"))["tool"]["slipway"]["problem"]
+        content = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise SlipwayError(f"{path.resolve()}: no such file; run slipway in the project's folder") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SlipwayError(f"{path}: {error}") from None
-    except KeyError:
-        raise SlipwayError(f'{path}: lacks the lines\n[tool.slipway]\nproblem = "project:problem"') from None
-    source = str((root / "src").resolve())
     if source not in sys.path:
         sys.path.insert(0, source)
+    found: dict[str, Any] = content.get("tool", {}).get("slipway", {})
+    return found
+
+
+def load_problem(root: Path = Path()) -> Problem:
+    """Import the problem that `pyproject.toml` in `root` names under `[tool.slipway]`, as `module:attribute`.
+
+    Raises SlipwayError if the file, the line, the module or the attribute is missing.
+    """
+    path, named = root / "pyproject.toml", declared(root).get("problem")
+    if named is None:
+        raise SlipwayError(f'{path}: lacks the lines\n[tool.slipway]\nproblem = "project:problem"')
     problem = _import(str(named), f"{path}: problem")
     if not isinstance(problem, Problem):
         raise SlipwayError(f"{path}: problem = {named!r} is a {type(problem).__name__}, not a slipway.problem.Problem")

@@ -212,8 +212,4 @@ def _run(batches: list[_Batch]) -> Iterator[ExpectationValidationResult]:
         for number, expectation in enumerate(suite.expectations):
             expectation.id = f"{number:06}"
         results = definition.get_batch({"dataframe": batch.table}).validate(suite, result_format=form).results
-        yield from sorted(results, key=_number)
-
-
-def _number(result: ExpectationValidationResult) -> str:
-    return str(getattr(result.expectation_config, "id", ""))
+        yield from sorted(results, key=lambda result: str(getattr(result.expectation_config, "id", "")))
