@@ -57,15 +57,7 @@ def _code(graph: Graph, column: str, categories: Array) -> str:
     """Number the categories of a column, shape (rows,); whatever is none of them has the number after the last."""
     size = len(categories)
     if categories.dtype.kind == "O":
-        number = graph.add(
-            "LabelEncoder",
-            column,
-            domain="ai.onnx.ml",
-            keys_strings=categories.tolist(),
-            values_int64s=list(range(size)),
-            default_int64=size,
-        )
-        return graph.add("Reshape", number, np.array([-1]))
+        return graph.add("Reshape", graph.number(column, categories, size), np.array([-1]))
     same = graph.add("Equal", column, categories[np.newaxis].astype(np.float64))
     before = graph.add("Where", same, np.arange(size)[np.newaxis] - size, np.array(0))
     return graph.add("Add", graph.add("ReduceSum", before, np.array([1]), keepdims=0), np.array(size))

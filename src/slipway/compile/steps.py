@@ -164,14 +164,8 @@ def _by_category(graph: Graph, model: Any, values: str) -> str:
         asked[:, column] = [*categories[column], *strange]
         made = model.transform(asked)
         table = np.asarray(made.todense() if hasattr(made, "todense") else made, dtype=np.float64)[:, start:stop]
-        number = graph.add(
-            "LabelEncoder",
-            graph.add("Gather", values, np.array(column), axis=1),
-            domain="ai.onnx.ml",
-            keys_strings=[str(kind) for kind in categories[column]],
-            values_int64s=list(range(len(categories[column]))),
-            default_int64=len(table) - 1,
-        )
+        texts = graph.add("Gather", values, np.array(column), axis=1)
+        number = graph.number(texts, categories[column], len(table) - 1)
         found.append(graph.add("Gather", table, number, axis=0))
     return graph.add("Concat", *found, axis=1)
 

@@ -21,16 +21,12 @@ from slipway.contract import Array
 from slipway.fitting import classes_of
 
 SINGLE = (
-    tree.DecisionTreeClassifier,
-    tree.DecisionTreeRegressor,
-    tree.ExtraTreeClassifier,
-    tree.ExtraTreeRegressor,
+    *(tree.DecisionTreeClassifier, tree.DecisionTreeRegressor),
+    *(tree.ExtraTreeClassifier, tree.ExtraTreeRegressor),
 )
 FORESTS = (
-    ensemble.RandomForestClassifier,
-    ensemble.RandomForestRegressor,
-    ensemble.ExtraTreesClassifier,
-    ensemble.ExtraTreesRegressor,
+    *(ensemble.RandomForestClassifier, ensemble.RandomForestRegressor),
+    *(ensemble.ExtraTreesClassifier, ensemble.ExtraTreesRegressor),
 )
 BOOSTED = (ensemble.GradientBoostingClassifier, ensemble.GradientBoostingRegressor)
 BINNED = (ensemble.HistGradientBoostingClassifier, ensemble.HistGradientBoostingRegressor)
@@ -61,6 +57,12 @@ class Graph:
         name = self._scope.get_unique_operator_name(kind)
         self._container.add_node(kind, names, output, op_domain=domain, name=name, **attributes)
         return output
+
+    def number(self, texts: str, known: Array, other: int) -> str:
+        """Number texts by their places among the known ones; any other has the number `other`."""
+        keys, places = [str(text) for text in known], list(range(len(known)))
+        options: dict[str, Any] = {"keys_strings": keys, "values_int64s": places, "default_int64": other}
+        return self.add("LabelEncoder", texts, domain="ai.onnx.ml", **options)
 
     def _constant(self, values: Array) -> str:
         name = str(self._scope.get_unique_variable_name("constant"))
