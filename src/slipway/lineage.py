@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from slipway.champion import POINTER, Decision, Pin, Release, history, pin_history, pins, serving_now
 from slipway.model.bundle import VERSION_DIGITS, BundleError, read_bundle
 from slipway.problem import SlipwayError
@@ -168,8 +170,6 @@ def _parameters(root: Path, made: Decision, released: str) -> dict[str, Any]:
 
 def parameters(root: Path, commit: str | None) -> dict[str, Any]:
     """Read the parameters that decide a bundle's content, at a commit or as they are here; none if that is no YAML."""
-    import yaml
-
     try:
         text = file_at(root, commit, PARAMS) if commit else (root / PARAMS).read_text("utf-8")
         content = yaml.safe_load(text or "")

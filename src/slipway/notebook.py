@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST, TRAIN
 from slipway.versioning import DATA, fetch, fetch_at
 from slipway.workspace import Workspace
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DECLARED = "params.yaml"  # in the project's folder
 
@@ -78,8 +77,6 @@ class Project:
 
     def parts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Read the training rows and the test set of the last run. Raises SlipwayError if there was none."""
-        import pandas as pd
-
         paths = [self.workspace.table / name for name in (TRAIN, TEST)]
         if missing := [path for path in paths if not path.exists()]:
             raise SlipwayError(f"{missing[0]}: missing; `slipway run` makes it")
@@ -98,8 +95,6 @@ class Project:
 
     def verdict(self) -> pd.DataFrame:
         """Read the gate's verdict on the candidate: a row for each reason; the verdict itself is in `attrs`."""
-        import pandas as pd
-
         content = self.workspace.read_verdict()
         table = pd.DataFrame(content["reasons"], columns=["outcome", "check", "detail"])
         table.attrs["verdict"] = content["verdict"]

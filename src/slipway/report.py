@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pandas as pd
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
 from slipway.champion import BUNDLE, Decision, read_decision
 from slipway.evaluation.charts import calibration_chart, slices_chart
 from slipway.evaluation.drift import drift
@@ -31,8 +35,6 @@ def write_report(workspace: Workspace) -> list[Path]:
 
     Raises SlipwayError if the candidate, its evaluation or the verdict is missing, or the verdict is another one's.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
     run = gather(workspace)
     environment = Environment(
         loader=PackageLoader("slipway", "templates"),
@@ -57,8 +59,6 @@ def write_report(workspace: Workspace) -> list[Path]:
 
 def _yaml(value: Any) -> str:
     """Write a text or a number in the front matter of the model card."""
-    import yaml
-
     text = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=1_000_000)
     return str(text).strip().removeprefix("[").removesuffix("]")
 
@@ -142,8 +142,6 @@ def data_changes(workspace: Workspace, champion: Bundle | None) -> tuple[int, li
 
     A feature that the champion does not have, or has as another kind, has no PSI.
     """
-    import pandas as pd
-
     table = pd.read_parquet(workspace.table / TRAIN)
     names, arrays = workspace.features.names, workspace.features.arrays(table)
     if champion is None:

@@ -16,7 +16,7 @@ from slipway.compile.parity import Arrays, DisagreementError, Probe, largest_dif
 from slipway.contract import Contract, Target
 from slipway.fitting import classes_of
 from slipway.model.derived import Derived
-from slipway.model.runtimes import load_runtime
+from slipway.model.runtimes import load_runtime, skops
 from slipway.problem import SlipwayError
 from slipway.problem.params import Train
 
@@ -42,8 +42,6 @@ def compile_estimator(
     Raises SlipwayError if the estimator does not know all classes, fails on rows that the contract allows, or can be
     stored in neither way.
     """
-    from slipway.model.runtimes import skops
-
     estimator = getattr(estimator, "best_estimator_", estimator)  # of a search; the rest of it holds wall-clock times
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of converters, and of encoders that meet an unknown category
@@ -76,8 +74,6 @@ def _probes(
     estimator: Any, contract: Contract, arrays: Arrays, target: Target, seed: int, derived: Derived | None
 ) -> list[Probe]:
     """Have the estimator predict; refuse one that knows other classes, or fails on rows that the contract allows."""
-    from slipway.model.runtimes import skops
-
     classes = np.arange(len(target.classes))
     known = classes_of(estimator)
     if bool(known.size) != bool(target.classes):
@@ -98,8 +94,6 @@ def _probes(
 
 def _own_labels(estimator: Any, training: Probe, tolerance: float) -> str:
     """Say so if the estimator's own labels are not its most probable classes, which are what is served."""
-    from slipway.model.runtimes import skops
-
     probabilities = training.expected.probabilities
     if probabilities is None:
         return ""

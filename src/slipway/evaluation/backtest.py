@@ -7,7 +7,9 @@ test set is not used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from slipway.contract import record, times
 from slipway.evaluation import intervals
@@ -16,9 +18,6 @@ from slipway.evaluation.intervals import Bootstrap
 from slipway.model.manifest import Decision
 from slipway.problem import Problem
 from slipway.problem.params import Params
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def backtest(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from slipway.contract import Array, Column, features, record, target, times
 from slipway.evaluation import metrics
@@ -15,9 +16,6 @@ from slipway.model.manifest import Decision
 from slipway.model.predictor import decide
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.params import Params
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Fold(NamedTuple):

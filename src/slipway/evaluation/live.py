@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from slipway.contract import Target
 from slipway.evaluation import intervals, metrics
 from slipway.evaluation.intervals import Bootstrap
 from slipway.evaluation.test_set import TestSet
 from slipway.model.predictor import Predictions
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Columns of the table, besides the record's: the prediction's id, time and version, where its truth was read, and why
 # the row cannot be trained on, if it cannot. Answers are in `_champion.` and `_shadow.` columns.
@@ -40,8 +38,6 @@ def answers(table: pd.DataFrame, target: Target, who: str) -> Predictions:
 
 def score(test_set: TestSet, who: str, slices: list[str], bootstrap: Bootstrap) -> dict[str, Any]:
     """Give rows, groups and scores with intervals: of all rows, by slice, and by week of the prediction."""
-    import pandas as pd
-
     table, target = test_set.table, test_set.target
     predictions = answers(table, target, who)
     statistics = test_set.statistics(predictions)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from slipway.contract import Array, Column, Target, record, target
 from slipway.evaluation import intervals, metrics
 from slipway.evaluation.intervals import Bootstrap, Score
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.problem import Problem, SlipwayError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MAX_SLICES = 50  # of one column; one with more values is an identifier
 
@@ -24,8 +22,6 @@ class TestSet:
     """The table (or that in a file), the encoded truth, and the number of each row's group. Raises SlipwayError."""
 
     def __init__(self, problem: Problem, source: Path | pd.DataFrame) -> None:
-        import pandas as pd
-
         if isinstance(source, Path) and not source.exists():
             raise SlipwayError(f"{source}: missing; an earlier stage writes it: slipway run")
         self.table = pd.read_parquet(source) if isinstance(source, Path) else source

@@ -6,18 +6,16 @@ Every expectation has a `description`, which reports and Data Docs show.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import great_expectations.expectations as gxe
 import numpy as np
+import pandas as pd
 from great_expectations.expectations.expectation import Expectation
 
 from slipway.contract import WORDS, Column, Contract, Target, dates
 from slipway.expectations import ALIKE, BOTH, LATER
 from slipway.problem.params import Validate
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 UNCLEAN = r"^\s+\S|\S\s+$|[\x00-\x1f\x7f]"  # outer blanks, control characters
 
@@ -53,8 +51,6 @@ def _legible(column: Column, values: pd.Series) -> pd.Series:
 
 def _legible_dates(column: Column, values: pd.Series) -> pd.Series:
     """Give dates as pandas' own, in UTC, to compare them with bounds; as text, if one cannot be read."""
-    import pandas as pd
-
     array, wrong = dates.convert(column.kind, values)
     if wrong.any():
         text = values.astype("str")

@@ -5,15 +5,16 @@ A feature that alone predicts (nearly) perfectly was most likely recorded after 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
+from sklearn.metrics import balanced_accuracy_score, r2_score
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from slipway.contract import Array, Column, Contract, Target
 from slipway.problem import SlipwayError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MIN_ROWS = 5  # in a leaf and in a category: fewer may agree by chance
 LARGEST = 1e30
@@ -26,10 +27,6 @@ def scores(features: Contract, target: Target, train: pd.DataFrame, test: pd.Dat
     The tree fitted on one part predicts the other (two-fold cross-validation). Classification: balanced accuracy, so
     that a rare class counts like any other. Regression: R2 of ranks, so that a few huge values do not dominate.
     """
-    import pandas as pd
-    from sklearn.metrics import balanced_accuracy_score, r2_score
-    from sklearn.model_selection import PredefinedSplit, cross_val_predict
-
     parts = [part.sample(min(len(part), MAX_ROWS), random_state=0) for part in (train, test)]
     table, fold = pd.concat(parts), np.repeat([0, 1], [len(part) for part in parts])
     truth = _truth(target, table)
@@ -67,10 +64,6 @@ def _truth(target: Target, table: pd.DataFrame) -> Array:
 
 
 def _tree(column: Column, classes: bool) -> object:
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OrdinalEncoder
-    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-
     options = {"min_samples_leaf": MIN_ROWS, "random_state": 0}
     tree = DecisionTreeClassifier(class_weight="balanced", **options) if classes else DecisionTreeRegressor(**options)
     if column.numeric:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
 
 from slipway.contract import Array
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHUFFLES = 5
 DEVIATIONS = 3
@@ -22,8 +18,6 @@ def repeats(train: pd.DataFrame, test: pd.DataFrame) -> tuple[float, float]:
     Chance: the same share after each column with many values was shuffled among the rows that agree in all columns with
     few values, plus three standard deviations. So rows that are equal because the columns have few values are allowed.
     """
-    import pandas as pd
-
     if not len(test) or not len(train.columns):
         return 0.0, 0.0
     rows = pd.concat([train, test])
@@ -40,8 +34,6 @@ def repeats(train: pd.DataFrame, test: pd.DataFrame) -> tuple[float, float]:
 
 def _combined(codes: list[Array]) -> Array:
     """Number the rows so that two have the same number exactly if they agree in every code."""
-    import pandas as pd
-
     found = codes[0]
     for code in codes[1:]:
         found = pd.factorize(found * (int(code.max()) + 1) + code)[0]

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from slipway.champion import POINTER, Decision, Pin, overlay_file, pinned
 from slipway.problem import SlipwayError
 from slipway.problem.editing import write_whole
@@ -61,8 +63,6 @@ def _write_overlays(root: Path, pin: Pin) -> list[str]:
 
 def write_pointer(root: Path, source: str, decision: Decision) -> None:
     """Write `champion.dvc`: the outputs of `source`, the text of such a file, and the decision."""
-    import yaml
-
     content = {"outs": yaml.safe_load(source)["outs"], "meta": decision.model_dump()}
     write_whole(root / POINTER, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 

@@ -10,16 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from slipway.contract import Array, Label
 from slipway.scaffold.columns import Described, listed
 from slipway.scaffold.evidence import Evidence
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 QUANTILE = 0.75  # of the values of a class, away from the other classes
 LEAST_SHARE = 0.05  # of the rows: a rarer category does not stand for a class
@@ -63,8 +62,6 @@ class _Fitted:
     """The proposed model, fitted to the training rows."""
 
     def __init__(self, evidence: Evidence, build: Callable[[], Any], features: Features | None) -> None:
-        from threadpoolctl import threadpool_limits
-
         self._estimator, self._proposal, self._features = build(), evidence.proposal, features
         self.truth = self._proposal.goal.encode(evidence.train[self._proposal.goal.column.name])
         self.spread = 0.0 if self._proposal.goal.classes else float(self.truth.std())
@@ -73,8 +70,6 @@ class _Fitted:
             self._estimator.fit(self._frame(evidence.train), self.truth)
 
     def _frame(self, rows: pd.DataFrame | Sequence[Row]) -> pd.DataFrame:
-        import pandas as pd
-
         arrays = self._proposal.row.arrays(rows)
         return pd.DataFrame(self._features(arrays) if self._features else arrays)
 
@@ -172,8 +167,6 @@ def _rounding(evidence: Evidence, fitted: _Fitted) -> dict[str, float]:
 
 def _directions(evidence: Evidence, fitted: _Fitted) -> tuple[tuple[Direction, ...], Findings]:
     """Find features that go with the target steadily; of those, the ones that the fitted model follows, too."""
-    import pandas as pd
-
     train, labels = evidence.train, evidence.proposal.goal.classes
     codes = range(len(labels)) if len(labels) > 2 else [1] if labels else [0]
     found = []

@@ -7,17 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from slipway.contract import EXACT, Array, Column, Kind
 from slipway.scaffold.dates import describe_dates, unix_unit
 from slipway.scaffold.numbers import PLAIN, UNITS, Written, find_written, shown
 from slipway.stages.prepare import BOOLEANS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CODE = re.compile(r"\s*0\d+\s*")  # a leading zero: no quantity is written so
 MARKS = ("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "unknown", "missing")  # of no number

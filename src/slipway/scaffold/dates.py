@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Literal
 
+import pandas as pd
+
 from slipway.contract import Column, dates
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from slipway.scaffold.columns import Described
 
 ISO = "ISO8601"  # pandas' name of all its forms
@@ -76,8 +76,6 @@ def describe_dates(found: Described, cells: Collection[str], *, convert: bool, u
 
 def moments(cells: Collection[str], form: str) -> pd.Series:
     """Read cells as dates written in one form, or as Unix time in one unit; what is none becomes NaT."""
-    import pandas as pd
-
     written = pd.Series([*cells])
     for unit in UNIX:
         if form == unit:

@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import pandas as pd
 
 from slipway.contract import Array, Label
 from slipway.expectations import leak
@@ -22,9 +23,6 @@ from slipway.scaffold.columns import listed
 from slipway.scaffold.proposal import Proposal
 from slipway.scaffold.table import Table
 from slipway.stages.prepare import shape, split
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHARES = (0.25, 0.3, 0.2, 0.35, 0.4, 0.15)  # of test rows: the first with which each class is on both sides
 GAIN = 0.1  # a first threshold is this share of the way from a constant prediction to a perfect one

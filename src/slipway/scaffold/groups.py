@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from slipway.problem import SlipwayError
 from slipway.problem.files import ROW_ID
 from slipway.scaffold.columns import MOST_CATEGORIES, Described
 from slipway.scaffold.dates import ISO, moments
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def identifies(one: Described, rows: int) -> bool:
@@ -49,8 +46,6 @@ def choose_group(
 
 def find_twins(features: list[Described], cells: pd.DataFrame) -> dict[str, str]:
     """Find columns that say the same as one before them: one to one and, of numbers and dates, in the same order."""
-    import pandas as pd
-
     found: dict[str, str] = {}
     seen: dict[bytes, str] = {}
     for one in features:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import pandas as pd
 
 from slipway.contract import Column, Contract, Target
 from slipway.problem import SlipwayError
@@ -14,9 +16,6 @@ from slipway.scaffold.groups import choose_group, find_twins, identifies
 from slipway.scaffold.naming import field_names, find_roles
 from slipway.scaffold.numbers import PLAIN, Written
 from slipway.scaffold.table import Table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LEAST_OF_CLASS = 5  # rows: fewer cannot be both trained and tested on
 MOST_MISSING = 0.5  # of a column's cells; a column with more missing is left out

@@ -6,6 +6,8 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from slipway.contract import Column
 from slipway.scaffold.dates import derived, source
 from slipway.scaffold.numbers import shown
@@ -35,8 +37,6 @@ FILES = (
 
 def render(file: str, proposal: Proposal, evidence: Evidence | None = None, behaviour: Behaviour | None = None) -> str:
     """Fill in the template of one file; those of `data.py` and `model.py` need the proposal alone."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(  # noqa: S701  (makes code, not a page)
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,

@@ -7,12 +7,11 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from slipway.problem import SlipwayError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SEPARATORS = {".csv": ",;\t|", ".tsv": "\t", ".parquet": ""}
 LARGE = 256 * 2**20  # bytes: of a larger table only every n-th row is kept
@@ -71,8 +70,6 @@ def read_table(path: Path) -> Table:
 
     Raises SlipwayError, naming file and line, if it is no table.
     """
-    import pandas as pd
-
     files = _files(path)
     step = 1 + sum(file.stat().st_size for file in files) // LARGE
     options = {} if _is_parquet(files[0]) else _options(files[0])
@@ -191,7 +188,6 @@ def _check_header(file: Path, header: list[str]) -> None:
 
 def _read(file: Path, options: dict[str, Any], step: int) -> pd.DataFrame:
     """Read every `step`-th row of a file; of a CSV as text."""
-    import pandas as pd
     import pyarrow.parquet as pq
 
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from slipway.contract import Array, canonical_json, target
 from slipway.evaluation import backtest, intervals, metrics, plots
@@ -55,8 +56,6 @@ def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out:
 
 def score_windows(problem: Problem, params: Params, bundle: Path, table: Path, out: Path) -> None:
     """Score the estimator in windows of the training rows (see `slipway.evaluation.backtest`); write and draw it."""
-    import pandas as pd
-
     decision = read_bundle(bundle).manifest.decision
     windows = backtest.backtest(problem, params, pd.read_parquet(table / TRAIN), decision)
     (out / BACKTEST).write_bytes(canonical_json(windows))

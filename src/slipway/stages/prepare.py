@@ -7,17 +7,15 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from slipway.contract import Array, Column, Contract, canonical_json, dates, record, times
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.files import LIVE, ROW, SOURCE, TEST, TRAIN
 from slipway.problem.params import Prepare
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHOWN = 5  # rows in a message
 TEXT = ("string", "empty")  # as pandas' infer_dtype names it
@@ -74,8 +72,6 @@ def load(problem: Problem, data: Path) -> pd.DataFrame:
 
     Raises SlipwayError if load() fails, or returns no table.
     """
-    import pandas as pd
-
     try:
         table = problem.load(data)
     except Exception as error:  # the project's own code may raise anything
@@ -98,8 +94,6 @@ def load(problem: Problem, data: Path) -> pd.DataFrame:
 
 def read_live(part: Path) -> pd.DataFrame:
     """Read a file of `data/live` as text; its columns that begin with `_` say where rows came from."""
-    import pandas as pd
-
     try:
         return pd.read_csv(part, dtype="str", keep_default_na=False, na_values=[""], index_col=False)
     except ValueError as error:  # also pandas' own errors, and a text that is not UTF-8
@@ -108,8 +102,6 @@ def read_live(part: Path) -> pd.DataFrame:
 
 def shape(contract: Contract, table: pd.DataFrame) -> pd.DataFrame:
     """Convert the table to the contract's columns and dtypes where the values allow it; add the column `_row`."""
-    import pandas as pd
-
     known = [name for name in contract.names if name in table]
     _require_text(table, [name for name in known if not contract[name].numeric])
     columns: dict[Any, Any] = {name: _coerce(contract[name], table[name]) for name in known}
@@ -120,8 +112,6 @@ def shape(contract: Contract, table: pd.DataFrame) -> pd.DataFrame:
 
 def _require_text(table: pd.DataFrame, names: list[str]) -> None:
     """Refuse texts and categories that load() did not return as strings: the original text is lost."""
-    import pandas as pd
-
     kinds = {name: pd.api.types.infer_dtype(table[name].dropna().astype(object)) for name in names}
     if wrong := [f"{name} ({kind})" for name, kind in kinds.items() if kind not in TEXT]:
         raise SlipwayError(
@@ -133,8 +123,6 @@ def _require_text(table: pd.DataFrame, names: list[str]) -> None:
 
 
 def _coerce(column: Column, values: pd.Series) -> pd.Series:
-    import pandas as pd
-
     if column.temporal:
         return _dated(column, values)
     text = values.astype("str")
@@ -156,8 +144,6 @@ def _coerce(column: Column, values: pd.Series) -> pd.Series:
 
 def _dated(column: Column, values: pd.Series) -> pd.Series:
     """Write dates and date-times in one way, so that groups and repeated records are found; others stay as they are."""
-    import pandas as pd
-
     text = values.astype("str")
     table, (array, wrong) = Contract("Dates", (column,)), dates.convert(column.kind, values)
     written = pd.Series([row[column.name] for row in table.rows({column.name: array})], values.index, dtype="str")
@@ -171,8 +157,6 @@ def split(groups: tuple[str, ...], column: Column | None, params: Prepare, table
     By group and time: the newest rows of the groups that `in_test` chooses, and the older rows of the others.
     column: the time, of the table's record. Raises SlipwayError if a row has no time, or a part would be empty.
     """
-    import pandas as pd
-
     if not params.by_time or column is None:
         test = in_test(table, groups, params.test_share)
         return Parts(~test, test)
@@ -221,8 +205,6 @@ def _times(column: Column, table: pd.DataFrame) -> Array:
 
 def in_test(table: pd.DataFrame, group: tuple[str, ...], share: float) -> pd.Series:
     """Choose the test rows by a stable hash of the group, so that a row never changes parts; boolean, by row."""
-    import pandas as pd
-
     keys = table[list(group)].astype("str").fillna("")
     codes, groups = pd.factorize(keys[group[0]].str.cat(keys.iloc[:, 1:], sep="\x1f"))
     digests = (hashlib.blake2b(str(key).encode(), digest_size=8).digest() for key in groups)

@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from slipway.compile import Compiled, compile_estimator
 from slipway.contract import Array, Contract, Target, canonical_json, features, target
@@ -23,9 +24,6 @@ from slipway.problem import Problem, SlipwayError
 from slipway.problem.files import PASSED, SOURCE, TRAIN
 from slipway.problem.params import Params
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 GOLDEN_ROWS = 16
 GOLDEN_DIGITS = 9
 LIBRARIES = {"onnx": ("onnxruntime", "skl2onnx"), "skops": ("skops",)}
@@ -37,8 +35,6 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
     Raises SlipwayError if the training rows are not those that passed validation, or if the estimator cannot be
     built, fitted or stored.
     """
-    import pandas as pd
-
     require_validated(table / TRAIN, validation / PASSED)
     contract, goal = features(problem), target(problem)
     rows = pd.read_parquet(table / TRAIN)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from slipway.contract import canonical_json, features, record, target, times
 from slipway.expectations import ALIKE, BOTH, LATER, leak
@@ -23,7 +24,6 @@ from slipway.problem.files import DATA_DOCS, PASSED, REPORT, ROW, SOURCE, TEST, 
 from slipway.problem.params import Validate
 
 if TYPE_CHECKING:
-    import pandas as pd
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.expectations.expectation import Expectation
     from rich.table import Table
@@ -96,8 +96,6 @@ def failures_table(report: ValidationReport) -> Table:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
     try:
         table = pd.read_parquet(path)
     except FileNotFoundError:
@@ -131,8 +129,6 @@ def _batches(
 
     by_time: what `prepare` wrote of a split by time; else empty.
     """
-    import pandas as pd
-
     from slipway.expectations import derive
 
     contract, seen, goal = record(problem), features(problem), target(problem)
@@ -160,8 +156,6 @@ def _distinct(values: pd.Series) -> pd.Series:
 
 def _split(problem: Problem, parts: Mapping[str, pd.DataFrame], by_time: Mapping[str, Any]) -> pd.DataFrame:
     """Compare the parts: their targets, the groups in both, those with several spellings, too late training rows."""
-    import pandas as pd
-
     rows = pd.concat(parts.values())
     training = np.arange(len(rows)) < len(parts["train"])
     split = pd.DataFrame(index=rows.index)

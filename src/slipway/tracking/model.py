@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from slipway.contract import Column, Contract
 from slipway.evaluation.metrics import lower_is_better
 from slipway.model.bundle import Bundle
@@ -15,7 +17,6 @@ from slipway.problem.files import SOURCE, TEST
 from slipway.tracking.record import COMMIT, REPOSITORY, Record
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow.models import ModelSignature
 
 CODE = Path(__file__).with_name("pyfunc_model.py")
@@ -54,8 +55,6 @@ def _type(column: Column) -> str:
 
 def signed_table(contract: Contract, table: Any) -> pd.DataFrame:
     """Make a table that the signature accepts from anything that `Contract.arrays` accepts."""
-    import pandas as pd
-
     rows = pd.DataFrame(contract.rows(contract.arrays(table)), columns=list(contract.names))
     return rows.astype({c.name: "float64" for c in contract.columns if _type(c) == "double"})
 
@@ -84,7 +83,6 @@ def evaluate(record: Record, model_id: str) -> None:
     """Let MLflow load the logged model and score it on the test set, in the active run."""
     import matplotlib as mpl
     import mlflow
-    import pandas as pd
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.pandas_dataset import from_pandas
 
