@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from slipway.contract import Array, Column, features, record, target, times
-from slipway.evaluation import metrics
+from slipway.evaluation import intervals, metrics
+from slipway.evaluation.intervals import Bootstrap
 from slipway.fitting import held_out, threshold, weights_of
 from slipway.model.derived import derive
 from slipway.model.manifest import Decision
@@ -103,6 +104,32 @@ class TrainingRows:
         if lacking or not len(truth):
             what = f"has the class {', '.join(lacking)}" if lacking else "is left to train on"
             raise SlipwayError(f"params.yaml: {fold.place} no row {what}")
+
+
+def backtest(
+    problem: Problem, params: Params, rows: pd.DataFrame, decision: Decision | None = None
+) -> list[dict[str, Any]]:
+    """Backtest: fit the estimator again on the rows before each window of time, and score it there.
+
+    One test set says how good a model is in one period; the windows say how much that varies. Each window's model
+    learns from all earlier rows (an expanding window: Hyndman and Athanasopoulos, "Forecasting", 5.10). Gives each
+    window's time, numbers of rows, and scores with intervals, oldest first. rows: the training rows. decision: the
+    bundle's decision threshold, which every window's labels are by.
+    Raises SlipwayError if there are too few times, or the rows before a window lack a class.
+    """
+    training, column = TrainingRows(problem, rows), record(problem)[str(problem.time)]
+    bootstrap = Bootstrap(params.evaluate.bootstrap, params.evaluate.confidence)
+    found = []
+    for fold in training.windows(params, params.evaluate.backtest, "evaluate.backtest"):
+        table = training.statistics(params, fold, decision)
+        scores = {
+            name: score.as_json() for name, score in intervals.evaluate(training.target, table, bootstrap).items()
+        }
+        inside = training.at[fold.inside]
+        began, until = (times.written(column, float(at)) for at in (inside.min(), inside.max()))
+        counts = {"trained": int(fold.before.sum()), "rows": len(inside)}
+        found.append({"from": began, "until": until, **counts, "scores": scores})
+    return found
 
 
 def window_starts(at: Array, windows: int, place: str) -> list[float]:

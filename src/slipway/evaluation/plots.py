@@ -106,7 +106,7 @@ def decision(path: Path, chosen: Decision, thresholds: Array, curves: Mapping[st
 
 
 def backtest(path: Path, windows: list[dict[str, Any]], score: str) -> None:
-    """Draw the score of each window of time with its interval. windows: see `slipway.evaluation.backtest`."""
+    """Draw the score of each window of time with its interval. windows: see `folds.backtest`."""
     with _axes(path) as axes:
         shown, values, errors = _scored(windows, score)
         axes.errorbar(range(len(shown)), values, yerr=errors, fmt="o-", color=BLUE, ecolor=GREY, capsize=3)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from slipway.contract import Array, canonical_json, target
-from slipway.evaluation import backtest, intervals, metrics, plots
+from slipway.evaluation import folds, intervals, metrics, plots
 from slipway.evaluation.confidence import accuracy_by_confidence
 from slipway.evaluation.intervals import Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
@@ -55,9 +55,9 @@ def evaluate(problem: Problem, params: Evaluate, bundle: Path, table: Path, out:
 
 
 def score_windows(problem: Problem, params: Params, bundle: Path, table: Path, out: Path) -> None:
-    """Score the estimator in windows of the training rows (see `slipway.evaluation.backtest`); write and draw it."""
+    """Score the estimator in windows of the training rows (see `folds.backtest`); write and draw it."""
     decision = read_bundle(bundle).manifest.decision
-    windows = backtest.backtest(problem, params, pd.read_parquet(table / TRAIN), decision)
+    windows = folds.backtest(problem, params, pd.read_parquet(table / TRAIN), decision)
     (out / BACKTEST).write_bytes(canonical_json(windows))
     headline = metrics.headlines(target(problem))[0]
     plots.backtest(out / "backtest.svg", windows, headline)

@@ -9,8 +9,7 @@ from sklearn.dummy import DummyClassifier
 
 from plants import retrain
 from seasons import make_workspace, season_problem
-from slipway.evaluation.backtest import backtest
-from slipway.evaluation.folds import window_starts
+from slipway.evaluation.folds import backtest, window_starts
 from slipway.problem import SlipwayError
 from slipway.stages.evaluate import score_windows
 from slipway.stages.prepare import prepare
