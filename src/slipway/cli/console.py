@@ -6,12 +6,9 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 EXIT_REFUSED = 1
 EXIT_RETRAIN = 3
@@ -49,18 +46,12 @@ def _append(variable: str, line: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table. A cell that is the name of an outcome or a verdict is coloured."""
+    """Print a table, as wide as the terminal, or 120 columns, as in a CI log. The name of an outcome is coloured."""
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for row in rows:
         drawn.add_row(*(Text(str(cell), style=COLOURS.get(str(cell), "")) for cell in row))
-    show(drawn)
-
-
-def show(table: Table) -> None:
-    """Print a table, as wide as the terminal; 120 columns where there is none, as in a CI log."""
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(drawn)

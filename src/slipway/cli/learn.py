@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from slipway.cli.command import command, only_warned
-from slipway.cli.console import COLOURS, EXIT_REFUSED, output, show, stage_line, summary, table
+from slipway.cli.console import COLOURS, EXIT_REFUSED, output, stage_line, summary, table
 from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
+    from slipway.stages.validate import ValidationReport
     from slipway.workspace import Workspace
 
 
@@ -78,14 +79,23 @@ def validate(at: Workspace) -> str:
 
     The report is build/validation/data-docs/index.html (Great Expectations' Data Docs).
     """
-    from slipway.stages.validate import failures_table
     from slipway.stages.validate import validate as stage
 
     report = stage(at.problem, at.params.validate_, at.table, at.validation)
     if not report.passed:
-        show(failures_table(report))
+        show_failures(report)
         sys.exit(EXIT_REFUSED)
     return f"{len(report.outcomes)} expectations hold"
+
+
+def show_failures(report: ValidationReport) -> None:
+    """Print the failed expectations."""
+    rows = []
+    for one in report.failures:
+        counts = "" if one.count is None else f"{one.count:,}", "" if one.share is None else f"{one.share:.2%}"
+        rows.append((one.expectation, *counts, one.found or "\n".join(one.cells), "\n".join(map(str, one.rows))))
+    title = f"{len(report.failures)} of {len(report.outcomes)} expectations fail"
+    table(title, ("expected", "records", "share", "found", "in row"), rows)
 
 
 @command

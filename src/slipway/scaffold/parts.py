@@ -47,15 +47,8 @@ PARTS = {
     "monitoring": Part(
         "Prometheus' rules, Alertmanager, Grafana's dashboards, runbooks",
         (
-            *(
-                "monitoring",
-                "docs/monitoring.md",
-                "docs/runbooks",
-                "docs/images/drift.png",
-                "docs/images/drift.py",
-                "docs/images/turn.png",
-                "tests/template/watched.py",
-            ),
+            *("monitoring", "docs/monitoring.md", "docs/runbooks", "tests/template/watched.py"),
+            *(f"docs/images/{name}" for name in ("drift.png", "drift.py", "turn.png")),
             *("k8s/rules.py", "k8s/components/monitoring-operator", "k8s/components/canary"),
             *(f"{OPS}test_{name}.py" for name in ("alertmanager", "canary", "dashboards", "prometheus_psi")),
             *(f"{OPS}test_{name}.py" for name in ("demo", "expected_accuracy", "psi_threshold", "rules", "traffic")),
@@ -64,10 +57,8 @@ PARTS = {
     "compose": Part(
         "the local stack: docker-compose.yml, `make up`",
         (
-            "docker-compose.yml",
-            f"{OPS}test_compose.py",
-            f"{OPS}stand-ins/Dockerfile",
-            f"{OPS}stand-ins/postgres-entrypoint",
+            *("docker-compose.yml", f"{OPS}test_compose.py"),
+            *(f"{OPS}stand-ins/{name}" for name in ("Dockerfile", "postgres-entrypoint")),
         ),
         ("mlflow-server",),
     ),

@@ -26,7 +26,6 @@ from slipway.problem.params import Validate
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.expectations.expectation import Expectation
-    from rich.table import Table
 
 SHOWN = 5  # offending values in a report
 MAX_DISTINCT = 100  # values of a feature, enough to see whether it has more than one
@@ -75,24 +74,6 @@ def validate(problem: Problem, params: Validate, table: Path, out: Path) -> Vali
         digests = {part: hashlib.sha256((table / name).read_bytes()).hexdigest() for part, name in PARTS.items()}
         (out / PASSED).write_bytes(canonical_json(digests))
     return report
-
-
-def failures_table(report: ValidationReport) -> Table:
-    """Make the terminal's table of the failed expectations."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    title = f"{len(report.failures)} of {len(report.outcomes)} expectations fail"
-    table = Table("expected", "records", "share", "found", "in row", title=title)
-    for failure in report.failures:
-        table.add_row(
-            escape(failure.expectation),
-            "" if failure.count is None else f"{failure.count:,}",
-            "" if failure.share is None else f"{failure.share:.2%}",
-            escape(failure.found or "\n".join(failure.cells)),
-            "\n".join(map(str, failure.rows)),
-        )
-    return table
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """Each fault is fed to the stage as prepare would leave it, and the refusal is read: its words, values and rows."""
 
 import hashlib
-import io
 import json
 import os
 import re
@@ -16,12 +15,13 @@ from pydantic import BaseModel, Field
 
 from flowers import flower_problem, flowers
 from seasons import season_problem, seen_flowers
+from slipway.cli.learn import show_failures
 from slipway.contract import record
 from slipway.expectations.outcome import Outcome
 from slipway.problem import SlipwayError
 from slipway.problem.params import Prepare, Validate
 from slipway.stages.prepare import in_test, prepare, shape
-from slipway.stages.validate import ValidationReport, failures_table, validate
+from slipway.stages.validate import ValidationReport, validate
 from trips import trip_problem, trips
 
 PARAMS = Validate(max_missing=0.5)
@@ -435,12 +435,9 @@ def test_another_process_writes_the_same_bytes_even_if_nobody_is_at_home(check, 
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "validation" / name).read_bytes()
 
 
-def test_the_terminals_table_tells_what_where_and_how_much(check):
-    from rich.console import Console
-
-    console = Console(width=200, file=io.StringIO())
-    console.print(failures_table(check(with_cell("colour", "[red]pale[/red]"))))
-    text = console.file.getvalue()
+def test_the_terminals_table_tells_what_where_and_how_much(check, capsys):
+    show_failures(check(with_cell("colour", "[red]pale[/red]")))
+    text = capsys.readouterr().out
     assert "1 of 44 expectations fail" in text
     for word in ("colour is one of blue, red, white", "[red]pale[/red]", "0.50%", "7"):
         assert word in text
