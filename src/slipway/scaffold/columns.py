@@ -71,11 +71,10 @@ class Described:
 def describe(
     recorded: str, cells: pd.Series, name: str, *, comma: bool = False, na_is_missing: bool = False, typed: bool = False
 ) -> Described:
-    """Describe a column.
+    """Describe a column. cells: as written; an empty one is missing.
 
-    cells: as written; an empty one is missing. comma: whether the table has decimal commas elsewhere. na_is_missing:
-    whether `NA` is a missing value elsewhere in the table, so that it is one among words too, but not among two-letter
-    codes. typed: cells are texts made of other types.
+    comma: whether the table has decimal commas elsewhere. na_is_missing: whether `NA` is a missing value elsewhere, so
+    that it is one among words too, but not among two-letter codes. typed: cells are texts made of other types.
     """
     written = {str(value): int(n) for value, n in cells.value_counts().items() if value != ""}
     way = find_written([value for value in written if value.strip().lower() not in MARKS], comma=comma)
@@ -106,8 +105,8 @@ def describe(
     if way.unit or way.thousands:
         usual = max(numbers, key=len)
         notes = (*notes, f"numbers written as {usual!r}: read as {shown(numbers[usual])}")
-    unit = _unit(recorded, name) or way.unit or None
-    found = replace(found, column=replace(column, unit=unit), written=way, notes=notes)
+    column = replace(column, unit=_unit(recorded, name) or way.unit or None)
+    found = replace(found, column=column, written=way, notes=notes)
     return _numbers(found, np.sort(np.repeat(values, list(counts.values()))))
 
 
