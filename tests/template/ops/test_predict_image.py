@@ -21,7 +21,7 @@ from slipway.cli import main
 SERVING, PREDICTING = "slipway-test:serving", "slipway-test:predict"
 IN_THE_IMAGE = """
 import importlib.metadata, json, pathlib
-files = [str(path.relative_to("/opt/slipway")) for path in pathlib.Path("/opt/slipway").rglob("*.py")]
+files = [str(path.relative_to("/opt/predict")) for path in pathlib.Path("/opt/predict/slipway").rglob("*.py")]
 packages = [item.name.lower().replace("_", "-") for item in importlib.metadata.distributions()]
 print(json.dumps({"files": files, "packages": packages}))
 """
