@@ -50,7 +50,10 @@ class Checker:
         self._columns = [column for column in contract.columns if column.name in table.schema.names]
         self._absent = [column for column in contract.columns if column not in self._columns]
         if names := ", ".join(column.name for column in self._absent if not column.optional):
-            raise SlipwayError(f"{table.shown}: lacks the column(s) {names}, which the model needs")
+            raise SlipwayError(
+                f"{table.shown}: lacks the column(s) {names}, which the model needs; it has "
+                f"{', '.join(table.schema.names)}. Name columns as the fields of a request, not as `load()` finds them"
+            )
         for column in self._columns:
             found = table.schema.field(column.name).type
             if not (self._text or pa.types.is_null(found) or _fits(column, found)):
