@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -31,7 +31,7 @@ from slipway.serving.metrics import Metrics
 from slipway.serving.model import LoadedModel
 from slipway.serving.problems import ProblemDetails
 from slipway.serving.route import Bodies, Call, Route
-from slipway.serving.routes import add_routes, describe, problems_described
+from slipway.serving.routes import add_routes, name_paths
 from slipway.serving.settings import Settings
 
 LOADING = "the application has not started: its lifespan loads the model"
@@ -52,7 +52,7 @@ class Application(FastAPI):
         self.model: LoadedModel | None = None
         self.reason = LOADING
         self._ids = (f"{os.urandom(5).hex()}{number:06x}" for number in count(1))
-        self.titled = "title" in options
+        self.titled, self._described = "title" in options, False
         self._stack: ASGIApp | None = None
         self._traced = False
         handlers: dict[Any, Any] = dict.fromkeys((HTTPException, RequestValidationError, Exception), self._on_error)
@@ -61,7 +61,7 @@ class Application(FastAPI):
                 "title": "Slipway",
                 "docs_url": None,
                 "redoc_url": None,
-                "telemetry": _telemetry(settings),
+                "telemetry": settings.telemetry(),
                 **options,
                 "exception_handlers": handlers | options.get("exception_handlers", {}),
                 "dependencies": [*([self.lock] if self.lock else []), *options.get("dependencies", ())],
@@ -86,7 +86,8 @@ class Application(FastAPI):
         self.model = None
         try:
             model = LoadedModel(self.settings, self.metrics, self.log)
-            describe(self, model)
+            name_paths(self, model)
+            self.openapi_schema, self._described = None, False
         except Exception as error:  # noqa: BLE001  (/readyz and the log report it)
             known = isinstance(error, SlipwayError)
             self.unready(str(error) if known else f"the model cannot be loaded: {type(error).__name__}: {error}")
@@ -108,6 +109,8 @@ class Application(FastAPI):
         """Load the model, then run the project's lifespan; end them in reverse order."""
         outer.state.slipway = self
         await asyncio.to_thread(self.load)
+        if outer is not self:  # its OpenAPI document is made of this application's router
+            _ = self.routes
         try:
             async with self._start(outer) as state:
                 self._traced = self._native_telemetry.enabled()
@@ -125,7 +128,19 @@ class Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """Give FastAPI's OpenAPI document, with errors as problem documents."""
-        return problems_described(super().openapi())
+        from slipway.serving.openapi import errors_described
+
+        return errors_described(super().openapi())
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """The routes, described for OpenAPI. What serves takes `router.routes`, as a start should not wait for that."""
+        if not self._described:
+            from slipway.serving.openapi import describe
+
+            self._described = True
+            describe(self)
+        return super().routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; Slipway's own routes directly, unless a middleware or a dependency applies to them."""
@@ -231,17 +246,3 @@ def create_app(settings: Settings | None = None, *, plain: bool = False, **optio
     Raises SlipwayError for a wrong setting.
     """
     return Application(settings or Settings.from_environment(), plain=plain, **options)
-
-
-def _telemetry(settings: Settings) -> dict[str, Any]:
-    """FastAPI's own OpenTelemetry: spans to SLIPWAY_OTLP_ENDPOINT. Raises SlipwayError without the packages."""
-    if settings.otlp_endpoint is None:
-        return {}
-    try:
-        import opentelemetry.exporter.otlp.proto.http.trace_exporter
-        import opentelemetry.sdk.trace  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise SlipwayError(f"SLIPWAY_OTLP_ENDPOINT needs {error.name}: pip install 'slipway[otel]'") from None
-    os.environ.setdefault("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{settings.otlp_endpoint.rstrip('/')}/v1/traces")
-    os.environ.setdefault("OTEL_SERVICE_NAME", "slipway")
-    return {"auto_configure": True, "metrics": False, "logs": False, "operation_spans": False}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from slipway.serving.model import LoadedModel
-from slipway.serving.problems import ProblemDetails, encode, shape, too_large, wrong_type
-from slipway.serving.route import JSON, Call
+from slipway.serving.problems import JSON, ProblemDetails, encode, shape, too_large, wrong_type
+from slipway.serving.route import Call
 from slipway.serving.rows import json_content
 
 MAX_BYTES = 16 << 10

@@ -12,6 +12,7 @@ import numpy as np
 from fastapi import Depends
 from msgspec import UNSET, Struct, UnsetType, defstruct, to_builtins
 from starlette.requests import Request
+from starlette.responses import Response
 
 from slipway.contract import Array
 from slipway.model.bundle import MANIFEST
@@ -24,12 +25,14 @@ from slipway.serving.ids import Ids
 from slipway.serving.logs import Log
 from slipway.serving.metrics import Metrics
 from slipway.serving.outbox import Answered
-from slipway.serving.problems import encode, not_ready
+from slipway.serving.problems import JSON, encode, not_ready, wrong_type
+from slipway.serving.protocols import arrow
 from slipway.serving.rows import SMALL_BYTES, Rows
 from slipway.serving.settings import Settings
 
 if TYPE_CHECKING:
     from slipway.serving.kept import Keeper
+    from slipway.serving.route import Call
     from slipway.serving.shadow import Shadow
 
 A = TypeVar("A")
@@ -80,23 +83,34 @@ class LoadedModel:
             return list(to_builtins(await self.batcher.few(checked)))
         return list(to_builtins(await self.batcher.many(lambda: self._run(checked))))
 
-    async def answer(self, body: bytes) -> tuple[bytes, int]:
-        """Answer a JSON body of `/predict`; returns the response's body and the number of rows."""
+    async def answer(self, call: Call) -> bytes | Response:
+        """POST /predict: JSON in and out, or an Arrow stream in and out. Raises ProblemDetails."""
+        body = call.content
+        if call.type == arrow.TYPE:
+            stream, call.rows = await self.batcher.many(lambda: arrow.answer(self, body))
+            return Response(stream, media_type=arrow.TYPE)
+        if call.type != JSON:
+            raise wrong_type(call.type, [JSON, arrow.TYPE])
         if len(body) > SMALL_BYTES:
-            return await self.batcher.many(lambda: self._predict_body(self.rows.decode(body)))
+            content, call.rows = await self.batcher.many(lambda: self._predict_body(self.rows.decode(body)))
+            return content
         rows = self.rows.decode(body)
         if isinstance(rows, dict) and len(next(iter(rows.values()))) <= SMALL_ROWS:
             rows = self.rows.split(rows)
         if isinstance(rows, list) and len(rows) <= SMALL_ROWS:
-            return self._body(await self.batcher.few(rows)), len(rows)
-        return await self.batcher.many(lambda: self._predict_body(rows))
+            call.rows = len(rows)
+            return self._body(await self.batcher.few(rows))
+        content, call.rows = await self.batcher.many(lambda: self._predict_body(rows))
+        return content
 
-    async def explain(self, body: bytes) -> tuple[bytes, int]:
-        """Answer a JSON body of `/explain`; returns the response's body and the number of rows."""
-
-        arrays = await self.read(lambda: self._arrays(self.rows.decode(body)), body)
+    async def explain(self, call: Call) -> bytes:
+        """POST /explain: JSON in and out. Raises ProblemDetails."""
+        if call.type != JSON:
+            raise wrong_type(call.type, [JSON])
+        arrays = await self.read(lambda: self._arrays(self.rows.decode(call.content)), call.content)
         found = await self.explainer.explain(arrays)
-        return encode({"model": {"name": self.name, "version": self.version}, **found}), len(found["explanations"])
+        call.rows = len(found["explanations"])
+        return encode({"model": {"name": self.name, "version": self.version}, **found})
 
     async def read(self, parse: Callable[[], A], body: bytes) -> A:
         """Parse a body: on the event loop if it is small, else in a thread."""

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-MEDIA_TYPE = "application/problem+json"
+JSON, MEDIA_TYPE = "application/json", "application/problem+json"
 MAX_ERRORS = 1000  # listed in one response; the search ends there
 MAX_CHARACTERS = 200  # shown of a wrong value
 CLOSE = {"connection": "close"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import Parameter, Signature
 from time import perf_counter
 from typing import Annotated, Any
@@ -19,11 +19,10 @@ from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
 from slipway.serving.model import loaded_model
-from slipway.serving.problems import CLOSE, ProblemDetails, encode, not_ready, overloaded, too_large
+from slipway.serving.problems import CLOSE, JSON, ProblemDetails, encode, not_ready, overloaded, too_large
 
 TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")  # W3C Trace Context, version 00
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
-JSON = "application/json"
 PLAIN = (b"content-type", b"text/plain; charset=utf-8")
 JSON_HEADER = (b"content-type", JSON.encode())
 # Takes the model (None if the route needs none) and the request; returns JSON as bytes, or a Response.
@@ -144,12 +143,13 @@ class Route(APIRoute):
     """
 
     def __init__(self, owner: Any, handler: Handler, path: str, **options: Any) -> None:
-        """owner: the `Application`. options: of `APIRoute`, and `body` (the type of the request's body), `public`
-        (needs no API key), `template` (the path's name in metrics), `needs_model`.
+        """owner: the `Application`. options: of `APIRoute`, and `body` (the type of the request's body), `errors` (the
+        statuses that it may answer with), `public` (needs no API key), `template` (its name in metrics), `needs_model`.
         """
         self.owner, self.handler, self._options = owner, handler, options
         options = dict(options)
         body = options.pop("body", None)
+        self.errors: Sequence[int] = options.pop("errors", ())
         self.public: bool = options.pop("public", False)
         self.template: str = options.pop("template", path)
         self.needs_model: bool = options.pop("needs_model", True)

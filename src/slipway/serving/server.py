@@ -40,6 +40,7 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 20)
+        gc.enable()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -116,6 +116,19 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise SlipwayError("\n".join(_error(item) for item in error.errors())) from None
 
+    def telemetry(self) -> dict[str, Any]:
+        """Give FastAPI's OpenTelemetry the endpoint, if one is set. Raises SlipwayError without the packages."""
+        if self.otlp_endpoint is None:
+            return {}
+        try:
+            import opentelemetry.exporter.otlp.proto.http.trace_exporter
+            import opentelemetry.sdk.trace  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise SlipwayError(f"SLIPWAY_OTLP_ENDPOINT needs {error.name}: pip install 'slipway[otel]'") from None
+        os.environ.setdefault("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{self.otlp_endpoint.rstrip('/')}/v1/traces")
+        os.environ.setdefault("OTEL_SERVICE_NAME", "slipway")
+        return {"auto_configure": True, "metrics": False, "logs": False, "operation_spans": False}
+
 
 def _error(item: Any) -> str:
     name = str(item["loc"][0])

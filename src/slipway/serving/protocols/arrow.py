@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from slipway.contract import Array
-from slipway.serving.model import LoadedModel
 from slipway.serving.problems import MAX_ERRORS, ProblemDetails, malformed, too_large
+
+if TYPE_CHECKING:
+    from slipway.serving.model import LoadedModel
 
 TYPE = "application/vnd.apache.arrow.stream"
 

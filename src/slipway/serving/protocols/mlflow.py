@@ -9,8 +9,8 @@ from typing import Any
 
 from slipway.contract import Array, Column
 from slipway.serving.model import LoadedModel
-from slipway.serving.problems import encode, malformed, shape, wrong_type
-from slipway.serving.route import JSON, Call
+from slipway.serving.problems import JSON, encode, malformed, shape, wrong_type
+from slipway.serving.route import Call
 from slipway.serving.rows import Rows, json_content
 
 CSV = "text/csv"

@@ -1,4 +1,7 @@
-"""The Pydantic models of Slipway's routes in the OpenAPI document; those of rows are derived from the contract."""
+"""The OpenAPI document: the types, examples and errors of Slipway's routes, derived from the model's contract.
+
+To make them takes a tenth of a second, so it is done for the first who asks for the document, not at each start.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,26 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from slipway.serving.model import LoadedModel
+from slipway.serving.problems import JSON, MEDIA_TYPE
+from slipway.serving.protocols import inference
+from slipway.serving.route import Route
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+ANYTHING = dict[str, Any]
+TEXTS = {
+    400: "The body cannot be read",
+    401: "An API key is needed",
+    403: "The id is not one of this service",
+    404: "There is no such model or version",
+    408: "The body did not arrive in time",
+    409: "Duplicate feedback, or another version made the prediction",
+    410: "The prediction is too old",
+    413: "Too many bytes or rows",
+    415: "Unsupported media type",
+    422: "The contract does not allow the rows; every error is listed",
+    500: "The model failed",
+    503: "Not ready or overloaded; retry",
+}
 
 
 class RowError(BaseModel):
@@ -55,6 +76,51 @@ class Status(BaseModel):
     ready: bool | None = None
     reason: str | None = None
     model: ModelName | None = None
+
+
+def describe(app: Any) -> None:
+    """Describe the routes of an `Application`, with the types and examples of its model once that is loaded."""
+    known: dict[str | None, dict[str, Any]] = {"ready": {"response_model": Status}, "alive": {"response_model": Status}}
+    known |= _of_model(app.model) if app.model else {}
+    for route in app.router.routes:
+        if isinstance(route, Route) and route.include_in_schema:
+            errors = {status: {"model": ProblemDocument, "description": TEXTS[status]} for status in route.errors}
+            body = ANYTHING if "POST" in route.verbs else None
+            options: dict[str, Any] = {"response_model": ANYTHING, "body": body, **known.get(route.operation_id, {})}
+            if examples := options.pop("examples", None):
+                content = {JSON: {"examples": {name: {"value": value} for name, value in examples.items()}}}
+                more = (route.openapi_extra or {}).get("requestBody", {}).get("content", {})
+                options["openapi_extra"] = {"requestBody": {"content": {**more, **content}}}
+            route.describe(responses=errors, **options)
+
+
+def _of_model(model: LoadedModel) -> dict[str | None, dict[str, Any]]:
+    """What a model adds to the description of each operation."""
+    example, classes = model.contract.example, model.predictor.target.classes
+    columns = {name: [value] for name, value in example.items()}
+    shown = {"row": example, "rows": {"rows": [example]}, "columns": {"columns": columns}}
+    truth = {"id": "an id that /predict gave", "truth": classes[0] if classes else 1.0}
+    body = request(model)
+    return {
+        "predict": {"body": body, "response_model": answer(model), "examples": shown},
+        "explain": {"body": body, "response_model": explained(model), "examples": shown},
+        "feedback": {"body": feedback(model), "response_model": Judged, "examples": {"truth": truth}},
+        "invocations": {"examples": {"records": {"dataframe_records": [example]}}},
+        "infer": {"examples": {"tensors": {"inputs": inference.example(model)}}},
+    }
+
+
+def errors_described(document: dict[str, Any]) -> dict[str, Any]:
+    """Describe all errors in an OpenAPI document, also a project's own, as problem documents."""
+    problem = {"$ref": "#/components/schemas/ProblemDocument"}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for response in operation["responses"].values():
+                content = response.get("content", {})
+                name = content.get(JSON, {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
+                if name in ("ProblemDocument", "HTTPValidationError"):
+                    response["content"] = {MEDIA_TYPE: {"schema": problem}}
+    return document
 
 
 def request(model: LoadedModel) -> Any:
