@@ -28,7 +28,7 @@ from demo.processes import await_event, free_port, process
 from slipway.contract import Contract
 from slipway.model.predictor import Predictions
 from slipway.model.reference import CONFIDENCE_BINS, bins_of, describe, shares
-from slipway.serving.metrics import Histogram, Metrics, counter, histograms
+from slipway.serving.metrics import Histogram, Metrics, ModelMetrics, counter, histograms
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
@@ -124,10 +124,10 @@ class Replica:
         predictor: Any = SimpleNamespace(bundle=bundle, contract=contract, version=VERSION, classes=CLASSES)
         self.metrics = Metrics()
         released = datetime.now(UTC) - timedelta(days=1)
-        self.model = self.metrics.attach(predictor, commit="c" * 40, released=released, confidence=CONFIDENCE)
+        self.model = ModelMetrics(predictor, commit="c" * 40, released=released, confidence=CONFIDENCE)
         self.metrics.ready = True
         self.rows = 0
-        self.metrics.more = [SimpleNamespace(collect=self._beside)]
+        self.metrics.parts = [self.model, SimpleNamespace(collect=self._beside)]
         metrics = self.metrics
 
         class Handler(BaseHTTPRequestHandler):

@@ -10,20 +10,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.errors import PydanticUserError
 
 from slipway.contract import dates
-from slipway.contract.column import EXACT, MISSING, WORDS, Array, Column, Kind, Label
+from slipway.contract.column import EXACT, MISSING, WORDS, Column, Kind, Label
+from slipway.contract.dates import Array
 from slipway.contract.request import to_field
-from slipway.contract.schema import TYPES, Schema, annotated, resolve, to_column, to_schema, to_type
+from slipway.contract.schema import TYPES, Schema, annotated, resolve, to_column, to_schema
 from slipway.contract.strict import canonical_json, strict_json
 from slipway.problem import Function, Problem, SlipwayError, close_names
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 __all__ = [
     "EXACT", "MISSING", "WORDS", "Array", "Column", "Contract", "Kind", "Label", "Target",
@@ -165,10 +164,8 @@ class Contract:
 
         It coerces nothing (no `false` for 0, no "1" for 1) and refuses unknown fields, NaN and infinity.
         """
-        from pydantic import ConfigDict, create_model
-
         config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-        fields: dict[str, Any] = {column.name: to_field(column, to_type(column)) for column in self.columns}
+        fields: dict[str, Any] = {column.name: to_field(column) for column in self.columns}
         return create_model(self.title, __config__=config, **fields)
 
 

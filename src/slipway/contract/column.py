@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 
 from slipway.contract import dates
+from slipway.contract.dates import Array
 from slipway.problem import SlipwayError
 
 Kind = Literal["number", "integer", "boolean", "category", "text", "date", "datetime"]
 Label = str | bool | int  # of a class
-Array = np.ndarray[Any, Any]
 EXACT = 2**53  # float64, the dtype of arrays, holds larger integers inexactly
 # By kind of column: NumPy kinds of arrays that are checked by value, and Python types of single values.
 NATIVE = {"number": "iuf", "integer": "iuf", "boolean": "biuf", "category": "", "text": ""}

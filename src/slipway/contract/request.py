@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from slipway.contract import dates
 from slipway.contract.column import COMPARE, Column
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
+from slipway.contract.schema import to_type
 
 # Pydantic's names and words for a bound that a value exceeds.
 BROKEN = {
@@ -21,15 +23,13 @@ BROKEN = {
 }
 
 
-def to_field(column: Column, schema: dict[str, Any]) -> tuple[Any, FieldInfo]:
-    """Give the type and the `Field` of a column. schema: the column's JSON Schema, without its annotations."""
-    from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
-
+def to_field(column: Column) -> tuple[Any, FieldInfo]:
+    """Give the type and the `Field` of a column."""
     kind, limits = column.type, column.limits
     if column.temporal:
-        kind, limits = Annotated[Any, PlainValidator(partial(_stamp, column)), WithJsonSchema(schema)], {}
+        kind, limits = Annotated[Any, PlainValidator(partial(_stamp, column)), WithJsonSchema(to_type(column))], {}
     elif column.numeric and column.categories:  # Pydantic's Literal[1] takes true and 1.0
-        kind = Annotated[int, AfterValidator(_member(column)), WithJsonSchema(schema)]
+        kind = Annotated[int, AfterValidator(_member(column)), WithJsonSchema(to_type(column))]
     field = Field(
         None if column.optional else ...,
         **limits,
@@ -42,8 +42,6 @@ def to_field(column: Column, schema: dict[str, Any]) -> tuple[Any, FieldInfo]:
 
 def _stamp(column: Column, value: Any) -> str:
     """Check a date or date-time and give it as text."""
-    from pydantic_core import PydanticCustomError
-
     try:
         number = dates.parse(column.kind, value)
     except ValueError:
@@ -56,8 +54,6 @@ def _stamp(column: Column, value: Any) -> str:
 
 
 def _member(column: Column) -> Callable[[int], int]:
-    from pydantic_core import PydanticCustomError
-
     def check(value: int) -> int:
         if value not in column.categories:
             raise PydanticCustomError("literal_error", f"Input should be {column.words}")

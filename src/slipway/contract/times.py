@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from slipway.contract import dates
-from slipway.contract.column import Array, Column
+from slipway.contract.column import Column
+from slipway.contract.dates import Array
 from slipway.problem import SlipwayError
 
 DAY = 86_400.0  # seconds

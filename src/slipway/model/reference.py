@@ -52,12 +52,7 @@ class Bins:
         if column.kind == "boolean":
             return cls(column.name, ("false", "true", ABSENT), edges=(0.5,))
         categories = tuple(map(str, column.categories))
-        return cls(
-            column.name,
-            (*(categories or ("present",)), *((OTHER,) if categories else ()), ABSENT),
-            (),
-            categories,
-        )
+        return cls(column.name, (*categories, OTHER if categories else "present", ABSENT), categories=categories)
 
     @classmethod
     def between(cls, name: str, edges: tuple[float, ...], shown: Callable[[float], str] | None = None) -> Bins:
@@ -72,15 +67,11 @@ class Bins:
         """Count values (float64 or strings, shape (rows,)) into the bins; int64, one for each label."""
         size = len(self.labels)
         if values.dtype == object:
-            if not self.categories:
-                absent = int((values == MISSING).sum())
-                return np.array([len(values) - absent, absent])
             known = [int((values == category).sum()) for category in self.categories]
             absent = int((values == MISSING).sum())
             return np.array([*known, len(values) - sum(known) - absent, absent])
-        absent_values = np.isnan(values)
         index = np.searchsorted(np.array(self.edges), values, side="right")
-        index[absent_values] = size - 1
+        index[np.isnan(values)] = size - 1
         return np.bincount(index, minlength=size)
 
 

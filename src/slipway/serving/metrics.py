@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import zip_longest
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from slipway.contract import MISSING, Array, Label
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.reference import ABSENT, CONFIDENCE_BINS, CONFIDENCE_EDGES, Bins, bins_of
+from slipway.serving.ids import Refusal
 from slipway.serving.problems import Error
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -32,7 +33,6 @@ FOLD_ROWS = 512  # rows are buffered and counted together, at this number or at 
 BOUNDS = ("greater_than_equal", "less_than_equal", "greater_than", "less_than")
 UNSEEN, OUT_OF_RANGE = "slipway_feature_unseen", "slipway_feature_out_of_range"
 RULES = {"literal_error": UNSEEN, **dict.fromkeys(BOUNDS, OUT_OF_RANGE)}
-REFUSED = ("forged", "expired", "duplicate", "other_version")
 
 
 class Histogram:
@@ -66,8 +66,7 @@ class Metrics(Collector):
         """dropped_lines: returns the number of log lines that could not be written."""
         self.ready = False
         self.in_flight = 0
-        self.model: ModelMetrics | None = None
-        self.more: list[Collector] = []  # of what runs beside the model
+        self.parts: list[Collector] = []  # of the model, and of what runs beside it
         self._dropped_lines = dropped_lines
         self._requests: Counter[tuple[str, int]] = Counter()
         self._durations: dict[str, Histogram] = {}
@@ -75,11 +74,6 @@ class Metrics(Collector):
         self.registry.register(self)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-
-    def attach(self, predictor: Predictor, **about: Any) -> ModelMetrics:
-        """Start counting for a model. about: of `ModelMetrics`."""
-        self.model = ModelMetrics(predictor, **about)
-        return self.model
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""
@@ -105,7 +99,7 @@ class Metrics(Collector):
         yield gauge("slipway_requests_in_flight", "Requests in flight", {(): self.in_flight})
         yield gauge("slipway_ready", "1 when the service is ready", {(): int(self.ready)})
         yield counter("slipway_log_lines_dropped", "Log lines not written", {(): self._dropped_lines()})
-        for part in ([self.model] if self.model is not None else []) + self.more:
+        for part in self.parts:
             yield from part.collect()
 
 
@@ -138,7 +132,7 @@ class ModelMetrics:
         self._confidence = Histogram(CONFIDENCE_EDGES)
         self._refused = {name: Counter(dict.fromkeys(self._bins, 0)) for name in (UNSEEN, OUT_OF_RANGE)}
         judged = ("correct", "incorrect") if predictor.classes else ("scored",)
-        self.feedback: Counter[str] = Counter(dict.fromkeys((*judged, *REFUSED), 0))
+        self.feedback: Counter[str] = Counter(dict.fromkeys((*judged, *get_args(Refusal)), 0))
         self.absolute_error = 0.0
         self._lock = threading.Lock()
         self._buffered: list[tuple[Mapping[str, Array], Predictions]] = []

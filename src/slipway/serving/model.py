@@ -23,7 +23,7 @@ from slipway.serving.card import Card
 from slipway.serving.explaining import Explainer
 from slipway.serving.ids import Ids
 from slipway.serving.logs import Log
-from slipway.serving.metrics import Metrics
+from slipway.serving.metrics import Metrics, ModelMetrics
 from slipway.serving.outbox import Answered
 from slipway.serving.problems import JSON, encode, not_ready, wrong_type
 from slipway.serving.protocols import arrow
@@ -51,7 +51,7 @@ class LoadedModel:
         self.rows = Rows(predictor.contract, limit=settings.max_rows)
         self.card = Card.read(settings.bundle.parent, predictor)
         card = self.card
-        self.counters = metrics.attach(
+        self.counters = ModelMetrics(
             predictor, commit=card.content["lineage"]["commit"], released=card.released, confidence=card.confidence
         )
         key = settings.feedback_key.get_secret_value().encode() if settings.feedback_key else os.urandom(32)
@@ -66,7 +66,7 @@ class LoadedModel:
         self.explainer = Explainer(predictor, limit=settings.explain_rows, timeout=settings.request_seconds)
         self.keeper = self._keeper(settings, log) if settings.predictions else None
         self.shadow = self._shadow(settings, log) if settings.shadow else None
-        metrics.more = [beside for beside in (self.keeper, self.shadow) if beside]
+        metrics.parts = [part for part in (self.counters, self.keeper, self.shadow) if part is not None]
         self._after = self.shadow or self.keeper  # what gets the rows once they are answered
         about = encode({"name": self.name, "version": self.version})
         self._head = b'{"model":' + about + b',"predictions":'
@@ -83,34 +83,22 @@ class LoadedModel:
             return list(to_builtins(await self.batcher.few(checked)))
         return list(to_builtins(await self.batcher.many(lambda: self._run(checked))))
 
-    async def answer(self, call: Call) -> bytes | Response:
-        """POST /predict: JSON in and out, or an Arrow stream in and out. Raises ProblemDetails."""
-        body = call.content
-        if call.type == arrow.TYPE:
-            stream, call.rows = await self.batcher.many(lambda: arrow.answer(self, body))
-            return Response(stream, media_type=arrow.TYPE)
-        if call.type != JSON:
-            raise wrong_type(call.type, [JSON, arrow.TYPE])
+    async def answer(self, body: bytes) -> tuple[bytes, int]:
+        """Answer a JSON body of `/predict`; returns the response's body and the number of rows."""
         if len(body) > SMALL_BYTES:
-            content, call.rows = await self.batcher.many(lambda: self._predict_body(self.rows.decode(body)))
-            return content
+            return await self.batcher.many(lambda: self._predict_body(self.rows.decode(body)))
         rows = self.rows.decode(body)
         if isinstance(rows, dict) and len(next(iter(rows.values()))) <= SMALL_ROWS:
             rows = self.rows.split(rows)
         if isinstance(rows, list) and len(rows) <= SMALL_ROWS:
-            call.rows = len(rows)
-            return self._body(await self.batcher.few(rows))
-        content, call.rows = await self.batcher.many(lambda: self._predict_body(rows))
-        return content
+            return self._body(await self.batcher.few(rows)), len(rows)
+        return await self.batcher.many(lambda: self._predict_body(rows))
 
-    async def explain(self, call: Call) -> bytes:
-        """POST /explain: JSON in and out. Raises ProblemDetails."""
-        if call.type != JSON:
-            raise wrong_type(call.type, [JSON])
-        arrays = await self.read(lambda: self._arrays(self.rows.decode(call.content)), call.content)
+    async def explain(self, body: bytes) -> tuple[bytes, int]:
+        """Answer a JSON body of `/explain`; returns the response's body and the number of rows."""
+        arrays = await self.read(lambda: self._arrays(self.rows.decode(body)), body)
         found = await self.explainer.explain(arrays)
-        call.rows = len(found["explanations"])
-        return encode({"model": {"name": self.name, "version": self.version}, **found})
+        return encode({"model": {"name": self.name, "version": self.version}, **found}), len(found["explanations"])
 
     async def read(self, parse: Callable[[], A], body: bytes) -> A:
         """Parse a body: on the event loop if it is small, else in a thread."""
@@ -202,6 +190,25 @@ async def loaded_model(request: Request) -> LoadedModel:
 
 
 Model = Annotated[LoadedModel, Depends(loaded_model)]
+
+
+async def predict(model: LoadedModel, call: Call) -> bytes | Response:
+    """POST /predict: JSON in and out, or an Arrow stream in and out."""
+    if call.type == JSON:
+        body, call.rows = await model.answer(call.content)
+        return body
+    if call.type == arrow.TYPE:
+        body, call.rows = await model.batcher.many(lambda: arrow.answer(model, call.content))
+        return Response(body, media_type=arrow.TYPE)
+    raise wrong_type(call.type, [JSON, arrow.TYPE])
+
+
+async def explain(model: LoadedModel, call: Call) -> bytes:
+    """POST /explain: JSON in and out."""
+    if call.type != JSON:
+        raise wrong_type(call.type, [JSON])
+    body, call.rows = await model.explain(call.content)
+    return body
 
 
 def _expected(settings: Settings) -> str | None:

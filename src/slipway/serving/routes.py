@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from slipway.serving.feedback import feedback
-from slipway.serving.model import LoadedModel
+from slipway.serving.model import LoadedModel, explain, predict
 from slipway.serving.problems import JSON, encode
 from slipway.serving.protocols import arrow, inference, mlflow
 from slipway.serving.route import Call, Route
@@ -34,8 +34,8 @@ MODEL = "/v2/models/{name}"
 def add_routes(app: Any) -> None:
     """Add Slipway's routes to an `Application`. Those that need the model answer 503 until it is loaded."""
     post, get = partial(_add, app, "POST"), partial(_add, app, "GET")
-    post("/predict", LoadedModel.answer, "predict", "Predict for one row or many", BODY, also={arrow.TYPE: BINARY})
-    post("/explain", LoadedModel.explain, "explain", "Explain the prediction for one row or many, field by field", BODY)
+    post("/predict", predict, "predict", "Predict for one row or many", BODY, also={arrow.TYPE: BINARY})
+    post("/explain", explain, "explain", "Explain the prediction for one row or many, field by field", BODY)
     post("/feedback", feedback, "feedback", "Report the true outcome of a prediction", (*BODY, 403, 409, 410))
     post("/invocations", mlflow.invocations, "invocations", "Predict, as MLflow's scoring server does", BODY,
          also={mlflow.CSV: {"schema": {"type": "string"}}})  # fmt: skip

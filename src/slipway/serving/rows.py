@@ -39,6 +39,8 @@ class Rows:
         options: dict[str, Any] = {"forbid_unknown_fields": True, "kw_only": True, "gc": False}
         options["rename"] = {f"f{n}": column.name for n, column in enumerate(contract.columns)}
         self._matrix = all(column.numeric and not column.optional for column in contract.columns)
+        self._absent = [(np.nan if column.numeric else MISSING) for column in contract.columns]
+        self._dtypes = [column.dtype for column in contract.columns]
         self._known = {column.name: column for column in contract.columns}
         # Limit on the values of a request, with room for unknown columns, so that the errors can name those.
         self._values = limit * (len(contract.columns) + SPARE_COLUMNS) + MAX_ERRORS
@@ -164,12 +166,12 @@ class Rows:
         if self._matrix:
             return dict(zip(self.contract.names, np.array(table, dtype=np.float64).T.copy(), strict=True))
         made: dict[str, Array] = {}
-        for column, given in zip(self.contract.columns, zip(*table, strict=True), strict=True):
+        columns = zip(self.contract.columns, zip(*table, strict=True), self._absent, self._dtypes, strict=True)
+        for column, given, absent, dtype in columns:
             values: Sequence[Any] = given
             if column.optional:
-                missing = np.nan if column.numeric else MISSING
-                values = [missing if value is None or value is UNSET else value for value in given]
-            made[column.name] = np.array(values, dtype=column.dtype)
+                values = [absent if value is None or value is UNSET else value for value in given]
+            made[column.name] = np.array(values, dtype=dtype)
         return made
 
     def split(self, arrays: Mapping[str, Array]) -> list[Struct]:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import numpy as np
-
-from slipway.contract import Contract
+from slipway.contract import Array, Contract
 from slipway.problem import SlipwayError
-
-Array = np.ndarray[Any, Any]
 
 
 class Output(NamedTuple):

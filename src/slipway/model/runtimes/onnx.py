@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime
 
-from slipway.contract import Contract
+from slipway.contract import Array, Contract
 from slipway.model import words
-from slipway.model.runtimes import Array, Output
+from slipway.model.runtimes import Output
 
 
 class OnnxRuntime:

@@ -15,8 +15,8 @@ import pandas as pd
 import skops.io
 from threadpoolctl import threadpool_limits
 
-from slipway.contract import Contract
-from slipway.model.runtimes import Array, Output
+from slipway.contract import Array, Contract
+from slipway.model.runtimes import Output
 from slipway.problem import SlipwayError
 
 SCHEMA = "schema.json"

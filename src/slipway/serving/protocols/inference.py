@@ -94,21 +94,18 @@ def metadata(model: LoadedModel) -> dict[str, Any]:
     """Describe the model's inputs and outputs."""
     contract = model.contract
     classes = model.predictor.classes
-    outputs = [{"name": "id", "datatype": "BYTES", "shape": [-1]}]
+    outputs: list[dict[str, Any]] = [{"name": "value", "datatype": "FP64", "shape": [-1]}]
     if classes:
         outputs = [
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
             {"name": "probabilities", "datatype": "FP64", "shape": [-1, len(classes)]},
-            *outputs,
         ]
-    else:
-        outputs = [{"name": "value", "datatype": "FP64", "shape": [-1]}, *outputs]
     return {
         "name": model.name,
         "versions": [model.version],
         "platform": f"slipway_{model.predictor.bundle.manifest.runtime}",
         "inputs": [_described(column) for column in contract.columns],
-        "outputs": outputs,
+        "outputs": [*outputs, {"name": "id", "datatype": "BYTES", "shape": [-1]}],
     }
 
 
