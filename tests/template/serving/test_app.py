@@ -13,6 +13,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
@@ -189,6 +190,17 @@ def test_openapi_describes_ones_own_routes_beside_slipways(app: Application) -> 
     assert {"/number/{number}", "/predict"} <= document["paths"].keys()
     refused = document["paths"]["/number/{number}"]["get"]["responses"]["422"]
     assert refused["content"].keys() == {"application/problem+json"}
+
+
+@pytest.mark.parametrize("way", ["included", "by hand"])
+def test_openapi_describes_slipways_routes_in_a_document_of_ones_own(way: str, app: Application) -> None:
+    outer = FastAPI()
+    outer.include_router(app.router)
+    with TestClient(outer):
+        document = outer.openapi() if way == "included" else get_openapi(title="", version="1", routes=app.routes)
+    operation = document["paths"]["/predict"]["post"]
+    assert operation["requestBody"]["content"]["application/json"]["examples"]
+    assert operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/Answer")
 
 
 def test_a_body_of_ones_own_route_has_the_limit(bundle: Path) -> None:
