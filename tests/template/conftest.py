@@ -6,6 +6,7 @@ import pytest
 
 from checkouts import ROOT, copy_checkout, make_release, retrain
 from flowers import flower_problem, flowers
+from pending import make_pending
 from serving import bundles
 from slipway.problem import Problem
 from slipway.scaffold.parts import PARTS
@@ -85,6 +86,18 @@ def challenged_original(original: Workspace, tmp_path_factory) -> Workspace:
 def challenged(challenged_original: Workspace, tmp_path: Path) -> Workspace:
     """A copy of `challenged_original` for a test to break."""
     return copy_checkout(challenged_original, tmp_path / "checkout")
+
+
+@pytest.fixture(scope="session")
+def pending_original(tmp_path_factory) -> Workspace:
+    """A small released checkout whose next candidate is judged, but nothing was trained; only for copying."""
+    return make_pending(tmp_path_factory.mktemp("pending") / "checkout")
+
+
+@pytest.fixture
+def pending(pending_original: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of `pending_original` for a test to break."""
+    return copy_checkout(pending_original, tmp_path / "checkout")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

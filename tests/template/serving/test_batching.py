@@ -146,7 +146,7 @@ def test_a_request_waits_for_its_answer_as_long_as_it_may_and_is_then_not_run(mo
         return [*answers, await batcher.few(["c"])]
 
     *refused, answer = run(late())
-    assert [(error.status_code, "the prediction timed out" in error.detail) for error in refused] == [(503, True)] * 2
+    assert [(error.status_code, error.detail) for error in refused] == [(503, "the prediction timed out")] * 2
     assert answer == ["c"]
     assert model.asked == [["a"], ["c"]]
     batcher.close()
@@ -192,13 +192,65 @@ def test_closing_waits_for_nothing_and_starts_nothing_more(model: Model) -> None
     model.free.clear()
 
     async def close() -> None:
-        first = asyncio.create_task(batcher.few(["a"]))
-        while not model.asked:
+        running = [asyncio.create_task(batcher.few(["a"])), asyncio.create_task(batcher.many(lambda: model(["b"])))]
+        while len(model.asked) < 2:
             await asyncio.sleep(0)
-        late = batcher._thread.submit(model, ["b"])
+        late = [threads.submit(model, ["c"]) for threads in (batcher._thread, batcher._large)]
         batcher.close()
-        assert (first.done(), late.cancelled()) == (False, True)
+        assert [one.done() for one in running] == [False, False]
+        assert [one.cancelled() for one in late] == [True, True]
         model.free.set()
-        assert await first == ["a"]
+        assert await asyncio.gather(*running) == [["a"], ["b"]]
 
     run(close())
+
+
+def test_of_a_batch_whose_first_client_left_the_others_get_their_answers(model: Model) -> None:
+    batcher = Batcher(model, timeout=10)
+    model.free.clear()
+
+    async def leave() -> list[Any]:
+        first, second = (asyncio.create_task(batcher.few([name])) for name in "ab")
+        while not model.asked:
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        model.free.set()
+        return await second
+
+    assert run(leave()) == ["b"]
+    assert model.asked == [["a", "b"]]
+    batcher.close()
+
+
+def test_a_request_waits_no_longer_than_it_may_while_a_batch_with_a_bad_row_is_run_again_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first of them are quick, so that the next batch may run on the event loop; but this one has not ended."""
+    monkeypatch.setattr("slipway.serving.batching.perf_counter", lambda: 0.0)
+    reached, free = threading.Event(), threading.Event()
+
+    def answer(rows: list[Any]) -> list[Any]:
+        if "bad" in rows:
+            raise ValueError("a bad row")
+        if rows == ["slow"]:
+            reached.set()
+            assert free.wait(10)
+        return rows
+
+    batcher = Batcher(answer, timeout=0.05)
+
+    async def meanwhile() -> None:
+        batch = [asyncio.create_task(batcher.few([name])) for name in ("bad", "slow")]
+        while not reached.is_set():
+            await asyncio.sleep(0)
+        with pytest.raises(ProblemDetails, match="the prediction timed out"):
+            await batcher.few(["late"])
+        free.set()
+        await asyncio.gather(*batch, return_exceptions=True)
+
+    try:
+        run(meanwhile())
+    finally:
+        free.set()
+        batcher.close()

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from checkouts import ROOT, commit_params, copy_checkout, run
+from checkouts import ROOT, commit_files, copy_checkout, run
 from overlays import commit_overlays, pinned
+from pending import put_candidate
 from slipway.champion import parse_decision, parse_pin, pins, serving_now
-from slipway.gate import judge
 from slipway.model.bundle import read_bundle
 from slipway.problem import SlipwayError
 from slipway.release import Published, Remote, promote, propose_candidate, publish, publish_rollback
@@ -37,15 +37,22 @@ def _with_remote(checkout: Workspace, folder: Path) -> Workspace:
 
 
 @pytest.fixture
-def judged(challenged, tmp_path) -> Workspace:
+def judged(pending, tmp_path) -> Workspace:
     """A candidate that the gate lets pass, in a checkout whose remote has all but a release of it."""
+    return _with_remote(pending, tmp_path)
+
+
+@pytest.fixture
+def trained(challenged, tmp_path) -> Workspace:
+    """The same, of the project: with a pipeline, and a candidate that it made."""
     return _with_remote(challenged, tmp_path)
 
 
 @pytest.fixture
-def served(released, tmp_path) -> Workspace:
+def served(pending, tmp_path) -> Workspace:
     """A champion that is the candidate, too: nothing new; it was never deployed or tagged."""
-    return _with_remote(released, tmp_path)
+    put_candidate(pending, "1")
+    return _with_remote(pending, tmp_path)
 
 
 def remote_of(workspace: Workspace) -> Path:
@@ -129,9 +136,7 @@ def test_a_champion_that_was_never_deployed_is_released_in_the_image_that_there_
 def test_the_same_model_is_deployed_again_where_its_image_is_another_one(served, image, change, deployed):
     publish(served, Remote(), FIRST)
     if change:
-        (served.root / change).write_text("changed\n")
-        run(served.root, "git", "add", ".")
-        run(served.root, "git", "commit", "--quiet", "--message", "A change")
+        commit_files(served.root, "A change", {change: "changed\n"})
         run(served.root, "git", "push", "--quiet", "origin", "HEAD:main")
     publish(served, Remote(), image)
     assert on_remote(served)["images"] == dict.fromkeys(ENVIRONMENTS, deployed)
@@ -249,10 +254,9 @@ def test_of_two_releases_at_once_one_is_made(judged, tmp_path):
 
 
 def test_what_the_gate_rejected_is_not_released(judged):
-    workspace = commit_params(judged, "    log_loss: 0.5", "    log_loss: 0.000001")
-    assert judge(workspace).verdict == "REJECT"
+    put_candidate(judged, "3", "REJECT")
     with pytest.raises(SlipwayError, match="the gate rejected the candidate"):
-        publish(workspace, Remote(), SECOND)
+        publish(judged, Remote(), SECOND)
 
 
 def test_before_the_first_champion_there_is_nothing_to_release(served):
@@ -275,64 +279,55 @@ def _lock(workspace: Workspace) -> None:
     run(workspace.root, "dvc", "commit", "--quiet", "--force")
 
 
-def test_a_candidate_from_another_machine_is_released_though_its_rows_are_not_here(judged, tmp_path, monkeypatch):
-    run(tmp_path, "git", "clone", "--quiet", str(remote_of(judged)), "elsewhere")
+def test_a_candidate_from_another_machine_is_released_though_its_rows_are_not_here(trained, tmp_path, monkeypatch):
+    run(tmp_path, "git", "clone", "--quiet", str(remote_of(trained)), "elsewhere")
     there = Workspace(tmp_path / "elsewhere")
     for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
         run(there.root, "git", "config", key, value)
     (there.root / "build").mkdir()
     for name in ("bundle", "evaluation"):
-        shutil.copytree(judged.root / "build" / name, there.root / "build" / name)
-    shutil.copy(judged.verdict, there.verdict)
-    _lock(judged)
-    shutil.copy(judged.root / "dvc.lock", there.root / "dvc.lock")
+        shutil.copytree(trained.root / "build" / name, there.root / "build" / name)
+    shutil.copy(trained.verdict, there.verdict)
+    _lock(trained)
+    shutil.copy(trained.root / "dvc.lock", there.root / "dvc.lock")
     monkeypatch.chdir(there.root)
     publish(there, Remote(), SECOND)
-    version = read_bundle(judged.bundle).version
-    assert on_remote(judged)["champion"] == version
-    run(tmp_path, "git", "clone", "--quiet", str(remote_of(judged)), "grace")
+    version = read_bundle(trained.bundle).version
+    assert on_remote(trained)["champion"] == version
+    run(tmp_path, "git", "clone", "--quiet", str(remote_of(trained)), "grace")
     run(tmp_path / "grace", "dvc", "pull", "--quiet")  # everything that the release names
     assert (tmp_path / "grace/build/table/test.parquet").exists()
 
 
-def test_rows_that_are_not_the_candidates_release_nothing(judged, monkeypatch):
-    _lock(judged)
-    shutil.rmtree(judged.table)
-    path = judged.root / "dvc.lock"
+def test_rows_that_are_not_the_candidates_release_nothing(trained, monkeypatch):
+    _lock(trained)
+    shutil.rmtree(trained.table)
+    path = trained.root / "dvc.lock"
     lock = yaml.safe_load(path.read_text())
     lock["stages"]["train"]["deps"][0]["md5"] = "0" * 32
     path.write_text(yaml.safe_dump(lock, sort_keys=False))
-    monkeypatch.chdir(judged.root)
+    monkeypatch.chdir(trained.root)
     with pytest.raises(SlipwayError, match="do not make the rows"):
-        publish(judged, Remote(), SECOND)
+        publish(trained, Remote(), SECOND)
 
 
 # --- back ---
 
 
-def test_a_rollback_restores_the_champion_in_the_image_that_it_was_released_in(served, tmp_path):
+def test_a_rollback_restores_the_champion_in_the_image_that_it_was_released_in(served):
     first = publish(served, Remote(), FIRST)
     version = serving_now(served.root).version
-    workspace = _another(served)
-    publish(workspace, Remote(), SECOND)
-    assert on_remote(workspace)["images"] == dict.fromkeys(ENVIRONMENTS, SECOND)
+    put_candidate(served, "2")
+    publish(served, Remote(), SECOND)
+    assert on_remote(served)["images"] == dict.fromkeys(ENVIRONMENTS, SECOND)
     built = pins(served.root, first.commit)["production"].commit
-    done = publish_rollback(workspace, Remote(), None, "it bites")
-    there = on_remote(workspace)
+    done = publish_rollback(served, Remote(), None, "it bites")
+    there = on_remote(served)
     assert (there["champion"], there["images"]) == (version, dict.fromkeys(ENVIRONMENTS, FIRST))
-    assert pins(workspace.root)["staging"].commit == built
-    assert done.said == f"Rolled back: `{version}` serves again."
-    assert done.commit == run(remote_of(workspace), "git", "rev-parse", "main").strip()
-
-
-def _another(workspace: Workspace) -> Workspace:
-    """Make and judge another candidate."""
-    from checkouts import retrain
-
-    other = retrain(workspace, 1.1)
-    assert json.loads(other.verdict.read_bytes())["verdict"] == "PROMOTE", other.verdict.read_text()
-    run(other.root, "git", "push", "--quiet", "origin", "HEAD:main")
-    return other
+    assert pins(served.root)["staging"].commit == built
+    assert done == Published(
+        f"Rolled back: `{version}` serves again.", run(remote_of(served), "git", "rev-parse", "main").strip()
+    )
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -462,8 +457,10 @@ def test_on_gitlab_a_proposal_is_a_push_that_opens_a_merge_request(judged, tmp_p
 
 
 def test_a_candidate_of_new_data_is_proposed_and_one_of_the_same_is_not(judged):
-    assert propose_candidate(judged, Remote()).said.startswith("Nothing new")
-    _lock(judged)
+    assert propose_candidate(judged, Remote()) == Published(
+        "Nothing new: the same data and code gave the same candidate."
+    )
+    (judged.root / "dvc.lock").write_text("2\n")
     version = read_bundle(judged.bundle).version
     done = propose_candidate(judged, Remote())
     assert done == Published(f"Proposed on the branch `retrain/{version}`: Retrain: candidate {version}, PROMOTE")

@@ -6,6 +6,7 @@ import pytest
 
 from checkouts import commit_params
 from slipway.gate import judge
+from slipway.release import promote, rollback
 from slipway.workspace import Workspace
 
 CHANGES = ["champion's record", "drift", "coverage"]
@@ -78,3 +79,12 @@ def test_a_champion_without_a_record_of_its_scores_is_compared_by_the_distributi
     verdict, found = judged(candidate)
     assert (verdict, list(found)) == ("PROMOTE", ["drift", "coverage"])
     assert "the 0 slices and classes" in found["coverage"][1]
+
+
+def test_what_was_rolled_back_is_held(candidate):
+    assert judge(candidate).verdict == "PROMOTE"
+    version = promote(candidate).version
+    rollback(candidate, reason="it bites")
+    verdict = judge(candidate)
+    assert verdict.verdict == "HOLD"
+    assert f"{version} was released before, and rolled back" in [reason.detail for reason in verdict.reasons]
