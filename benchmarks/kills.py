@@ -43,6 +43,7 @@ COMMANDS = {
 def prepare(folder: Path) -> dict[str, Workspace]:
     """Make what each command starts from: a candidate that is not made yet, one that is judged, one that serves."""
     first = make_release(folder / "judged")
+    first = commit_params(first, "behaviour: true", "behaviour: false")  # a pytest of its own, most of a point's time
     # part: kubernetes
     shutil.copytree(ROOT / "k8s/overlays", first.root / "k8s/overlays")
     run(first.root, "git", "add", ".")

@@ -31,7 +31,7 @@ def rollback(workspace: Workspace, version: str | None = None, *, reason: str) -
             raise SlipwayError("nothing was released yet: there is nothing to roll back")
         earlier = _earlier(_since_the_first(history(root)), version)
         text = file_at(root, earlier.commit, POINTER) or ""
-        rolled_back = [*(v for v in now.rolled_back if v != now.version), now.version]
+        rolled_back = [*now.rolled_back, now.version]  # which is in no list: promoting or restoring took it out
         decision = earlier.decision.model_copy(
             update={
                 "action": "rollback",

@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import shutil
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,7 +10,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-import yaml
 
 from checkouts import ROOT, commit_files, copy_checkout, run
 from overlays import commit_overlays, pinned
@@ -28,7 +26,7 @@ FIRST, SECOND = (f"ghcr.io/ada/penguins@sha256:{digit * 64}" for digit in "12")
 ENVIRONMENTS = ("production", "staging")
 
 
-def _with_remote(checkout: Workspace, folder: Path) -> Workspace:
+def with_remote(checkout: Workspace, folder: Path) -> Workspace:
     """Give a checkout the overlays, and a bare repository as its remote."""
     commit_overlays(checkout.root, "Overlays", dict.fromkeys(ENVIRONMENTS, pinned("0")))
     run(folder, "git", "clone", "--quiet", "--bare", str(checkout.root), str(folder / "remote.git"))
@@ -39,20 +37,14 @@ def _with_remote(checkout: Workspace, folder: Path) -> Workspace:
 @pytest.fixture
 def judged(pending, tmp_path) -> Workspace:
     """A candidate that the gate lets pass, in a checkout whose remote has all but a release of it."""
-    return _with_remote(pending, tmp_path)
-
-
-@pytest.fixture
-def trained(challenged, tmp_path) -> Workspace:
-    """The same, of the project: with a pipeline, and a candidate that it made."""
-    return _with_remote(challenged, tmp_path)
+    return with_remote(pending, tmp_path)
 
 
 @pytest.fixture
 def served(pending, tmp_path) -> Workspace:
     """A champion that is the candidate, too: nothing new; it was never deployed or tagged."""
     put_candidate(pending, "1")
-    return _with_remote(pending, tmp_path)
+    return with_remote(pending, tmp_path)
 
 
 def remote_of(workspace: Workspace) -> Path:
@@ -272,43 +264,6 @@ def test_an_overlay_that_was_edited_and_not_committed_is_not_overwritten(judged)
     with pytest.raises(SlipwayError, match=r"commit k8s/overlays/staging/kustomization\.yaml first"):
         publish(judged, Remote(), SECOND)
     assert path.read_text().endswith("# mine\n")
-
-
-def _lock(workspace: Workspace) -> None:
-    """Write the candidate into dvc.lock, as `slipway run` does."""
-    run(workspace.root, "dvc", "commit", "--quiet", "--force")
-
-
-def test_a_candidate_from_another_machine_is_released_though_its_rows_are_not_here(trained, tmp_path, monkeypatch):
-    run(tmp_path, "git", "clone", "--quiet", str(remote_of(trained)), "elsewhere")
-    there = Workspace(tmp_path / "elsewhere")
-    for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):
-        run(there.root, "git", "config", key, value)
-    (there.root / "build").mkdir()
-    for name in ("bundle", "evaluation"):
-        shutil.copytree(trained.root / "build" / name, there.root / "build" / name)
-    shutil.copy(trained.verdict, there.verdict)
-    _lock(trained)
-    shutil.copy(trained.root / "dvc.lock", there.root / "dvc.lock")
-    monkeypatch.chdir(there.root)
-    publish(there, Remote(), SECOND)
-    version = read_bundle(trained.bundle).version
-    assert on_remote(trained)["champion"] == version
-    run(tmp_path, "git", "clone", "--quiet", str(remote_of(trained)), "grace")
-    run(tmp_path / "grace", "dvc", "pull", "--quiet")  # everything that the release names
-    assert (tmp_path / "grace/build/table/test.parquet").exists()
-
-
-def test_rows_that_are_not_the_candidates_release_nothing(trained, monkeypatch):
-    _lock(trained)
-    shutil.rmtree(trained.table)
-    path = trained.root / "dvc.lock"
-    lock = yaml.safe_load(path.read_text())
-    lock["stages"]["train"]["deps"][0]["md5"] = "0" * 32
-    path.write_text(yaml.safe_dump(lock, sort_keys=False))
-    monkeypatch.chdir(trained.root)
-    with pytest.raises(SlipwayError, match="do not make the rows"):
-        publish(trained, Remote(), SECOND)
 
 
 # --- back ---

@@ -6,6 +6,7 @@ from slipway.model.bundle import read_bundle
 from slipway.model.signature import Signer, read_signature, signature_of, verify
 from slipway.problem import SlipwayError
 from slipway.release import promote, rollback
+from slipway.versioning import fetch
 
 
 @pytest.fixture
@@ -13,30 +14,30 @@ def keys(tmp_path):
     return make_key(tmp_path)
 
 
-def test_the_signature_travels_with_the_model_and_a_rollback_restores_it(challenged, keys, tmp_path):
-    sign(challenged.bundle, keys[0])
-    first = promote(challenged)
-    rollback(challenged, reason="it bites")
-    assert not signature_of(challenged.champion / "bundle").exists()  # that one never had any
-    rollback(challenged, first.version, reason="it does not bite any more")
-    run(tmp_path, "git", "clone", "--quiet", str(challenged.root), "clone")
-    run(tmp_path / "clone", "dvc", "pull", "--quiet", "champion.dvc")
+def test_the_signature_travels_with_the_model_and_a_rollback_restores_it(pending, keys, tmp_path):
+    sign(pending.bundle, keys[0])
+    first = promote(pending)
+    rollback(pending, reason="it bites")
+    assert not signature_of(pending.champion / "bundle").exists()  # that one never had any
+    rollback(pending, first.version, reason="it does not bite any more")
+    run(tmp_path, "git", "clone", "--quiet", str(pending.root), "clone")
+    fetch(tmp_path / "clone")
     verify(tmp_path / "clone" / "champion" / "bundle", Signer(keys[1]))
 
 
-def test_the_signature_of_another_candidate_is_not_promoted(challenged, keys):
+def test_the_signature_of_another_candidate_is_not_promoted(pending, keys):
     """The one before was signed, this one was not: build/ still has the old signature."""
-    signature = sign(challenged.champion / "bundle", keys[0])
-    signature.rename(signature_of(challenged.bundle))
-    before = run(challenged.root, "git", "rev-parse", "HEAD")
-    champion = read_bundle(challenged.champion / "bundle")
+    signature = sign(pending.champion / "bundle", keys[0])
+    signature.rename(signature_of(pending.bundle))
+    before = run(pending.root, "git", "rev-parse", "HEAD")
+    champion = read_bundle(pending.champion / "bundle")
     with pytest.raises(SlipwayError, match=r"build/bundle\.sig: not the signature of bundle .*make sign"):
-        promote(challenged)
-    assert run(challenged.root, "git", "rev-parse", "HEAD") == before
-    assert run(challenged.root, "git", "status", "--porcelain", "champion.dvc") == ""
-    assert read_bundle(challenged.champion / "bundle") == champion
-    signature_of(challenged.bundle).unlink()
-    promote(challenged)
+        promote(pending)
+    assert run(pending.root, "git", "rev-parse", "HEAD") == before
+    assert run(pending.root, "git", "status", "--porcelain", "champion.dvc") == ""
+    assert read_bundle(pending.champion / "bundle") == champion
+    signature_of(pending.bundle).unlink()
+    promote(pending)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"[" * 900_000, b'{"dsseEnvelope": {"payload": "e30="}}'])
