@@ -7,7 +7,7 @@ from flowers import Specimen
 from slipway.contract import Contract, Target
 from slipway.evaluation import intervals, metrics
 from slipway.evaluation.intervals import Bootstrap
-from slipway.gate.checks import behaviour, check_constant
+from slipway.gate.checks import Reason, behaviour, check_constant
 from slipway.model.predictor import Predictions
 
 COLUMNS = Contract.from_model(Specimen)
@@ -84,20 +84,61 @@ def test_a_regression_is_compared_with_the_mean(noise, outcome):
     assert (reason.outcome, reason.detail.startswith("rmse")) == (outcome, True)
 
 
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
-        (
-            "import pytest\n@pytest.fixture\ndef x(): pytest.fail('no accuracy')\ndef test_a(x): pass",
-            "Failed: no accuracy",
-        ),
-        ("def test_a(): assert 1 == 2, 'two'", "AssertionError: two"),
-    ],
-)
-def test_a_behaviour_test_that_fails_or_cannot_start_says_why(tmp_path, code, said):
-    (tmp_path / "tests" / "model").mkdir(parents=True)
-    (tmp_path / "tests" / "model" / "test_it.py").write_text(code)
-    (reason,) = behaviour(tmp_path)
-    assert reason.outcome == "fail"
-    assert reason.detail.startswith(said)
+def behave(root, **files: str) -> list[Reason]:
+    """Ask about a project with these modules of behaviour tests."""
+    folder = root / "tests" / "model"
+    folder.mkdir(parents=True)
+    for name, code in files.items():
+        (folder / f"{name}.py").write_text(code)
+    return behaviour(root)
+
+
+TWO_PASS = "import pytest\ndef test_a(): pass\ndef test_b(): pass\n@pytest.mark.skip\ndef test_c(): pass\n"
+THREE_FAIL = """
+import pytest
+@pytest.fixture
+def broken():
+    print("E  not this")
+    pytest.fail('no accuracy')
+def test_message(): assert 1 == 2, 'two\\nlines'
+def test_setup(broken): pass
+def test_good(): pass
+def test_twice():
+    raise KeyError
+"""
+
+
+def test_the_behaviour_tests_that_passed_are_counted_and_nothing_is_left_behind(tmp_path):
+    """Options of the project, such as one that picks tests, do not count here."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -k nothing\n")
+    assert behave(tmp_path, test_it=TWO_PASS) == [
+        Reason("behaviour", "pass", "2 tests of the model's behaviour passed")
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pytest.ini", "tests"]
+
+
+def test_each_behaviour_test_that_fails_or_cannot_start_says_why_in_one_line(tmp_path):
+    assert behave(tmp_path, test_it=THREE_FAIL) == [
+        Reason("behaviour test_message", "fail", "AssertionError: two"),
+        Reason("behaviour test_setup", "fail", "Failed: no accuracy"),
+        Reason("behaviour test_twice", "fail", "KeyError"),
+    ]
+
+
+def test_a_module_of_behaviour_tests_that_cannot_be_imported_fails(tmp_path):
+    (reason,) = behave(tmp_path, test_it="import nowhere")
+    assert (reason.check, reason.outcome) == ("behaviour tests.model.test_it", "fail")
+    assert reason.detail == "ModuleNotFoundError: No module named 'nowhere'"
+
+
+@pytest.mark.parametrize("code", [None, "import pytest\n@pytest.mark.skip\ndef test_a(): pass\n"])
+def test_without_a_behaviour_test_that_ran_the_candidate_is_refused_with_the_way_out(tmp_path, code):
+    detail = f"no test in {tmp_path}/tests/model ran; gate.behaviour: false allows that"
+    assert behave(tmp_path, **({"test_it": code} if code else {})) == [Reason("behaviour", "fail", detail)]
+
+
+def test_behaviour_tests_that_cannot_be_run_at_all_give_pytests_last_line(tmp_path):
+    (reason,) = behave(tmp_path, conftest="import nowhere")
+    assert (reason.check, reason.outcome) == ("behaviour", "fail")
+    words = f"the tests in {tmp_path}/tests/model could not be run: E   ModuleNotFoundError: No module named 'nowhere'"
+    assert reason.detail == words
