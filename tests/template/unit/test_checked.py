@@ -74,6 +74,11 @@ def test_what_is_no_row_is_named_with_its_type(table, words):
         CONTRACT.checked(table)
 
 
+def test_a_row_without_a_required_field_and_an_empty_one_are_refused():
+    for row in ({}, {"t": "a"}):
+        assert "  row 1: x is missing; it must be a number at least 0" in refusal([{"x": 1}, row]).splitlines()
+
+
 def test_every_required_column_that_is_missing_is_named():
     two = Contract("Row", (Column("a", "number"), Column("b", "text"), Column("c", "text", optional=True)))
     for table in ({}, {"c": ["x"]}, pd.DataFrame({"c": ["x"]})):
