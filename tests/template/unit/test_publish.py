@@ -19,7 +19,7 @@ from slipway.model.bundle import read_bundle
 from slipway.problem import SlipwayError
 from slipway.release import Published, Remote, promote, propose_candidate, publish, publish_rollback
 from slipway.release.publish import PARTS
-from slipway.versioning import current_branch
+from slipway.versioning import current_branch, dvc_repository
 from slipway.workspace import Workspace
 
 FIRST, SECOND = (f"ghcr.io/ada/penguins@sha256:{digit * 64}" for digit in "12")
@@ -113,6 +113,8 @@ def test_a_champion_that_was_never_deployed_is_released_in_the_image_that_there_
     assert "Deploy" in done.said
     assert on_remote(served)["images"] == dict.fromkeys(ENVIRONMENTS, FIRST)
     assert on_remote(served)["tags"] == [f"model/{version}"]
+    message = run(remote_of(served), "git", "tag", "--list", "--format=%(contents:subject)")
+    assert message.startswith(f"Promote {version}")  # it tells of the model, not of the last commit
 
 
 @pytest.mark.parametrize(
@@ -296,6 +298,13 @@ def test_a_rollback_that_is_killed_goes_back_one_step_and_not_two(judged, step, 
     assert on_remote(judged)["champion"] == version
 
 
+def test_a_release_that_was_not_pushed_is_rolled_back_too(judged):
+    version = serving_now(judged.root).version
+    promote(judged)
+    assert publish_rollback(judged, Remote(), None, "it bites").said.startswith(f"Rolled back: `{version}`")
+    assert serving_now(judged.root).version == version
+
+
 def test_a_champion_without_an_image_says_that_the_environments_stay(judged):
     publish(judged, Remote(), SECOND)
     done = publish_rollback(judged, Remote(), None, "it bites")
@@ -411,15 +420,24 @@ def test_on_gitlab_a_proposal_is_a_push_that_opens_a_merge_request(judged, tmp_p
     assert {"merge_request.create", "merge_request.remove_source_branch", "merge_request.title"} <= set(told)
 
 
-def test_a_candidate_of_new_data_is_proposed_and_one_of_the_same_is_not(judged):
-    assert propose_candidate(judged, Remote()) == Published(
-        "Nothing new: the same data and code gave the same candidate."
-    )
-    (judged.root / "dvc.lock").write_text("2\n")
+def test_a_candidate_of_new_data_is_proposed_with_the_data(judged, github):
+    (judged.data / "rows.csv").write_text("a,b\n3,4\n")
+    with dvc_repository(judged.root) as repository:
+        repository.add([str(judged.data)])
     version = read_bundle(judged.bundle).version
     done = propose_candidate(judged, Remote())
     assert done == Published(f"Proposed on the branch `retrain/{version}`: Retrain: candidate {version}, PROMOTE")
-    assert run(remote_of(judged), "git", "diff", "--name-only", "main", f"retrain/{version}", "--", "dvc.lock")
+    changed = run(remote_of(judged), "git", "diff", "--name-only", "main", f"retrain/{version}").split()
+    assert "data.dvc" in changed
+    assert any(path.startswith(".dvc/store/") for path in changed)
+    assert (github.open[1]["head"], github.open[1]["base"]) == (f"retrain/{version}", "main")
+
+
+def test_without_new_data_nothing_is_proposed_whatever_else_changed(judged):
+    (judged.root / "src/project/model.py").write_text("2\n")
+    assert propose_candidate(judged, Remote()) == Published(
+        "Nothing new: the same data and code gave the same candidate."
+    )
 
 
 def test_on_a_detached_head_a_release_needs_the_branchs_name(judged):

@@ -163,6 +163,7 @@ IMAGE = f"ghcr.io/ada/penguins@sha256:{'a' * 64}"
         ("one runs an image that was built by hand", "head", "no commit", True),
         ("one is not pinned yet", "head", "zeros", True),
         ("one does not exist", "head", None, False),
+        ("one does not exist and the other runs another model", None, "other model", True),
         ("there is none", None, None, False),
     ],
 )
@@ -188,6 +189,15 @@ def test_an_image_is_new_if_a_part_of_it_changed(root, changed, new):
     commit_files(root, "Pin", dict.fromkeys(paths, pinned("b", commit=head)))
     commit_files(root, "Change", {changed: "1"})
     assert publication._is_new(root, IMAGE, "123456789012") == new
+
+
+def test_what_is_not_committed_is_in_no_image(root):
+    head = run(root, "git", "rev-parse", "HEAD").strip()
+    pins = {f"k8s/overlays/{name}/kustomization.yaml": pinned("b", commit=head) for name in ("staging", "production")}
+    head = commit_files(root, "Pin", {**pins, "Dockerfile": "1"})
+    commit_files(root, "Pin again", {path: pinned("b", commit=head) for path in pins})
+    (root / "Dockerfile").write_text("2")
+    assert not publication._is_new(root, IMAGE, "123456789012")
 
 
 def test_the_branch_is_the_one_that_is_named_or_checked_out(root):

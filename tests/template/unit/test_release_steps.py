@@ -110,6 +110,12 @@ def test_an_image_is_pinned_as_the_one_of_this_candidate_and_of_the_commit_that_
     assert found["local"].digest == "b" * 64
 
 
+def test_without_an_image_the_overlays_stay(pending):
+    commit_overlays(pending.root, "Overlays", {"staging": pinned("b")})
+    promote(pending)
+    assert pins(pending.root)["staging"] == (f"ghcr.io/ada/penguins@sha256:{'b' * 64}", "123456789012", "c" * 40)
+
+
 def test_what_a_killed_promotion_left_beside_the_champion_is_removed(pending):
     for name in ("new", "old"):
         (pending.root / f".champion-{name}/bundle").mkdir(parents=True)
