@@ -175,6 +175,13 @@ def test_each_rollback_adds_what_served_and_takes_out_what_serves_again(pending)
     assert (forth.version, forth.rolled_back) == (third, [second, first])
 
 
+def test_a_rollback_leaves_data_that_was_changed_here(pending):
+    promote(pending)
+    (pending.data / "rows.csv").write_text("a,b\n3,4\n")
+    rollback(pending, reason="it bites")
+    assert (pending.data / "rows.csv").read_text() == "a,b\n3,4\n"
+
+
 def test_a_rollback_that_is_repeated_fetches_the_champion_if_it_is_not_here(pending):
     promote(pending)
     done = rollback(pending, reason="it bites")
