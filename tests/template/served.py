@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from slipway.model.ids import Ids
 from slipway.model.predictor import Predictor
-from slipway.serving.ids import Ids
 
 KEY = b"a key of sixteen"
 MONDAY = datetime(2026, 11, 23, 12, tzinfo=UTC)

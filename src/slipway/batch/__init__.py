@@ -10,30 +10,19 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from slipway.batch.annotated import annotated
 from slipway.batch.checking import Checked, Checker
-from slipway.batch.keeping import Keeping
 from slipway.batch.output import Output
 from slipway.batch.reading import Batch, Table
-from slipway.batch.scorers import ADDED, PROBABILITY, BundleScorer, Scored, Scorer, ServiceScorer, columns_of
+from slipway.batch.scorers import ADDED, PROBABILITY, BundleScorer, Scored, Scorer, columns_of
 from slipway.batch.summary import Counter, Summary, Tally
 from slipway.batch.writing import RefusedError
 from slipway.problem import SlipwayError
 
-if TYPE_CHECKING:  # what is read of a database needs SQLAlchemy
+if TYPE_CHECKING:  # what not every run needs: SQLAlchemy, the service's packages
+    from slipway.batch.keeping import Keeping
     from slipway.batch.query import Source
     from slipway.batch.tables import DatabaseTable
 
-__all__ = [
-    "BundleScorer",
-    "Keeping",
-    "Limits",
-    "Output",
-    "Scorer",
-    "ServiceScorer",
-    "Summary",
-    "Table",
-    "annotated",
-    "predict",
-]
+__all__ = ["BundleScorer", "Limits", "Output", "Scorer", "Summary", "Table", "annotated", "predict"]
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -12,7 +12,9 @@ from slipway.batch.checking import Checker
 from slipway.batch.scorers import Scorer, columns_of
 from slipway.batch.writing import joined
 from slipway.contract import canonical_json
-from slipway.serving.problems import Error
+
+if TYPE_CHECKING:
+    from slipway.serving.problems import Error
 
 REFUSED = "refused"
 

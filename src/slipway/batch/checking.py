@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,12 +13,12 @@ import pyarrow.compute as pc
 
 from slipway.contract import Array, Column, Contract
 from slipway.problem import SlipwayError
-from slipway.serving.problems import Error, error
-from slipway.serving.rows import Rows
 
 if TYPE_CHECKING:
     from slipway.batch.query import Source
     from slipway.batch.reading import Broken
+    from slipway.serving.problems import Error
+    from slipway.serving.rows import Rows
 
 # In a CSV an empty cell is missing, and so are these, but in free text and where a category is called so.
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
@@ -46,7 +47,6 @@ class Checker:
         """
         self._contract, self._text = contract, table.format == "csv"
         self._typed = typed and self._text
-        self._rows = Rows(contract, limit=1)
         self._columns = [column for column in contract.columns if column.name in table.schema.names]
         self._absent = [column for column in contract.columns if column not in self._columns]
         if names := ", ".join(column.name for column in self._absent if not column.optional):
@@ -104,6 +104,10 @@ class Checker:
 
     def _errors(self, content: Any, given: dict[str, tuple[Any, Array]], rows: Array, broken: Broken) -> list[Error]:
         """Explain refused rows by the rules that the service names."""
+        if not len(rows):
+            return []
+        from slipway.serving.problems import error  # FastAPI's import is a third of a start
+
         listed = {}
         for name, (values, unread) in given.items():
             read, written = values.take(rows).to_pylist(), content.column(name).take(rows).to_pylist()
@@ -120,6 +124,12 @@ class Checker:
             unexplained = [error(row, "", "contract", "the contract does not allow this row", values)]
             errors += self._rows.errors(row, values) or unexplained
         return errors
+
+    @cached_property
+    def _rows(self) -> Rows:
+        from slipway.serving.rows import Rows
+
+        return Rows(self._contract, limit=1)
 
     def _with_types(self, content: Any, arrays: dict[str, Array]) -> Any:
         for column in self._columns:

@@ -1,30 +1,19 @@
-"""What predicts: a bundle in this process, or a running service."""
+"""What predicts: a bundle in this process; or a running service, see `slipway.batch.service`."""
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from httpx import TransportError
 
-from slipway.client import Client, ServiceError
-from slipway.contract import MISSING, Array, Column, Contract, Label, dates
-from slipway.http import Service
+from slipway.contract import Array, Contract, Label
+from slipway.model.ids import Ids
 from slipway.model.predictor import Predictions, Predictor, label_name
-from slipway.problem import SlipwayError
-from slipway.serving.ids import Ids
 
-REQUEST_ROWS = 5000  # half of what a service takes by default
-REQUESTS = 4  # at a time
-RETRIES, PATIENCE = 8, 30.0  # while it is overloaded or restarts: about a minute in all
-VERSION_BYTES = 6  # with which an id begins
 PROBABILITY = "probability."
 ADDED = ("prediction", "model_version", "prediction_id")
 
@@ -68,61 +57,6 @@ class BundleScorer:
         ends = np.arange(len(predictions) + 1, dtype=np.int32) * self._ids.characters
         ids = pa.StringArray.from_buffers(len(predictions), pa.py_buffer(ends), pa.py_buffer(text))
         return Scored(predictions, ids)
-
-
-class ServiceScorer:
-    """A running service, asked over Arrow."""
-
-    def __init__(self, url: str, *, key: str | None = None) -> None:
-        """Ask the service for its schema. Raises SlipwayError if it does not answer."""
-        self._url = url
-        about = Service(url, key=key).ask("/model")
-        if about.status != 200:
-            raise SlipwayError(f"{url}: {about.status or 'no answer'}: {about.content}")
-        self.contract, self.version = Contract.from_schema(about.content["schema"]), about.content["version"]
-        self.classes: Sequence[Label] = about.content["classes"]
-        self.reference: Mapping[str, Any] = {}
-        self._client = Client(url, key=key, timeout=60, retries=RETRIES, patience=PATIENCE)
-
-    def score(self, arrays: Mapping[str, Array]) -> Scored:
-        """Predict, in requests of REQUEST_ROWS rows. Raises SlipwayError if it refuses or changes its model."""
-        if not len(next(iter(arrays.values()))):
-            one = self.score(self.contract.arrays([self.contract.example]))
-            shaped = None if one.predictions.probabilities is None else one.predictions.probabilities[:0]
-            return Scored(Predictions(one.predictions.values[:0], shaped, tuple(self.classes)), one.ids.slice(0, 0))
-        table = pa.table({column.name: _sent(column, arrays[column.name]) for column in self.contract.columns})
-        starts = range(0, table.num_rows, REQUEST_ROWS)
-        with ThreadPoolExecutor(REQUESTS) as pool:
-            answers = list(pool.map(lambda start: self._answer(table.slice(start, REQUEST_ROWS)), starts))
-        answer = pa.concat_tables(answers)
-        names = [f"probability_{label_name(label)}" for label in self.classes]
-        if not names:
-            return Scored(Predictions(answer["value"].to_numpy(), None, ()), answer["id"].combine_chunks())
-        values = pc.index_in(answer["label"], pa.array(list(self.classes))).to_numpy().astype(np.int64)
-        given = [answer[name].to_numpy() for name in names if name in answer.schema.names]
-        shaped = np.column_stack(given) if given else None
-        return Scored(Predictions(values, shaped, tuple(self.classes)), answer["id"].combine_chunks())
-
-    def _answer(self, table: Any) -> Any:
-        try:
-            answer = self._client.predict_table(table, REQUEST_ROWS)
-        except (ServiceError, TransportError) as error:
-            raise SlipwayError(f"{self._url}: {error}") from None
-        version = base64.urlsafe_b64decode(answer["id"][0].as_py())[:VERSION_BYTES].hex()
-        if version != self.version:
-            raise SlipwayError(f"{self._url}: the model changed from {self.version} to {version} meanwhile")
-        return answer
-
-
-def _sent(column: Column, values: Array) -> Any:
-    """Give an array as the service takes it, missing values as null."""
-    if column.temporal:
-        stamps = pa.array(dates.to_datetime64(column.kind, values))
-        return stamps.cast(pa.date32() if column.kind == "date" else pa.timestamp("us", "UTC"))
-    if column.numeric:
-        made = pa.array(values, from_pandas=True)
-        return made.cast(pa.bool_()) if column.kind == "boolean" else made
-    return pa.array(values, pa.string(), mask=values == MISSING)
 
 
 def columns_of(scored: Scored, version: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.csv as pc
@@ -15,7 +15,9 @@ from slipway.batch.places import Place
 from slipway.batch.summary import Tally
 from slipway.batch.writing import RefusedError, joined, lines_of
 from slipway.problem import SlipwayError
-from slipway.serving.problems import Error
+
+if TYPE_CHECKING:
+    from slipway.serving.problems import Error
 
 WRITABLE = ("postgresql", "sqlite")  # whose transactions take a new table back, too
 TYPES: tuple[tuple[Any, Any], ...] = (

@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.csv as pc
@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 
 from slipway.batch.places import Place, format_of, reported
 from slipway.problem import SlipwayError
-from slipway.serving.problems import Error
+
+if TYPE_CHECKING:
+    from slipway.serving.problems import Error
 
 REJECTED = ("file", "row", "field", "rule", "message", "value")
 UNIQUE = "prediction_id"  # has no repeated values, so a dictionary of them would only cost time

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from slipway.batch import Output, Scorer, Summary
+    from slipway.batch.keeping import Keeping
     from slipway.batch.query import Source
     from slipway.batch.tables import DatabaseTable
     from slipway.workspace import Workspace
@@ -106,7 +107,7 @@ def predict(
     contract refuses do not end the run: they are listed in OUTPUT.rejected, with file, row (from 0), field, rule and
     value.
     """
-    from slipway.batch import Keeping, Limits
+    from slipway.batch import Limits
     from slipway.batch import predict as run
 
     if len([one for one in (bundle, release, url) if one]) > 1:
@@ -119,11 +120,17 @@ def predict(
     scorer = _scorer(at, bundle, release, url, key, threads or os.cpu_count() or 1)
     with ExitStack() as opened, _progress() as progress:
         table, to = _opened(opened, places, sql, database, scorer, part_rows, rejected)
-        keeping = Keeping(keep, scorer) if keep else None
+        keeping = _keeping(keep, scorer) if keep else None
         limits = Limits(strict, max_rejected)
         summary = run(table, to, scorer, limits, keeping=keeping, resume=resume, progress=progress)
     _show(summary, to.shown, to.rejected.shown)
     _tell(summary, metrics, push_gateway, name or (metrics.stem if metrics else "predict"))
+
+
+def _keeping(folder: str, scorer: Scorer) -> Keeping:
+    from slipway.batch.keeping import Keeping
+
+    return Keeping(folder, scorer)
 
 
 def _tell(summary: Summary, metrics: Path | None, gateway: str | None, name: str) -> None:
@@ -177,9 +184,11 @@ def _opened(
 def _scorer(
     at: Workspace, bundle: Path | None, release: str | None, url: str | None, key: str | None, threads: int
 ) -> Scorer:
-    from slipway.batch import BundleScorer, ServiceScorer
+    from slipway.batch import BundleScorer
 
     if url:
+        from slipway.batch.service import ServiceScorer
+
         return ServiceScorer(url, key=key)
     signs = os.environ.get(KEY) or None
     if bundle:

@@ -22,9 +22,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from slipway.contract import MISSING, Array, Label
+from slipway.model.ids import Refusal
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.reference import ABSENT, CONFIDENCE_BINS, CONFIDENCE_EDGES, Bins, bins_of
-from slipway.serving.ids import Refusal
 from slipway.serving.problems import Error
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -16,12 +16,12 @@ from starlette.responses import Response
 
 from slipway.contract import Array
 from slipway.model.bundle import MANIFEST
+from slipway.model.ids import Ids
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.signature import SignatureError, Signer, signature_of, verify
 from slipway.serving.batching import SMALL_ROWS, Batcher
 from slipway.serving.card import Card
 from slipway.serving.explaining import Explainer
-from slipway.serving.ids import Ids
 from slipway.serving.logs import Log
 from slipway.serving.metrics import Metrics, ModelMetrics
 from slipway.serving.outbox import Answered

@@ -17,6 +17,7 @@ from batch.databases import clear, fill
 from postgres import Postgres
 from serving.bundles import flowers
 from slipway.batch import BundleScorer, Limits, Output, Scorer, Summary, Table, predict
+from trips import trips
 
 ROWS = 300
 NONE = Limits()
@@ -33,6 +34,18 @@ def table(rows: int = ROWS, seed: int = 1) -> pa.Table:
     columns["potted"] = columns["potted"].cast(pa.bool_())
     columns["note"] = ['wet, "cold"\nand dark', None, *["-"] * (rows - 2)]
     return pa.table(columns)
+
+
+def trip_table() -> pa.Table:
+    """Trips with dates as Arrow has them, and the label as it is declared."""
+    found = trips(100, seed=1).drop(columns=["late"])
+    made = pa.Table.from_pandas(found, preserve_index=False)
+    for name in ("day", "day_back"):
+        made = made.set_column(made.schema.get_field_index(name), name, made[name].cast(pa.date32()))
+    for name in ("start", "start_back"):
+        stamps = made[name].cast(pa.timestamp("us", "UTC"))
+        made = made.set_column(made.schema.get_field_index(name), name, stamps)
+    return made
 
 
 def store(content: pa.Table, path: Path) -> Path:

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from batch.conftest import ROWS, read, store, table
-from slipway.batch import BundleScorer, Keeping, Limits, Output, Scorer, Table, keeping, predict
+from slipway.batch import BundleScorer, Limits, Output, Scorer, Table, keeping, predict
+from slipway.batch.keeping import Keeping
 from slipway.cli import main
 from slipway.contract import Contract
 from slipway.feedback.kept import Kept, predictions, segments

@@ -14,7 +14,8 @@ from pyarrow import fs
 from batch.conftest import ROWS, read, run, store, table
 from checkouts import ROOT
 from serving.running import Direct, quiet
-from slipway.batch import BundleScorer, Keeping, Limits, Output, Table, predict
+from slipway.batch import BundleScorer, Limits, Output, Table, predict
+from slipway.batch.keeping import Keeping
 from slipway.batch.places import Place
 from slipway.feedback import label
 from slipway.problem import SlipwayError

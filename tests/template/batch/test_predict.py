@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch.conftest import ROWS, read, run, store, table
+from batch.conftest import ROWS, read, run, store, table, trip_table
 from serving.bundles import Flower
 from serving.running import Direct, quiet, threaded
-from slipway.batch import BundleScorer, ServiceScorer, Table
+from slipway.batch import BundleScorer, Table
+from slipway.batch.service import ServiceScorer
 from slipway.contract import Contract
 from slipway.model.predictor import label_name
 from slipway.problem import SlipwayError
@@ -51,18 +52,6 @@ def test_each_row_gets_the_services_prediction_to_the_last_bit(kind, form, made,
     assert as_answers(read(tmp_path / f"out.{form}")) == answers(service, table())
     service.close()
     assert (summary.rows, summary.rejected) == (ROWS, 0)
-
-
-def trip_table() -> pa.Table:
-    """Trips with dates as Arrow has them, and the label as it is declared."""
-    found = trips(100, seed=1).drop(columns=["late"])
-    made = pa.Table.from_pandas(found, preserve_index=False)
-    for name in ("day", "day_back"):
-        made = made.set_column(made.schema.get_field_index(name), name, made[name].cast(pa.date32()))
-    for name in ("start", "start_back"):
-        stamps = made[name].cast(pa.timestamp("us", "UTC"))
-        made = made.set_column(made.schema.get_field_index(name), name, stamps)
-    return made
 
 
 @pytest.mark.parametrize("form", [*FORMATS, "url"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serving.running import Direct, quiet, without_version
-from slipway.serving.ids import Ids
+from slipway.model.ids import Ids
 
 KEY = "k" * 16
 

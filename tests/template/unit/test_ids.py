@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from slipway.serving import ids as module
-from slipway.serving.ids import Ids, Predicted
+from slipway.model import ids as module
+from slipway.model.ids import Ids, Predicted
 
 NOW, DAY = 1_700_000_000, 86_400
 

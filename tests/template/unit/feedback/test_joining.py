@@ -17,8 +17,8 @@ from slipway.feedback.joining import Views, join
 from slipway.feedback.kept import predictions
 from slipway.feedback.listing import Listing
 from slipway.feedback.truths import from_feedback, from_table, one_each
+from slipway.model.ids import Ids
 from slipway.problem import SlipwayError
-from slipway.serving.ids import Ids
 
 ROW = {"colour": "red", "height": 50.0, "petals": 12, "scented": True, "bed": None, "weight": 0.5}
 HERE = "0123456789ab"
