@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from slipway.champion import BUNDLE, fetch_champion, history
-from slipway.evaluation import intervals
+from slipway.evaluation import intervals, metrics
 from slipway.evaluation.intervals import Bootstrap, Score, direction
 from slipway.evaluation.test_set import TestSet
 from slipway.gate import challenge
@@ -32,12 +32,20 @@ class Difference:
     difference: Score
     words: str
 
+    @classmethod
+    def of(cls, name: str, score: intervals.Difference) -> Difference:
+        """Describe a difference of the gate's."""
+        equal = score.value == score.low == score.high == 0
+        words = "equal" if equal else direction(name, score.low, score.high) or "may be chance"
+        return cls(name, score.a, score.b, Score(score.value, score.low, score.high), words)
+
 
 @dataclass(frozen=True)
 class Comparison:
     """Two models on the test set.
 
     gate: what the gate would say of the first against the second. slices: by name, with rows and the headline score.
+    calibration: of both, see `metrics.paired_calibration`; empty if one has no probabilities.
     """
 
     rows: int
@@ -45,6 +53,7 @@ class Comparison:
     gate: str
     scores: list[Difference]
     slices: list[tuple[str, int, Difference]]
+    calibration: list[dict[str, Any]]
 
 
 def load(workspace: Workspace, version: str) -> Predictor:
@@ -87,29 +96,18 @@ def compare(workspace: Workspace, a: Predictor, b: Predictor) -> Comparison:
     params = workspace.params
     test_set = TestSet(workspace.problem, workspace.table / TEST)
     bootstrap = Bootstrap(params.evaluate.bootstrap, params.evaluate.confidence)
-    predictions = test_set.predictions(a)
-    statistics = test_set.statistics(predictions)
+    statistics = test_set.statistics(test_set.predictions(a))
     reason, compared = challenge(params.gate, test_set, a, statistics, b, bootstrap)
     if not compared:
         raise SlipwayError(f"{a.version} and {b.version} cannot be compared: {reason.detail}")
-    others = test_set.predictions(b)
-    scores = _differences(test_set, statistics, test_set.statistics(others), bootstrap)
-    slices = []
-    for name, where in test_set.slices(params.evaluate.slices).items():
-        here, there = (test_set.statistics(each, where) for each in (predictions, others))
-        slices.append((name, int(where.sum()), _differences(test_set, here, there, bootstrap)[0]))
-    return Comparison(len(test_set.truth), len(statistics), reason.detail, scores, slices)
-
-
-def _differences(test_set: TestSet, a: Any, b: Any, bootstrap: Bootstrap) -> list[Difference]:
-    found = []
-    values = [intervals.evaluate(test_set.target, statistics, bootstrap) for statistics in (a, b)]
-    for name, score in intervals.compare(test_set.target, a, b, bootstrap).items():
-        found.append(Difference(name, values[0][name].value, values[1][name].value, score, _words(name, score)))
-    return found
-
-
-def _words(name: str, score: Score) -> str:
-    if score.value == score.low == score.high == 0:
-        return "equal"
-    return direction(name, score.low, score.high) or "may be chance"
+    slices, headline = params.evaluate.slices, metrics.headlines(test_set.target)[0]
+    rows = {name: int(where.sum()) for name, where in test_set.slices(slices).items()}
+    by_slice = test_set.compare_slices(a, b, slices, bootstrap)
+    return Comparison(
+        len(test_set.truth),
+        len(statistics),
+        reason.detail,
+        [Difference.of(name, score) for name, score in compared.items()],
+        [(name, rows[name], Difference.of(headline, score)) for name, score in by_slice.items()],
+        test_set.compare_calibration(a, b),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,6 +14,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from slipway.champion import BUNDLE, Decision, read_decision
+from slipway.evaluation import plots
 from slipway.evaluation.charts import calibration_chart, slices_chart
 from slipway.evaluation.drift import drift
 from slipway.evaluation.intervals import direction
@@ -111,7 +113,8 @@ def gather(workspace: Workspace) -> dict[str, Any]:
         "lineage": _lineage(workspace, bundle, champion) | searched,
         "pictures": {
             name: _picture(at / f"{name}.svg") for at in folders for name in PICTURES if (at / f"{name}.svg").exists()
-        },
+        }
+        | _both_calibrations(verdict),
         "charts": [
             *slices_chart(headline, slices, metrics),
             *calibration_chart(workspace.evaluation / "calibration.csv"),
@@ -210,6 +213,15 @@ def _commit(root: Path) -> str:
         return commit + (" and uncommitted changes" if git(root, "status", "--porcelain").strip() else "")
     except SlipwayError:
         return "not a Git checkout with a commit"
+
+
+def _both_calibrations(verdict: dict[str, Any]) -> dict[str, str]:
+    """Draw the calibration of candidate and champion on the same rows, if both have probabilities."""
+    pairs = verdict.get("calibration", [])
+    curves = [[{"class": one["class"], **one[side]} for one in pairs if one[side]] for side in ("a", "b")]
+    with TemporaryDirectory() as folder:
+        plots.calibration(path := Path(folder) / "calibration.svg", *curves)
+        return {"calibration": _picture(path)} if pairs else {}
 
 
 def _picture(path: Path) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from itertools import zip_longest
+from itertools import groupby, zip_longest
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,8 +65,8 @@ def _text(value: Any) -> str:
 def compare(at: Workspace, a: str, b: str, as_json: bool) -> None:
     """Compare two models on the test set, score by score.
 
-    Each score is shown with the paired interval of the difference, overall and by slice, and then everything that
-    differs between the two, such as parameters and data. A and B are each `candidate`, `champion`, a released model by
+    Each score is shown with the paired interval of the difference, overall and by slice, then the calibration of both,
+    and everything that differs between the two, such as parameters and data. A and B are each `candidate`, `champion`, a released model by
     its version or digest, or the champion of a commit, tag or branch. Earlier champions are fetched with DVC.
     """
     from slipway.comparison import compare as run
@@ -112,7 +113,15 @@ def _show(found: Comparison, a: str, b: str) -> None:
     if found.slices:
         rows = [(name, count, *cells(one)) for name, count, one in found.slices]
         table(f"By slice: {found.slices[0][2].name}", ("slice", "rows", a, b, "difference", "the first is"), rows)
+    for name, points in groupby(found.calibration, key=itemgetter("class")):
+        rows = [(f"{one['from']:g} to {one['to']:g}", *_point(one["a"]), *_point(one["b"])) for one in points]
+        columns = [f"{version}: {what}" for version in (a, b) for what in ("mean", name, "rows")]
+        table(f"Calibration: predicted probability of {name}, and the share that is", ("probability", *columns), rows)
     click.echo(f"The gate's view: {found.gate}.")
+
+
+def _point(point: dict[str, Any] | None) -> tuple[str, ...]:
+    return (f"{point['predicted']:.3f}", f"{point['observed']:.3f}", f"{point['rows']:,}") if point else ("", "", "")
 
 
 def _print_json(content: Any) -> None:

@@ -30,6 +30,14 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Difference(Score):
+    """A score of one model, `a`, minus that of another, `b`, with the paired interval."""
+
+    a: float
+    b: float
+
+
+@dataclass(frozen=True)
 class Bootstrap:
     """The parameters of intervals: number of resamples, confidence, seed."""
 
@@ -76,7 +84,7 @@ def evaluate_one(target: Target, name: str, table: Array, bootstrap: Bootstrap) 
     return Score(float(point), *bootstrap.interval(compute(target, bootstrap.weights(len(table)) @ table)[name]))
 
 
-def compare(target: Target, candidate: Array, champion: Array, bootstrap: Bootstrap) -> dict[str, Score]:
+def compare(target: Target, candidate: Array, champion: Array, bootstrap: Bootstrap) -> dict[str, Difference]:
     """Give candidate minus champion, with paired intervals, for every score defined for both.
 
     Both arguments are `statistics` over the same rows and groups.
@@ -84,8 +92,9 @@ def compare(target: Target, candidate: Array, champion: Array, bootstrap: Bootst
     weights = bootstrap.weights(len(candidate))
     points = [metrics.scores(target, table.sum(axis=0)) for table in (candidate, champion)]
     spreads = [metrics.scores(target, weights @ table) for table in (candidate, champion)]
-    return {
-        name: Score(float(points[0][name] - points[1][name]), *bootstrap.interval(spreads[0][name] - spreads[1][name]))
-        for name in points[0]
-        if name in points[1] and not np.isnan(points[0][name] - points[1][name])
-    }
+    found = {}
+    for name in points[0]:
+        if name in points[1] and not np.isnan(points[0][name] - points[1][name]):
+            a, b = (float(point[name]) for point in points)
+            found[name] = Difference(a - b, *bootstrap.interval(spreads[0][name] - spreads[1][name]), a, b)
+    return found

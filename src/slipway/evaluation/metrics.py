@@ -194,14 +194,36 @@ def calibration(target: Target, truth: Array, probabilities: Array) -> list[dict
     With two classes only for the second, the positive one, as the first mirrors it.
     probabilities: float64, shape (rows, classes).
     """
-    found = []
-    for label, name in enumerate(target.classes):
-        if len(target.classes) == 2 and label == 0:
-            continue
+    points = _reliability(target, truth, probabilities)
+    return [{"class": label_name(target.classes[label]), **point} for (label, _), point in points.items()]
+
+
+def paired_calibration(target: Target, truth: Array, a: Array, b: Array) -> list[dict[str, Any]]:
+    """Give the points of `calibration` of two models, `a` and `b`, for each class and bin, which is `from` to `to`.
+
+    a, b: their probabilities, each of shape (rows, classes). In a bin that one of them never predicts, it has None.
+    """
+    curves = [_reliability(target, truth, probabilities) for probabilities in (a, b)]
+    return [
+        {
+            "class": label_name(target.classes[label]),
+            "from": number / CALIBRATION_BINS,
+            "to": (number + 1) / CALIBRATION_BINS,
+            "a": curves[0].get((label, number)),
+            "b": curves[1].get((label, number)),
+        }
+        for label, number in sorted(curves[0].keys() | curves[1].keys())
+    ]
+
+
+def _reliability(target: Target, truth: Array, probabilities: Array) -> dict[tuple[int, int], dict[str, Any]]:
+    """Give mean probability, share of the class and rows by class and bin, see `calibration`."""
+    found = {}
+    for label in range(1 if len(target.classes) == 2 else 0, len(target.classes)):
         probability = probabilities[:, label]
         bins = _bins(probability)
         for number in np.unique(bins):
             inside = bins == number
             point = {"predicted": float(probability[inside].mean()), "observed": float((truth[inside] == label).mean())}
-            found.append({"class": label_name(name), **point, "rows": int(inside.sum())})
+            found[label, int(number)] = {**point, "rows": int(inside.sum())}
     return found

@@ -47,8 +47,8 @@ def confusion(path: Path, counts: Array, labels: list[str]) -> None:
             axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
 
 
-def calibration(path: Path, curve: list[dict[str, Any]]) -> None:
-    """Draw observed frequency over predicted probability. curve: see `metrics.calibration`."""
+def calibration(path: Path, curve: list[dict[str, Any]], champion: list[dict[str, Any]] | None = None) -> None:
+    """Draw observed frequency over predicted probability, with the champion's. Curves: see `metrics.calibration`."""
     classes = list(dict.fromkeys(item["class"] for item in curve))
     largest = max((item["rows"] for item in curve), default=1)
     with _axes(path) as axes:
@@ -61,6 +61,11 @@ def calibration(path: Path, curve: list[dict[str, Any]]) -> None:
             sizes = [20 + 100 * item["rows"] / largest for item in points]
             label = f"{name} (area: rows)" if number < MAX_NAMED else None
             axes.scatter(predicted, observed, s=sizes, color=colour, label=label)
+            before = [item for item in champion or () if item["class"] == name]
+            predicted, observed = ([item[key] for item in before] for key in ("predicted", "observed"))
+            if before:
+                named = "champion" if number == 0 else None
+                axes.plot(predicted, observed, ":x", color=GREY if len(classes) == 1 else colour, label=named)
         axes.set(xlabel="predicted probability", ylabel="share of rows", title="Calibration")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.05, 1.05))
         axes.legend(frameon=False, loc="lower right")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from slipway.contract import Array, Column, Target, record, target
 from slipway.evaluation import intervals, metrics
-from slipway.evaluation.intervals import Bootstrap, Score
+from slipway.evaluation.intervals import Bootstrap, Difference
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.problem import Problem, SlipwayError
 
@@ -85,7 +85,7 @@ class TestSet:
 
     def compare_slices(
         self, a: Predictor, b: Predictor, names: Iterable[str], bootstrap: Bootstrap
-    ) -> dict[str, Score]:
+    ) -> dict[str, Difference]:
         """Give the headline score of one model minus another's, with paired intervals, for every slice."""
         found, headline = {}, metrics.headlines(self.target)[0]
         for name, where in self.slices(names).items():
@@ -93,3 +93,8 @@ class TestSet:
             if score := intervals.compare(self.target, one, other, bootstrap).get(headline):
                 found[name] = score
         return found
+
+    def compare_calibration(self, a: Predictor, b: Predictor) -> list[dict[str, Any]]:
+        """Give both models' calibration, see `metrics.paired_calibration`; empty if one has no probabilities."""
+        one, other = (self.predictions(model).probabilities for model in (a, b))
+        return [] if one is None or other is None else metrics.paired_calibration(self.target, self.truth, one, other)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from slipway.champion import BUNDLE, Decision, fetch_champion
 from slipway.contract import Array, canonical_json, times
 from slipway.evaluation import intervals
-from slipway.evaluation.intervals import Bootstrap, Score
+from slipway.evaluation.intervals import Bootstrap, Difference
 from slipway.evaluation.test_set import TestSet
 from slipway.gate.changes import check_changes
 from slipway.gate.checks import (
@@ -39,7 +39,7 @@ class Verdict:
 
     candidate, champion: digests of the bundles. table: digest of the test set that both were scored on.
     metrics: the candidate's point estimates. comparison: candidate minus champion, for each score; slices: for the
-    headline score of each slice.
+    headline score of each slice. calibration: of both, see `metrics.paired_calibration`; a is the candidate.
     """
 
     verdict: Answer
@@ -50,6 +50,7 @@ class Verdict:
     comparison: dict[str, dict[str, float]] = field(default_factory=dict)
     reasons: list[Reason] = field(default_factory=list)
     slices: dict[str, dict[str, float]] = field(default_factory=dict)
+    calibration: list[dict[str, Any]] = field(default_factory=list)
 
 
 def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
@@ -80,10 +81,11 @@ def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
         reasons += behaviour(workspace.root)
     reason, comparison = challenge(params.gate, test_set, candidate, statistics, champion, bootstrap)
     reasons.append(reason)
-    slices = {}
+    slices, calibration = {}, []
     if champion and comparison:
         reasons += check_changes(workspace, test_set, champion, bootstrap)
         slices = test_set.compare_slices(candidate, champion, params.evaluate.slices, bootstrap)
+        calibration = test_set.compare_calibration(candidate, champion)
     reasons += _check_history(candidate.version, decision)
     if live:
         reasons = settle(reasons, check_live(workspace, candidate, champion, bootstrap))
@@ -96,6 +98,7 @@ def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
         {name: score.as_json() for name, score in comparison.items()},
         reasons,
         {name: score.as_json() for name, score in slices.items()},
+        calibration,
     )
     workspace.verdict.write_bytes(canonical_json(asdict(verdict)))
     return verdict
@@ -129,7 +132,7 @@ def challenge(
     statistics: Array,
     champion: Predictor | None,
     bootstrap: Bootstrap,
-) -> tuple[Reason, dict[str, Score]]:
+) -> tuple[Reason, dict[str, Difference]]:
     """Compare the candidate with the champion on the same test set, if there is a champion that accepts its rows.
 
     statistics: the candidate's, over the test set. Returns the reason, and candidate minus champion by score.

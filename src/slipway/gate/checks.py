@@ -83,7 +83,7 @@ def check_constant(test_set: TestSet, statistics: Array, scores: Mapping[str, Sc
     return Reason("constant", "hold", f"{detail}: the difference of {gain.low:+.4g} to {gain.high:+.4g} may be chance")
 
 
-def against_champion(gate: Gate, comparison: dict[str, Score], version: str, confidence: float) -> Reason:
+def against_champion(gate: Gate, comparison: Mapping[str, Score], version: str, confidence: float) -> Reason:
     """Compare candidate and champion by the paired interval of their difference in `gate.champion.metric`."""
     metric, margin = gate.champion.metric, gate.champion.margin
     if metric not in comparison:

@@ -1,5 +1,6 @@
 """Two models side by side: the gate's own numbers, for any two that were released or just built."""
 
+import csv
 import json
 import shutil
 
@@ -60,6 +61,20 @@ def test_each_slice_of_the_parameters_is_compared(challenged_original):
     found = compare(challenged_original, *models)
     for column in challenged_original.params.evaluate.slices:
         assert sum(rows for name, rows, _ in found.slices if name.startswith(f"{column}=")) == found.rows
+
+
+def test_the_calibration_of_both_is_shown_side_by_side(challenged_original):
+    content = json.loads(call(challenged_original, "--json").output)
+    curve = [{"class": one["class"], **one["a"]} for one in content["calibration"] if one["a"]]
+    assert curve == [
+        {name: value if name == "class" else float(value) for name, value in one.items()}
+        for one in csv.DictReader((challenged_original.evaluation / "calibration.csv").open())
+    ]
+    assert sum(one["b"]["rows"] for one in content["calibration"] if one["b"]) == content["rows"]
+    assert content["calibration"] == challenged_original.read_verdict()["calibration"]
+    shown = call(challenged_original).output
+    assert "Calibration: predicted probability of male" in shown
+    assert f"{content['calibration'][0]['b']['observed']:.3f}" in shown
 
 
 def test_what_differs_is_listed_and_what_does_not_is_not(challenged_original):

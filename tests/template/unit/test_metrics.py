@@ -295,3 +295,12 @@ def test_what_is_not_one_number_for_each_row_is_refused(given):
     truth, predictions = classified(300)
     with pytest.raises(SlipwayError, match="gain_score must be one finite number for each of the 300 rows"):
         metrics.statistics(own(gain_score), truth, predictions, alone(truth))
+
+
+def test_a_bin_that_only_one_of_two_models_predicts_has_no_point_of_the_other():
+    a, b = (np.column_stack([1 - np.array(p), p]) for p in ([0.05, 0.25, 0.95], [0.25, 0.25, 0.95]))
+    first, second, last = metrics.paired_calibration(SCENTED, np.array([0, 1, 1]), a, b)
+    assert (first["from"], first["to"], first["b"]) == (0.0, 0.1, None)
+    assert first["a"] == {"predicted": 0.05, "observed": 0.0, "rows": 1}
+    assert second["b"] == {"predicted": 0.25, "observed": 0.5, "rows": 2}
+    assert last["a"] == last["b"]

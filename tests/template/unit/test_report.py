@@ -1,3 +1,4 @@
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -79,6 +80,16 @@ def test_the_markdown_draws_the_slices_and_the_calibration(challenged):
     assert 'y-axis "share of male" 0 --> 1' in calibration
 
 
+def test_candidate_and_champion_have_their_calibration_in_one_plot_and_one_table(challenged):
+    write_report(challenged)
+    plot = base64.b64decode(gather(challenged)["pictures"]["calibration"].partition(",")[2])
+    assert plot != (challenged.evaluation / "calibration.svg").read_bytes()
+    text = (challenged.root / "build" / "report.md").read_text()
+    one = challenged.read_verdict()["calibration"][-1]
+    cells = [f"{one[side]['observed']:.4g} ({one[side]['rows']})" for side in ("a", "b")]
+    assert f"| 0.9 to 1.0 | {cells[0]} | {cells[1]} |" in text
+
+
 def test_a_name_in_a_plot_cannot_end_it(challenged):
     path = challenged.evaluation / "slices.json"
     before = path.read_text()
@@ -94,7 +105,7 @@ def test_the_markdown_tells_the_same_in_tables_that_hold(challenged):
     text = (challenged.root / "build" / "report.md").read_text()
     assert f"`{gather(challenged)['bundle'].version}`" in text
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.M)
-    assert len(tables) == 5
+    assert len(tables) == 6
     for table in tables:
         columns = {line.count("|") for line in table.splitlines()}
         assert len(columns) == 1, table
