@@ -127,9 +127,8 @@ mutants: setup ## Mutation testing: count small changes to the code that no unit
 
 # part: spark
 .PHONY: spark-test
-spark-test: setup ## Test examples/spark_score.py on a Spark cluster of its own (needs Java 17; not part of CI)
-	uv pip install --quiet --python $(BIN)/python --require-hashes -r examples/requirements.txt
-	PYTHONPATH=tests/template pytest -q -n 0 examples
+spark-test: setup $(VENV)/spark/.done ## Test examples/spark_score.py on a Spark cluster of its own (needs Java 17)
+	SPARK_HOME=$(CURDIR)/$$(echo $(VENV)/spark/lib/*/site-packages/pyspark) PYTHONPATH=tests/template pytest -q -n 0 examples
 
 # In a separate folder: rewriting a lock file, even unchanged, would make `setup` rebuild the environment.
 LOCKS = $(wildcard requirements*.txt stack/*.txt stack/*/*.txt k8s/*.txt benchmarks/*.txt examples/*.txt notebooks/*.txt)
@@ -160,6 +159,7 @@ lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest
 
 # Tools in separate environments: their dependencies conflict with ours, or make our commands start more slowly.
 $(VENV)/checkov/.done: k8s/checkov.txt # part: kubernetes
+$(VENV)/spark/.done: examples/requirements.txt # part: spark
 $(VENV)/cyclonedx/.done: stack/cyclonedx.txt
 $(VENV)/moto/.done: stack/moto.txt
 $(VENV)/%/.done: $(VENV)/.done

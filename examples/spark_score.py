@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyspark import SparkFiles
 from pyspark.sql import SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from slipway.batch import BundleScorer, annotated
 
@@ -25,6 +25,6 @@ def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     yield from annotated(batches, BundleScorer(Path(SparkFiles.get("bundle"))))
 
 
-none = pa.RecordBatch.from_pylist([], to_arrow_schema(table.schema))
+none = pa.RecordBatch.from_pylist([], table.limit(0).toArrow().schema)
 (example,) = annotated([none], BundleScorer(Path(bundle)))
 table.mapInArrow(score, from_arrow_schema(example.schema)).write.parquet(output)
