@@ -28,7 +28,8 @@ if sys.argv[1:2] == ["do"]:  # only a process that does one thing needs them
 
     from slipway.contract import Array, Contract, Target
 
-HERE = Path(__file__).parent
+# Compiled modules are kept, as after the first run of any program.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 BIN = Path(sys.executable).parent
 CORES = os.cpu_count() or 1
 CHUNK = 100_000
@@ -52,13 +53,8 @@ def rows(count: int, seed: int) -> dict[str, Array]:
     return made
 
 
-def make(folder: str, name: str, count: str) -> None:
-    """Fit and store a model as a bundle and as a joblib file, and write the table as a file for each core."""
-    model(Path(folder), name)
-    store(Path(folder) / "table", int(count))
-
-
-def model(folder: Path, name: str) -> None:
+def model(folder: str, name: str) -> None:
+    """Fit and store a model as a bundle and as a joblib file."""
     from sklearn.compose import make_column_transformer
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
@@ -73,14 +69,16 @@ def model(folder: Path, name: str) -> None:
     answer = {"properties": {"answer": {"type": "string", "enum": ["no", "yes"]}}, "required": ["answer"]}
     goal = Target.of(Contract.from_schema(answer).columns[0])
     contract = Contract.from_schema(SCHEMA)
-    models.make(folder, make_pipeline(columns, estimator), contract, goal, arrays, truth.astype(np.int64))
+    models.make(Path(folder), make_pipeline(columns, estimator), contract, goal, arrays, truth.astype(np.int64))
 
 
-def store(folder: Path, count: int) -> None:
-    folder.mkdir()
+def store(folder: str, number: str) -> None:
+    """Write a table as a file for each core."""
+    count = int(number)
+    Path(folder).mkdir()
     for part in range(CORES):
         start, end = count * part // CORES, count * (part + 1) // CORES
-        with pq.ParquetWriter(folder / f"part-{part}.parquet", pa.table(rows(1, 0)).schema) as writer:
+        with pq.ParquetWriter(Path(folder) / f"part-{part}.parquet", pa.table(rows(1, 0)).schema) as writer:
             for at in range(start, end, CHUNK):
                 writer.write_table(pa.table(rows(min(CHUNK, end - at), 1 + at)))
 
@@ -151,6 +149,11 @@ def measured(*commands: list[str]) -> tuple[Cost, str]:
     return Cost(time.perf_counter() - started, cpu, largest), output
 
 
+def do(*arguments: str) -> None:
+    """Let a process of its own do one thing."""
+    measured([sys.executable, __file__, "do", *arguments])
+
+
 def contest(folder: Path, count: int) -> dict[str, Cost]:
     """Let every contestant predict once."""
     source, out, slipway = folder / "table", folder / "out", str(BIN / "slipway")
@@ -182,12 +185,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--models", nargs="+", default=["linear", "trees"], choices=["linear", "trees"])
     if sys.argv[1:2] == ["do"]:
-        return {"make": make, "plain": plain, "alone": alone}[sys.argv[2]](*sys.argv[3:])
+        return {"model": model, "store": store, "plain": plain, "alone": alone}[sys.argv[2]](*sys.argv[3:])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         for name in given.models:
             folder = Path(scratch) / name
-            measured([sys.executable, __file__, "do", "make", str(folder), name, str(given.rows)])
+            do("model", str(folder), name)
+            do("store", str(folder / "table"), str(given.rows))
             rounds = [contest(folder, given.rows) for _ in range(given.rounds)]
             report(name, given.rows, rounds)
     return None
