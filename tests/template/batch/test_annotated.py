@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pyarrow as pa
@@ -44,3 +46,9 @@ def test_an_empty_batch_tells_the_columns(scorer):
         "prediction_id",
         "refused",
     ]
+
+
+def test_who_predicts_loads_no_web_framework():
+    loaded = "import sys, slipway.batch; print({'fastapi', 'starlette', 'httpx'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
