@@ -66,8 +66,9 @@ def compare(at: Workspace, a: str, b: str, as_json: bool) -> None:
     """Compare two models on the test set, score by score.
 
     Each score is shown with the paired interval of the difference, overall and by slice, then the calibration of both,
-    and everything that differs between the two, such as parameters and data. A and B are each `candidate`, `champion`, a released model by
-    its version or digest, or the champion of a commit, tag or branch. Earlier champions are fetched with DVC.
+    and everything that differs between the two, such as parameters and data. A and B are each `candidate`, `champion`,
+    a released model by its version or digest, or the champion of a commit, tag or branch. Earlier champions are fetched
+    with DVC.
     """
     from slipway.comparison import compare as run
     from slipway.comparison import load
