@@ -91,7 +91,7 @@ PARTS = {
         "the search for better parameters",
         ("docs/search.md", "k8s/components/search", "stack/search", "stack/search.mk", "tests/template/search"),
     ),
-    "spark": Part("the example for Spark", ("examples", "docs/scale.md")),
+    "spark": Part("the example for Spark", ("examples", "docs/scale.md", "benchmarks/spark.py")),
     "wandb": Part(
         "the copy of MLflow's record in Weights & Biases", ("tests/template/unit/tracking/test_weights_and_biases.py",)
     ),
