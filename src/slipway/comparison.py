@@ -44,7 +44,7 @@ class Difference:
 class Comparison:
     """Two models on the test set.
 
-    gate: what the gate would say of the first against the second. slices: by name, with rows and the headline score.
+    gate: the gate's reason for the first against the second. slices: by name, with rows and the headline score.
     calibration: of both, see `metrics.paired_calibration`; empty if one has no probabilities.
     """
 

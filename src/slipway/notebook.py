@@ -1,4 +1,4 @@
-"""What a notebook reads of the project: the versioned table, the models, the verdict and the runs."""
+"""The project as a notebook reads it: the versioned table, the models, the verdict and the runs."""
 
 from __future__ import annotations
 

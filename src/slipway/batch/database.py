@@ -15,7 +15,7 @@ from slipway.problem import SlipwayError
 
 
 class Database:
-    """A connection with one transaction: what is read is one state, and what is written complete or was never there.
+    """A connection with one transaction: reads see one state, and writes are atomic.
 
     Messages name it without its password. Several threads may use it, one at a time. reading: the open query, if any.
     """
@@ -52,7 +52,7 @@ class Database:
             yield self._connection
 
     def close(self) -> None:
-        """Give up what was not committed."""
+        """Roll back."""
         with self._lock, contextlib.suppress(SQLAlchemyError):
             self._connection.close()
 

@@ -77,7 +77,7 @@ Source = Table | Query
 
 
 def _kind(column: Column | None, values: Sequence[Any]) -> Any:
-    """Choose a column's Arrow type by its first values; what has no plain one is text."""
+    """Choose a column's Arrow type by its first values; values without a plain type are text."""
     try:
         found = pa.infer_type([None if isinstance(value, Decimal) and column else value for value in values])
     except (pa.ArrowException, TypeError, ValueError):

@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     """Rows of one file: the first one's number there (from 0), and the part of the output that they belong to.
 
     done: the share of the input's bytes that are read. broken: by row of the batch, the text of a CSV's row that has
-    too few or too many values, and what is wrong with it; there, the batch is empty.
+    too few or too many values, and the error; there, the batch is empty.
     """
 
     file: str

@@ -40,7 +40,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Summary:
-    """A run: how many rows, what was predicted, how far the rows drifted, how long it took (in seconds).
+    """A run: the numbers of rows and of each outcome, the drift of the rows, the time in seconds.
 
     resumed: rows that an earlier run had done. drift: None if the service does not tell its reference.
     """

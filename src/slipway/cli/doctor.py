@@ -1,4 +1,4 @@
-"""The checks of `slipway doctor`: what is installed, what is configured, and whether it answers."""
+"""The checks of `slipway doctor`: the installed tools, the configuration, and whether configured services answer."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def _progress() -> Iterator[Callable[[int, float], None]]:
 
 
 def _show(summary: Summary, output: str, rejected: str) -> None:
-    """Print what was done."""
+    """Print the summary."""
     share = f"{summary.rejected / summary.rows:.2%}"
     lines = [
         ("rows", f"{summary.rows:,}" + (f", {summary.resumed:,} of them by an earlier run" if summary.resumed else "")),

@@ -85,7 +85,7 @@ def _propose(at: Workspace, found: Found, apply: bool) -> None:
 
 
 def _show(found: Found) -> None:
-    """Print what was found."""
+    """Print the result."""
     rows = [
         ("trials", ", ".join(f"{count} {state}" for state, count in found.trials.items())),
         (f"best {found.metric}", f"{found.value:.4g}, in cross-validation"),

@@ -93,7 +93,7 @@ def _probes(
 
 
 def _own_labels(estimator: Any, training: Probe, tolerance: float) -> str:
-    """Say so if the estimator's own labels are not its most probable classes, which are what is served."""
+    """Warn if the estimator's own labels are not its most probable classes, which are served."""
     probabilities = training.expected.probabilities
     if probabilities is None:
         return ""

@@ -1,4 +1,4 @@
-"""scikit-learn to ONNX with skl2onnx, in float64 throughout, and so that the answer is what a runtime expects.
+"""scikit-learn to ONNX with skl2onnx, in float64 throughout, and with the outputs that a runtime expects.
 
 Whatever is not corrected here or in `trees` is left to skl2onnx, and the parity check judges the result.
 """
@@ -52,7 +52,7 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
 
     A classifier's classes must be 0, 1, ... Its outputs are the class, int64 of shape (rows,), and the probabilities
     of shape (rows, classes), if it has any; a regressor's is the value.
-    Raises NotImplementedError for what would not serve well, and whatever skl2onnx raises for what it cannot convert.
+    Raises NotImplementedError for steps that would not serve well, and skl2onnx's errors for those it cannot convert.
     """
     _register_libraries()
     steps = _steps(estimator)
@@ -122,7 +122,7 @@ def _register_libraries() -> None:
 
 
 def _settle(model: onnx.ModelProto, *, probable: bool) -> None:
-    """Leave the outputs that a runtime expects, what they need, and the operator sets in a fixed order."""
+    """Keep only a runtime's outputs and the nodes that they need, with the operator sets in a fixed order."""
     if probable:
         _answer_most_probable(model.graph)
     elif len(model.graph.output) > 1:
@@ -178,7 +178,7 @@ def _answer_most_probable(graph: onnx.GraphProto) -> None:
 
 
 def _prune(graph: onnx.GraphProto) -> None:
-    """Remove what no output needs."""
+    """Remove nodes that no output needs."""
     needed, kept = {item.name for item in graph.output}, []
     for node in reversed(graph.node):
         if needed.intersection(node.output):
@@ -191,7 +191,7 @@ def _prune(graph: onnx.GraphProto) -> None:
 
 
 def _parse_as_double(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
-    """Let what was made of strings go on as float64; skl2onnx would continue in float32, numbers beside it included."""
+    """Continue in float64 after encoded strings; skl2onnx would use float32, for numbers beside them, too."""
     parse = sklearn_parsers_map.get(type(model), _parse_sklearn_simple_model)
     outputs = parse(scope, model, inputs, custom_parsers=custom_parsers)
     if isinstance(outputs[0].type, (DoubleTensorType, StringTensorType)):
@@ -203,7 +203,7 @@ def _parse_as_double(scope: Any, model: Any, inputs: Any, custom_parsers: Any = 
 
 
 def _convert_voting(scope: Any, operator: Any, container: Any) -> None:
-    """Convert a vote as it predicts; skl2onnx refuses what the default of `flatten_transform` does to transform()."""
+    """Convert a vote; skl2onnx refuses the default of `flatten_transform`, which changes only transform()."""
     operator.raw_operator = copy(operator.raw_operator)
     operator.raw_operator.flatten_transform = False
     if operator.raw_operator.weights is not None:  # they may be a list, which it does not take

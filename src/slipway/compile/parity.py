@@ -27,7 +27,7 @@ Predict = Callable[[Arrays], Output]
 
 
 class Probe(NamedTuple):
-    """Rows of one kind, and what the fitted estimator answers."""
+    """Rows of one kind, and the fitted estimator's answers."""
 
     kind: str
     arrays: Arrays

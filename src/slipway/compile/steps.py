@@ -152,7 +152,7 @@ def _box_cox(graph: Graph, values: str, powers: Array) -> str:
 
 
 def _by_category(graph: Graph, model: Any, values: str) -> str:
-    """Look up, column by column, what the encoder makes of each category, and of an unknown one."""
+    """Look up, column by column, the encoder's values for each category, and for an unknown one."""
     categories = model.categories_
     rows = np.array([kinds[0] for kinds in categories], dtype=object)
     strange = [] if getattr(model, "handle_unknown", "") == "error" else ["\0 unknown"]

@@ -1,4 +1,4 @@
-"""TransformedTargetRegressor: what its regressor predicts, transformed back."""
+"""TransformedTargetRegressor: its regressor's predictions, transformed back."""
 
 from __future__ import annotations
 

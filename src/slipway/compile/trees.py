@@ -103,7 +103,7 @@ class Ensemble(NamedTuple):
     zero_missing: bool = False
 
 
-# From the class of an estimator of another library to what reads its trees.
+# From the class of another library's estimator to the reader of its trees.
 READERS: dict[type, Callable[[Any], Ensemble]] = {}
 
 

@@ -33,7 +33,7 @@ class Vectorizers:
 
     def __init__(self, contract: Contract) -> None:
         self._texts = {column.name for column in contract.columns if not column.numeric}
-        self._splitters: dict[str, Splitter] = {}  # by what the graph calls the terms
+        self._splitters: dict[str, Splitter] = {}  # by the name of the terms in the graph
 
     def convert(self, scope: Any, operator: Any, container: Any) -> None:
         """Convert a vectorizer; skl2onnx calls this. Raises NotImplementedError for code of the project's own."""
@@ -69,7 +69,7 @@ class Vectorizers:
 
 def _splitter(model: Any, column: str, texts: set[str]) -> Splitter:
     if column not in texts:
-        raise NotImplementedError("a vectorizer of what is not a column of the row")
+        raise NotImplementedError("a vectorizer whose input is not a column of the row")
     for name in ("preprocessor", "tokenizer"):
         if getattr(model, name) is not None:
             raise NotImplementedError(f"a {name} of the project's own")

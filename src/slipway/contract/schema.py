@@ -50,7 +50,7 @@ class Schema(GenerateJsonSchema):
 
 def _date_bounds(schema: Mapping[str, Any]) -> dict[str, Any]:
     bounds = {key: schema[name].isoformat() for key, name in ARGUMENT.items() if name in schema}
-    if "now_op" in schema:  # PastDate, FutureDatetime: to_column refuses what it does not know
+    if "now_op" in schema:  # PastDate, FutureDatetime: to_column refuses unknown formats
         bounds[f"{schema['now_op']}_only"] = True
     if schema.get("tz_constraint") == "naive":
         bounds["naive"] = True

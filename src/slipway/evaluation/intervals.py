@@ -58,7 +58,7 @@ class Bootstrap:
 
 
 def direction(name: str, low: float, high: float) -> str:
-    """Say what the interval of a score's difference means: "better", "worse", or "" if it includes 0."""
+    """Interpret the interval of a score's difference: "better", "worse", or "" if it includes 0."""
     if low <= 0 <= high:
         return ""
     return "better" if (low > 0) != metrics.lower_is_better(name) else "worse"

@@ -100,7 +100,7 @@ def slices(path: Path, found: list[dict[str, Any]], score: str, overall: float) 
 
 
 def decision(path: Path, chosen: Decision, thresholds: Array, curves: Mapping[str, Array]) -> None:
-    """Draw what the decision threshold was chosen by over thresholds, and the chosen one."""
+    """Draw the criterion of the decision threshold over thresholds, and the chosen one."""
     with _axes(path) as axes:
         for colour, (name, values) in zip((BLUE, GREY), curves.items(), strict=True):
             axes.plot(thresholds, values, color=colour, linewidth=1.5, label=name)

@@ -28,7 +28,7 @@ VERSION_BYTES = 6  # with which an id begins
 
 @dataclass(frozen=True)
 class Views:
-    """What the rows are: the problem, and the contracts of its record, its features and its target."""
+    """The declaration of the rows: the problem, and the contracts of its record, its features and its target."""
 
     problem: Problem
     record: Contract
@@ -126,7 +126,7 @@ def _values(column: Column, kept: list[Kept], truths: pd.DataFrame, views: Views
 
 
 def _derived(column: Column, kept: list[Kept], problem: Problem) -> list[Any] | None:
-    """Give what the prediction itself tells: the number of a row, and its time; None for any other column."""
+    """Read a column from the prediction itself: the number of a row, and its time; None for any other column."""
     if column.name == ROW_ID:
         return [int.from_bytes(hashlib.blake2b(one.id.encode(), digest_size=6).digest(), "big") + 1 for one in kept]
     if column.name == problem.time and column.temporal:

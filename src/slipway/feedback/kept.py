@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Answer(Struct, kw_only=True):
-    """What a version of the model answered."""
+    """The answer of a version of the model."""
 
     version: str
     prediction: str | bool | int | float
@@ -52,7 +52,7 @@ def segments(folder: str, kind: str) -> list[Place]:
 
 
 def read(segment: Place, kind: type[T]) -> list[T]:
-    """Read a segment. Raises SlipwayError, naming it and the line, if it is not what a service writes."""
+    """Read a segment. Raises SlipwayError, naming it and the line, if no service wrote it."""
     with reported(segment.shown, "cannot be read"):
         content = segment.read()
     try:

@@ -102,7 +102,7 @@ def _weight_argument(estimator: Any) -> str:
 
 
 def _of_boosters(estimator: Any) -> dict[str, Any]:
-    """Give the parameters of what is no estimator of scikit-learn's in it, but of a library that is compiled."""
+    """Give the parameters of the estimators in it that are of another library that is compiled."""
     every = estimator.get_params()
     return {name: value for name, value in every.items() if library(every.get(name.rpartition("__")[0], estimator))}
 

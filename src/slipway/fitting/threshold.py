@@ -32,7 +32,7 @@ def choose(
 ) -> tuple[Decision | None, list[list[float]]]:
     """Choose the threshold that `train.decision` asks for, if it does; give it with the curve over thresholds.
 
-    arrays: what the estimator sees of the training rows; rows: their table. The curve's points are threshold and f1, or
+    arrays: the estimator's inputs, of the training rows; rows: their table. The curve's points are threshold and f1, or
     mean cost of a row. Raises SlipwayError if the estimator gives no probabilities, or there are too few groups.
     """
     asked = params.train.decision

@@ -54,10 +54,10 @@ def check_live(workspace: Workspace, candidate: Predictor, champion: Predictor |
 
 
 def rows_needed(score: Score, sign: int, margin: float, confidence: float, rows: int) -> int | None:
-    """Estimate how many rows decide, in all, with a power of 80 %, if the difference is what it is now; None: none do.
+    """Estimate how many rows, in all, decide with a power of 80 % if the difference stays as it is; None: no number.
 
     n = ((z_a + z_b) s / d)^2 for a paired difference (Chow, Shao, Wang: Sample Size Calculations in Clinical Research,
-    2008, chapter 3). d: the distance to what is decided, "not worse by more than the margin" or "worse", whichever is
+    2008, chapter 3). d: the distance to the conclusion, "not worse by more than the margin" or "worse", whichever is
     farther. s, the deviation of one row, follows from the present interval, which is z_a s / sqrt(rows) to each side.
     """
     distance = max(sign * score.value + margin, -sign * score.value)
@@ -69,7 +69,7 @@ def rows_needed(score: Score, sign: int, margin: float, confidence: float, rows:
 
 
 def settle(reasons: list[Reason], live: Reason) -> list[Reason]:
-    """Add the reason of the live rows; where these decide, what the test set left in doubt is in doubt no more."""
+    """Add the reason of the live rows; where these decide, they settle the doubts that the test set left."""
     if live.outcome == "hold":
         return [*reasons, live]
     return [

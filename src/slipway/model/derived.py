@@ -1,7 +1,7 @@
 """Derived features: the project's own function from a row's columns to those of the estimator, packed into the bundle.
 
-The bundle holds the source text of the function's module, and the manifest its digest and what it returns. Training,
-evaluation, service and MLflow model all run that text; nothing is imported from the project.
+The bundle holds the source text of the function's module; the manifest, its digest and the returned columns.
+Training, evaluation, service and MLflow model all run that text; nothing is imported from the project.
 """
 
 from __future__ import annotations

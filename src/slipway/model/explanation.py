@@ -1,7 +1,7 @@
 """Explains predictions: the Shapley value of each field of a row, against background rows.
 
 A coalition is a set of fields: these have the row's values, the others those of a background row. Its worth is the
-mean prediction over the background rows, and a field's contribution is what it adds to the coalitions without it, with
+mean prediction over the background rows, and a field's contribution is its addition to the coalitions without it, with
 the weights of Shapley ("A Value for n-Person Games", 1953). This is SHAP's interventional value (Lundberg and Lee
 2017). Only predictions are used, so any estimator is explained, with its derived features.
 """

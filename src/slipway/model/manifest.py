@@ -44,7 +44,7 @@ class Features(_Strict):
 class Decision(_Strict):
     """The decision threshold of a binary classifier: from which probability on the positive class is predicted.
 
-    maximize, costs: by what it was chosen, see `train.decision` in `params.yaml`.
+    maximize, costs: the criterion by which it was chosen, see `train.decision` in `params.yaml`.
     """
 
     positive: str | bool | int

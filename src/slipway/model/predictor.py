@@ -159,7 +159,7 @@ class Predictor:
 def decide(output: Output, classes: tuple[Label, ...], decision: Decision | None) -> Predictions:
     """Make predictions of a runtime's output: with a decision threshold the labels are by it.
 
-    The probabilities stay what they are.
+    The probabilities do not change.
     """
     if decision is None or output.probabilities is None:
         return Predictions(output.values, output.probabilities, classes)

@@ -61,14 +61,14 @@ class Validate(_Section):
 
 
 class Costs(_Section):
-    """What a wrong label costs, in any unit."""
+    """The cost of a wrong label, in any unit."""
 
     false_positive: Annotated[float, Field(ge=0)]
     false_negative: Annotated[float, Field(ge=0)]
 
 
 class Decision(_Section):
-    """The decision threshold of a binary classifier: the class that is looked for, and by what it is chosen.
+    """The decision threshold of a binary classifier: the positive class, and the criterion by which it is chosen.
 
     maximize: `f1` of the positive class; or `cost`, of which the least is best.
     """

@@ -58,7 +58,7 @@ def _done_already(root: Path) -> Decision | None:
 
 
 def _since_the_first(releases: list[Release]) -> list[Release]:
-    """Leave out what came before the first that followed nothing: in a fork, releases of another problem."""
+    """Leave out the releases before the first without a predecessor: in a fork, those of another problem."""
     first = next((n for n, release in enumerate(releases) if release.decision.previous is None), len(releases))
     return releases[: first + 1]
 

@@ -1,4 +1,4 @@
-"""Columns of dates: the way in which they are written, their field, and what is derived from them."""
+"""Columns of dates: the way in which they are written, their field, and the features derived from them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def describe_dates(found: Described, cells: Collection[str], *, convert: bool, u
 
 
 def moments(cells: Collection[str], form: str) -> pd.Series:
-    """Read cells as dates written in one form, or as Unix time in one unit; what is none becomes NaT."""
+    """Read cells as dates written in one form, or as Unix time in one unit; other cells become NaT."""
     written = pd.Series([*cells])
     for unit in UNIX:
         if form == unit:

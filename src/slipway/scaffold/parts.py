@@ -6,7 +6,7 @@ A part has files of its own, listed here, and lines in files that it shares with
 - a comment line that begins with `part: NAME` goes with what follows it, up to `end: NAME` or the next empty line; in a
   document, before a heading, up to the next heading of that level.
 
-`src/slipway` stays as it is: what a part needs there does nothing without its settings, and updates of the template
+`src/slipway` stays as it is: a part's code there does nothing without its settings, and updates of the template
 merge without conflicts.
 """
 

@@ -23,7 +23,7 @@ SKIPPED = ("src/slipway/", ".dvc/", "data/")
 
 @dataclass(frozen=True)
 class Removal:
-    """What a checkout loses. names: the parts. removes: files. writes: the text of the files that lose lines."""
+    """The changes that remove parts. names: the parts. removes: files. writes: the text of files that lose lines."""
 
     root: Path
     names: tuple[str, ...]
@@ -110,7 +110,7 @@ def _end(lines: Sequence[str], start: int, begin: re.Match[str]) -> int:
 
 
 def unlinked(text: str, place: str, gone: Collection[str]) -> str:
-    """Give a document in which links to what is gone are plain words."""
+    """Turn links to removed files into plain words."""
 
     def link(found: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(place), found[2]))

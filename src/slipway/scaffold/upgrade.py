@@ -34,7 +34,7 @@ CHANGES = "CHANGELOG.md"
 
 @dataclass
 class Upgrade:
-    """What an upgrade changes.
+    """The changes of an upgrade.
 
     base, target: the releases, as trees without the parts that the fork removed. skipped: these parts, and files that
     the fork removed. changed: files to merge. locks: lock files that the fork has as they were, so that the new ones

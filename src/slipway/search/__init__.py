@@ -22,7 +22,7 @@ JOURNAL, LOCK = "journal.log", "search.lock"
 
 
 class Found(NamedTuple):
-    """What a study found. trials: the number in each state. before: the score with the present `params.yaml`.
+    """The result of a study. trials: the number in each state. before: the score with the present `params.yaml`.
 
     arguments, value: the best ones, and their score. importance: the share of each argument in the differences between
     the trials, the largest first.
@@ -70,7 +70,7 @@ def _study(objective: Objective, storage: optuna.storages.BaseStorage, *, seeded
         direction="minimize" if lower_is_better(objective.metric) else "maximize",
         load_if_exists=True,
     )
-    # With the number of trials a search that goes on does not draw again what it drew before.
+    # With the number of trials in the seed, a search that is continued does not repeat its draws.
     study.sampler = optuna.samplers.TPESampler(seed=objective.seed + len(study.trials) if seeded else None)
     return study
 

@@ -1,4 +1,4 @@
-"""What a trial does: draw arguments, then fit and score the estimator fold by fold within the training rows."""
+"""One trial: draw arguments, then fit and score the estimator fold by fold within the training rows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Objective:
         return hashlib.sha256(canonical_json(content)).hexdigest()
 
     def __call__(self, trial: optuna.Trial) -> float:
-        """Give the score of what the trial draws. Raises what the project's estimator raises."""
+        """Score the arguments that the trial draws. Raises the errors of the project's estimator."""
         arguments = self._draw(trial)
         trial.set_user_attr(ARGUMENTS, arguments)
 

@@ -1,4 +1,4 @@
-"""What a search hands on: its plots and numbers in `build/search`, and the change of `params.yaml`."""
+"""The outputs of a search: its plots and numbers in `build/search`, and the change of `params.yaml`."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Journal(JournalStorage, BaseHeartbeat):
         return HEARTBEAT
 
     def get_heartbeat_stale_trial_callback(self) -> Callable[[optuna.Study, FrozenTrial], None]:
-        """Give what is done with a trial that lost its worker."""
+        """Give the action for a trial that lost its worker."""
         return RetryHeartbeatStaleTrialCallback()
 
 

@@ -16,7 +16,7 @@ HEAD_BYTES = 64 << 10  # limit on the request line and headers, and on the trail
 HEADER_OVERHEAD = 64  # bytes of memory that a header takes beyond its text
 HEAD_SLICE, BODY_SLICE = 4 << 10, 64 << 10  # bytes parsed at once, so that pipelined requests stay unparsed
 IDLE_GRACE, NEW_GRACE = 0.2, 2.0  # seconds at shutdown: after a keep-alive response; before a first request
-LINGER_SECONDS = 2.0  # how long what a client still sends is dropped, after a response that ends the connection
+LINGER_SECONDS = 2.0  # after a response that ends the connection, input is dropped for so long
 FRAMING = (b"content-length", b"transfer-encoding")
 NOT_HTTP = ProblemDetails(400, "malformed", "this is not an HTTP request")
 TOO_LARGE = ProblemDetails(431, "too-large", f"the headers are larger than {HEAD_BYTES} bytes")
@@ -30,7 +30,7 @@ class BufferedTransport:
     """
 
     def __init__(self, transport: Any, drop_input: Callable[[], bool]) -> None:
-        """drop_input: drops what the client still sends, and tells whether it does: it has not ended a request."""
+        """drop_input: drops further input, and returns whether any is expected: the request has not ended."""
         self._transport, self._drop_input = transport, drop_input
         self._head, self._closing = b"", False
         self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
@@ -51,7 +51,7 @@ class BufferedTransport:
         return self._closing or self._transport.is_closing()
 
     def close(self) -> None:
-        """Send what is held and close, with a delay if the client still sends."""
+        """Send the buffered output and close, with a delay if the client still sends."""
         self.flush()
         if not self.is_closing() and self._drop_input():
             self._transport.write_eof()

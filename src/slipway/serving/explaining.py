@@ -66,6 +66,6 @@ class Explainer:
         return answers
 
     def close(self) -> None:
-        """Stop the thread; what it computes ends soon, as the process waits for it."""
+        """Stop the thread. The process waits for its present computation, which is short."""
         self._closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)

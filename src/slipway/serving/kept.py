@@ -1,7 +1,7 @@
 """Keeps predictions and feedback in files of JSON lines (SLIPWAY_PREDICTIONS; docs/loop.md has their format).
 
-No request waits for this: it appends to a bounded queue, and a thread does the rest. What the thread cannot take or
-cannot write is dropped and counted.
+No request waits for this: it appends to a bounded queue, and a thread does the rest. Rows that the thread
+cannot take or write are dropped and counted.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The metrics of `/metrics`. Counts are plain numbers and arrays, and become Prometheus metrics at each scrape.
 
-docs/metrics.md lists every metric; a test compares it with what is exported.
+docs/metrics.md lists every metric; a test compares it with the exported ones.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class LoadedModel:
         return made | {"id": [a["id"] for a in answers]}
 
     def close(self) -> None:
-        """Stop the threads; what is to be kept is written first."""
+        """Stop the threads, after queued predictions are written."""
         self.batcher.close()
         self.explainer.close()
         for beside in (self.shadow, self.keeper):

@@ -1,4 +1,4 @@
-"""Answered rows on their way to what no request waits for: a shadow, and the files of kept predictions."""
+"""A queue of answered rows for work that no request waits for: a shadow, and the files of kept predictions."""
 
 from __future__ import annotations
 

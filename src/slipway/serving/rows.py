@@ -98,7 +98,7 @@ class Rows:
         return dates.parse(column.kind, value) if column.temporal and value is not None else value
 
     def errors(self, number: int, row: Any) -> list[Error]:
-        """Explain what the contract does not allow of a parsed JSON object, the row of that number; slowly."""
+        """List the contract's errors in a parsed JSON object, the row of that number; slowly."""
         if not isinstance(row, Mapping):
             what = "null" if row is None else f"a {type(row).__name__}"
             return [error(number, "", "row_type", f"a row is a JSON object, not {what}", row)]

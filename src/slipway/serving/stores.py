@@ -20,7 +20,7 @@ class Store(Protocol):
         """Write a file. name: its path below the store."""
 
     def expire(self, kind: str, days: int) -> None:
-        """Remove what is older, of one kind: folders whose name is a day."""
+        """Remove older folders of one kind, by the day in their name."""
 
 
 def store_of(place: str) -> Store:

@@ -100,7 +100,7 @@ def _draw_classification(out: Path, test_set: TestSet, predictions: Predictions)
 
 
 def _draw_decision(out: Path, test_set: TestSet, predictions: Predictions, bundle: Bundle) -> None:
-    """Draw what the threshold was chosen by, over thresholds: in cross-validation, and on the test set."""
+    """Draw the criterion of the threshold over thresholds: in cross-validation, and on the test set."""
     decision = bundle.manifest.decision
     if decision is None or predictions.probabilities is None:
         return
