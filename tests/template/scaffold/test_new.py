@@ -95,7 +95,7 @@ def test_without_a_terminal_and_without_yes_the_plan_is_shown_and_nothing_writte
     done = new(project, write(public("iris"), tmp_path / "flowers.csv"), "--target", "target")
     assert done.returncode == 1
     assert "Writes   src/project/__init__.py" in done.stdout
-    assert "nothing was written" in done.stderr
+    assert "nothing was changed" in done.stderr
     assert state(project) == before
 
 

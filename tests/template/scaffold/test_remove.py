@@ -114,7 +114,7 @@ def test_it_shows_its_plan_and_does_nothing_without_a_yes(project):
     )
     assert done.returncode == 1
     assert "Removes  gitlab: .gitlab-ci.yml" in done.stdout
-    assert "nothing was written" in done.stderr
+    assert "nothing was changed" in done.stderr
     assert run(project, "git", "status", "--porcelain") == ""
 
 

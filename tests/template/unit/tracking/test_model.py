@@ -37,7 +37,7 @@ def folder_of(workspace: Workspace) -> Path:
     return next((workspace.root / "mlartifacts").rglob("MLmodel")).parent
 
 
-def test_set(workspace: Workspace) -> pd.DataFrame:
+def held_out(workspace: Workspace) -> pd.DataFrame:
     return signed_table(workspace.features, pd.read_parquet(workspace.table / TEST))
 
 
@@ -60,7 +60,7 @@ def each(request, template, tmp_path_factory):
 def test_the_champion_answers_as_the_service_does(each):
     workspace, _ = each
     update_version(workspace, read_bundle(workspace.bundle).digest, alias="champion")
-    rows = test_set(workspace)
+    rows = held_out(workspace)
     rows.index = rows.index[::-1]
     answers = load(workspace, "champion").predict(rows)
     served = pd.json_normalize(Predictor.load(workspace.bundle).predict(rows).as_json())
@@ -71,7 +71,7 @@ def test_the_answers_are_what_the_signature_says(each):
     workspace, _ = each
     model = load(workspace)
     kinds = {"label": str(workspace.target.classes and type(workspace.target.classes[0]).__name__)}
-    answers = model.predict(test_set(workspace))
+    answers = model.predict(held_out(workspace))
     promised = model.metadata.get_output_schema()
     assert promised.input_names() == list(answers)
     types = {"string": "str", "double": "float64", "boolean": "bool"}
@@ -93,7 +93,7 @@ def test_mlflows_evaluation_agrees_with_ours(each):
     }[workspace.problem.target]
     for theirs, ours in pairs.items():
         assert metrics[theirs] == pytest.approx(metrics[ours], rel=1e-9), theirs
-    assert metrics["example_count"] == len(test_set(workspace))
+    assert metrics["example_count"] == len(held_out(workspace))
 
 
 def test_nothing_is_pickled(each):
@@ -137,7 +137,7 @@ def test_the_signature_is_derived_from_the_contract(tracked):
 
 def test_optional_columns_may_be_missing_or_empty(tracked):
     workspace, _, _ = tracked
-    model, rows = load(workspace), test_set(workspace).head(3)
+    model, rows = load(workspace), held_out(workspace).head(3)
     optional = ["thorns", "potted", "bed"]
     without = model.predict(rows.drop(columns=optional))
     empty = model.predict(signed_table(workspace.features, rows.assign(**dict.fromkeys(optional))))
@@ -155,7 +155,7 @@ def test_optional_columns_may_be_missing_or_empty(tracked):
 def test_rows_that_the_signature_does_not_allow_are_refused(tracked, change, words):
     workspace, _, _ = tracked
     with pytest.raises(MlflowException, match=words):
-        load(workspace).predict(change(test_set(workspace)))
+        load(workspace).predict(change(held_out(workspace)))
 
 
 @pytest.fixture
