@@ -8,7 +8,7 @@ from typing import Any, Literal
 from slipway.champion import BUNDLE, Decision, fetch_champion
 from slipway.contract import Array, canonical_json, times
 from slipway.evaluation import intervals
-from slipway.evaluation.intervals import Bootstrap, Difference
+from slipway.evaluation.intervals import Bootstrap, Difference, Score
 from slipway.evaluation.test_set import TestSet
 from slipway.gate.changes import check_changes
 from slipway.gate.checks import (
@@ -22,7 +22,7 @@ from slipway.gate.checks import (
 )
 from slipway.gate.fairness import check_fairness
 from slipway.gate.live import check_live, settle
-from slipway.model.predictor import Predictor
+from slipway.model.predictor import Predictions, Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST
 from slipway.problem.params import Gate
@@ -69,16 +69,7 @@ def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
     predictions = test_set.predictions(candidate)
     statistics = test_set.statistics(predictions)
     scores = intervals.evaluate(test_set.target, statistics, bootstrap)
-    reasons = [*check_thresholds(params.gate, scores)]
-    if params.gate.slice_thresholds:
-        scored = test_set.score_slices(predictions, params.evaluate.slices, bootstrap)
-        reasons.append(check_slices(params.gate.slice_thresholds, scored))
-    reasons += [check_fairness(limits, test_set, predictions, bootstrap) for limits in params.gate.fairness]
-    if params.gate.beats_constant:
-        reasons.append(check_constant(test_set, statistics, scores, bootstrap))
-    reasons.append(size(params.gate, candidate))
-    if params.gate.behaviour:
-        reasons += behaviour(workspace.root)
+    reasons = _check_candidate(workspace, test_set, candidate, predictions, scores, bootstrap)
     reason, comparison = challenge(params.gate, test_set, candidate, statistics, champion, bootstrap)
     reasons.append(reason)
     slices, calibration = {}, []
@@ -102,6 +93,28 @@ def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
     )
     workspace.verdict.write_bytes(canonical_json(asdict(verdict)))
     return verdict
+
+
+def _check_candidate(
+    workspace: Workspace,
+    test_set: TestSet,
+    candidate: Predictor,
+    predictions: Predictions,
+    scores: dict[str, Score],
+    bootstrap: Bootstrap,
+) -> list[Reason]:
+    """Run the checks that need no champion. predictions, scores: the candidate's, of the test set."""
+    gate, sliced = workspace.params.gate, workspace.params.evaluate.slices
+    reasons = [*check_thresholds(gate, scores)]
+    if gate.slice_thresholds:
+        reasons.append(check_slices(gate.slice_thresholds, test_set.score_slices(predictions, sliced, bootstrap)))
+    reasons += [check_fairness(limits, test_set, predictions, bootstrap) for limits in gate.fairness]
+    if gate.beats_constant:
+        reasons.append(check_constant(test_set, test_set.statistics(predictions), scores, bootstrap))
+    reasons.append(size(gate, candidate))
+    if gate.behaviour:
+        reasons += behaviour(workspace.root)
+    return reasons
 
 
 def load_champion(workspace: Workspace) -> tuple[Predictor | None, Decision | None]:
