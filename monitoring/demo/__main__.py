@@ -25,7 +25,7 @@ EXAMPLE = "penguins"
 def main() -> None:
     """Serve, drift, alert, truth, retrain, shadow, promote: the loop turns once, in a scratch copy of this repository.
 
-    It takes about two minutes, and needs Prometheus and Alertmanager. It makes build/demo anew, and touches nothing else.
+    It takes two minutes, and needs Prometheus and Alertmanager. It makes build/demo anew, and touches nothing else.
     """
     try:
         _turn(ROOT / "build/demo")
