@@ -217,11 +217,12 @@ def _commit(root: Path) -> str:
 
 def _both_calibrations(verdict: dict[str, Any]) -> dict[str, str]:
     """Draw the calibration of candidate and champion on the same rows, if both have probabilities."""
-    pairs = verdict.get("calibration", [])
+    if not (pairs := verdict.get("calibration")):
+        return {}
     curves = [[{"class": one["class"], **one[side]} for one in pairs if one[side]] for side in ("a", "b")]
     with TemporaryDirectory() as folder:
         plots.calibration(path := Path(folder) / "calibration.svg", *curves)
-        return {"calibration": _picture(path)} if pairs else {}
+        return {"calibration": _picture(path)}
 
 
 def _picture(path: Path) -> str:

@@ -22,7 +22,7 @@ from slipway.gate.checks import (
 )
 from slipway.gate.fairness import check_fairness
 from slipway.gate.live import check_live, settle
-from slipway.model.predictor import Predictions, Predictor
+from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST
 from slipway.problem.params import Gate
@@ -66,10 +66,9 @@ def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
     champion, decision = load_champion(workspace)
     test_set = TestSet(workspace.problem, workspace.table / TEST)
     bootstrap = Bootstrap(params.evaluate.bootstrap, params.evaluate.confidence)
-    predictions = test_set.predictions(candidate)
-    statistics = test_set.statistics(predictions)
+    statistics = test_set.statistics(test_set.predictions(candidate))
     scores = intervals.evaluate(test_set.target, statistics, bootstrap)
-    reasons = _check_candidate(workspace, test_set, candidate, predictions, scores, bootstrap)
+    reasons = _check_candidate(workspace, test_set, candidate, statistics, scores, bootstrap)
     reason, comparison = challenge(params.gate, test_set, candidate, statistics, champion, bootstrap)
     reasons.append(reason)
     slices, calibration = {}, []
@@ -99,18 +98,18 @@ def _check_candidate(
     workspace: Workspace,
     test_set: TestSet,
     candidate: Predictor,
-    predictions: Predictions,
+    statistics: Array,
     scores: dict[str, Score],
     bootstrap: Bootstrap,
 ) -> list[Reason]:
-    """Run the checks that need no champion. predictions, scores: the candidate's, of the test set."""
-    gate, sliced = workspace.params.gate, workspace.params.evaluate.slices
+    """Run the checks that need no champion. statistics, scores: the candidate's, over the test set."""
+    gate, sliced, predictions = workspace.params.gate, workspace.params.evaluate.slices, test_set.predictions(candidate)
     reasons = [*check_thresholds(gate, scores)]
     if gate.slice_thresholds:
         reasons.append(check_slices(gate.slice_thresholds, test_set.score_slices(predictions, sliced, bootstrap)))
     reasons += [check_fairness(limits, test_set, predictions, bootstrap) for limits in gate.fairness]
     if gate.beats_constant:
-        reasons.append(check_constant(test_set, test_set.statistics(predictions), scores, bootstrap))
+        reasons.append(check_constant(test_set, statistics, scores, bootstrap))
     reasons.append(size(gate, candidate))
     if gate.behaviour:
         reasons += behaviour(workspace.root)
