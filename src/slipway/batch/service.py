@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,13 +15,13 @@ from slipway.batch.scorers import Scored
 from slipway.client import Client, ServiceError
 from slipway.contract import MISSING, Array, Column, Contract, Label, dates
 from slipway.http import Service
+from slipway.model.ids import version_in
 from slipway.model.predictor import Predictions, label_name
 from slipway.problem import SlipwayError
 
 REQUEST_ROWS = 5000  # half of what a service takes by default
 REQUESTS = 4  # at a time
 RETRIES, PATIENCE = 8, 30.0  # while it is overloaded or restarts: about a minute in all
-VERSION_BYTES = 6  # with which an id begins
 
 
 class ServiceScorer:
@@ -63,7 +62,7 @@ class ServiceScorer:
             answer = self._client.predict_table(table, REQUEST_ROWS)
         except (ServiceError, TransportError) as error:
             raise SlipwayError(f"{self._url}: {error}") from None
-        version = base64.urlsafe_b64decode(answer["id"][0].as_py())[:VERSION_BYTES].hex()
+        version = version_in(answer["id"][0].as_py())
         if version != self.version:
             raise SlipwayError(f"{self._url}: the model changed from {self.version} to {version} meanwhile")
         return answer

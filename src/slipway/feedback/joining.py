@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from slipway.evaluation.live import CHAMPION, ID, ORIGIN, SHADOW, TIME, UNUSABLE
 from slipway.feedback.kept import Answer, Kept
 from slipway.feedback.listing import Listing
 from slipway.feedback.truths import KEY, absent, key_of
+from slipway.model.ids import version_in
 from slipway.model.predictor import label_name
 from slipway.problem import Problem
 from slipway.problem.files import ROW_ID
@@ -22,8 +22,6 @@ from slipway.stages.prepare import shape
 
 if TYPE_CHECKING:
     import pandas as pd
-
-VERSION_BYTES = 6  # with which an id begins
 
 
 @dataclass(frozen=True)
@@ -75,16 +73,8 @@ def _keys(batch: list[Kept], features: Contract, on: Sequence[str]) -> list[str]
 
 def _list_left(left: pd.DataFrame, released: set[str], listing: Listing) -> None:
     for key, origin in zip(left[KEY], left[ORIGIN], strict=True):
-        version = _version(key)
+        version = version_in(key)
         listing.add("late" if version in released else "foreign", [key], [origin], [version])
-
-
-def _version(prediction_id: str) -> str:
-    """Read the version in a prediction's id, unverified; the empty text if it cannot be one."""
-    try:
-        return base64.b64decode(prediction_id.encode(), altchars=b"-_", validate=True)[:VERSION_BYTES].hex()
-    except ValueError:
-        return ""
 
 
 def _rows(kept: list[Kept], truths: pd.DataFrame, views: Views) -> pd.DataFrame:

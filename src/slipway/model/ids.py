@@ -21,7 +21,7 @@ import numpy as np
 
 from slipway.contract import Array
 
-TAG = 10
+VERSION, TAG = 6, 10  # bytes
 
 Refusal = Literal["forged", "expired", "duplicate", "other_version"]
 
@@ -33,6 +33,14 @@ class Predicted(NamedTuple):
     time: int
     number: int
     value: float
+
+
+def version_in(prediction_id: str) -> str:
+    """Read the model's version in an id, unverified; the empty text if it cannot be one."""
+    try:
+        return base64.b64decode(prediction_id.encode(), altchars=b"-_", validate=True)[:VERSION].hex()
+    except ValueError:
+        return ""
 
 
 class Ids:
