@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from demo.processes import await_event, bare_environment, free_port, process
+from demo.processes import await_event, bare_environment, free_port, metrics_server, process
 from slipway.client import Client, Prediction
 from slipway.http import Service as Address
 from slipway.problem import SlipwayError
@@ -33,23 +32,8 @@ class Service:
         self._present = contextlib.ExitStack()
         self._answered = 0  # rows, by the present process
         self.url = ""
-        outer = self
-
-        class Metrics(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                with contextlib.suppress(OSError):  # a scrape that fails, as it does when a machine is slow
-                    content, kind = outer._metrics()
-                    self.send_response(200)
-                    self.send_header("content-type", kind)
-                    self.end_headers()
-                    self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Metrics)
-        self.scraped = f"127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = contextlib.ExitStack()
+        self.scraped = self._server.enter_context(metrics_server(lambda _: self._metrics()))
 
     def roll_over(self, **settings: Any) -> None:
         """Start a process with the present champion; once it is ready it takes over, and the one before it ends.
@@ -107,5 +91,4 @@ class Service:
     def close(self) -> None:
         """End the process."""
         self._present.close()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()

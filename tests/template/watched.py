@@ -8,13 +8,11 @@ import json
 import math
 import re
 import shutil
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -24,7 +22,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from demo.processes import await_event, free_port, process
+from demo.processes import await_event, free_port, metrics_server, process
 from slipway.contract import Contract
 from slipway.model.predictor import Predictions
 from slipway.model.reference import CONFIDENCE_BINS, bins_of, describe, shares
@@ -128,23 +126,8 @@ class Replica:
         self.metrics.ready = True
         self.rows = 0
         self.metrics.parts = [self.model, SimpleNamespace(collect=self._beside)]
-        metrics = self.metrics
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                content, kind = metrics.exposition(self.headers.get("accept", ""))
-                self.send_response(200)
-                self.send_header("content-type", kind)
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
+        self._server = contextlib.ExitStack()
+        self.address = self._server.enter_context(metrics_server(self.metrics.exposition))
 
     def serve(self, random: np.random.Generator, rows: int, shift: float) -> dict[str, np.ndarray]:
         """Do as if rows had been asked about; some requests fail, are slow or are refused, some get feedback."""
@@ -180,9 +163,7 @@ class Replica:
             yield histograms(name, "", {(VERSION, "f" * 12): distance}, *of)
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        self._server.close()
 
 
 class Prometheus:
