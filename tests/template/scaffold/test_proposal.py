@@ -146,6 +146,17 @@ def test_a_direction_is_tested_with_rows_that_the_schema_allows(table):
     assert test["tenure"].max() + 40 > found.proposal.row["tenure"].maximum == moved["tenure"].max()
 
 
+@pytest.mark.parametrize("share", [0.03, 0.4], ids=["rare", "common"])
+def test_a_typical_row_has_the_truth_value_that_is_frequent_there(table, share):
+    random = np.random.default_rng(0)
+    heated = random.random(400) < share
+    rows = pd.DataFrame({"size": random.normal(50, 5, 400).round(1), "heated": heated})
+    rows["price"] = (rows["size"] * 5 + 50 * heated + random.normal(0, 20, 400)).round(2)
+    found = draft(table(rows), "price", name="prices")
+    low = found.files["tests/model/test_behaviour.py"].partition("low")[2]
+    assert low.partition("'heated': ")[2].startswith("False")
+
+
 def test_texts_are_read_word_by_word(table):
     found = draft(table(reviews()), "stars", name="reviews")
     assert "TfidfVectorizer(max_features=5000), 'review'" in found.files["src/project/model.py"]
