@@ -50,6 +50,11 @@ class Place:
         """Whether it is on this machine."""
         return isinstance(self.system, fs.LocalFileSystem)
 
+    @property
+    def compression(self) -> str | None:
+        """How the content is compressed, by the name."""
+        return "gzip" if self.name.lower().endswith(".gz") else None
+
     def __truediv__(self, name: str) -> Place:
         return Place(self.system, f"{self.path}/{name}", f"{self.shown}/{name}")
 
@@ -79,9 +84,13 @@ class Place:
     def _inner(self, path: str) -> tuple[str, ...]:
         return PurePosixPath(path).relative_to(self.path).parts
 
+    def stream(self) -> Any:
+        """Open a file, decompressed."""
+        return self.system.open_input_stream(self.path, compression=self.compression)
+
     def read(self) -> bytes:
         """Read a small file."""
-        with reported(self.shown, "cannot be read"), self.system.open_input_stream(self.path) as stream:
+        with reported(self.shown, "cannot be read"), self.stream() as stream:
             return bytes(stream.read())
 
     def remove(self) -> None:
@@ -152,4 +161,5 @@ def reported(shown: str, what: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         words = " ".join(str(error).split())
-        raise SlipwayError(f"{shown}: {what}: {words[:300]}") from None
+        hint = "; convert it with iconv" if "invalid UTF8" in words else ""
+        raise SlipwayError(f"{shown}: {what}: {words[:300]}{hint}") from None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,12 +41,13 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class File:
-    """A file, as it was when the run began. rows: None if they are not known before it is read."""
+    """A file, as it was when the run began. rows: None if they are not known before it is read. separator: of a CSV."""
 
     place: Place
     info: Any
     schema: Any
     rows: int | None
+    separator: str
 
     def batches(self, schema: Any) -> Iterator[tuple[Any, float, Broken]]:
         """Yield rows with the columns of `schema`, the share of bytes that is read, and broken rows (see Batch).
@@ -142,10 +143,11 @@ def cut(content: Any, row: int, skip: int, part_rows: int | None) -> Iterator[tu
 
 
 def _file(place: Place, info: Any) -> File:
+    separator = ""
     with reported(place.shown, f"cannot be read as {format_of(place)}"):
         if format_of(place) == "csv":
-            names, _ = _header(place)
-            schema, rows = pa.schema([(name, pa.string()) for name in names]), None
+            names, separator, more = _header(place)
+            schema, rows = pa.schema([(name, pa.string()) for name in names]), None if more else 0
         else:
             with place.system.open_input_file(place.path) as raw:
                 if format_of(place) == "parquet":
@@ -156,36 +158,44 @@ def _file(place: Place, info: Any) -> File:
     names = schema.names
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SlipwayError(f"{place.shown}: columns of the same name: {', '.join(map(repr, twice))}")
-    return File(place, info, schema.remove_metadata(), rows)
+    return File(place, info, schema.remove_metadata(), rows, separator)
 
 
-def _header(place: Place) -> tuple[list[str], str]:
-    """Give the columns' names and the separator of a CSV. Raises SlipwayError if it is not UTF-8."""
-    with place.system.open_input_stream(place.path) as stream:  # decompressed by its name
-        start = bytes(stream.read(HEADER_BYTES)).removeprefix(codecs.BOM_UTF8)
-    line = start.partition(b"\n")[0]
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise SlipwayError(f"{place.shown}: the header is not UTF-8 ({error.reason}); convert it with iconv") from None
-    separator = max(SEPARATORS, key=text.count)
-    return next(csv.reader([text.rstrip("\r")], delimiter=separator), []), separator
+def _header(place: Place) -> tuple[list[str], str, bool]:
+    """Give the columns' names and the separator of a CSV, and whether it has more than them. Raises SlipwayError."""
+    with place.stream() as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+        lines = iter(lambda: text.readline(HEADER_BYTES), "")
+        try:
+            first = next(filter(_filled, lines), "")
+            separator = max(SEPARATORS, key=first.count)
+            names = next(csv.reader(chain([first], lines), delimiter=separator), [])
+            more = any(map(_filled, lines))
+        except UnicodeDecodeError as error:
+            raise SlipwayError(f"{place.shown}: not UTF-8 ({error.reason}); convert it with iconv") from None
+        except csv.Error as error:
+            raise SlipwayError(f"{place.shown}: cannot be read as csv: {error}") from None
+    if not names:
+        raise SlipwayError(f"{place.shown}: there are no columns")
+    return names, separator, more
+
+
+def _filled(line: str) -> bool:
+    return bool(line.strip("\r\n"))
 
 
 def _open_text(raw: Any, file: File) -> Iterator[tuple[Any, float, Broken]]:
-    _, separator = _header(file.place)
     skipped: list[Any] = []
 
     def skip(row: Any) -> str:
         skipped.append(row)
         return "skip"
 
-    stream = pa.CompressedInputStream(raw, "gzip") if file.place.name.endswith(".gz") else raw
+    stream = pa.CompressedInputStream(raw, "gzip") if file.place.compression else raw
     reader = pc.open_csv(
         stream,
         # One thread reads: only so do errors name the row. Other threads check, score and write meanwhile.
         read_options=pc.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
-        parse_options=pc.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=skip),
+        parse_options=pc.ParseOptions(delimiter=file.separator, newlines_in_values=True, invalid_row_handler=skip),
         convert_options=pc.ConvertOptions(column_types=file.schema),
     )
     row = 0

@@ -33,7 +33,7 @@ class Atomic:
     def __init__(self, place: Place, *, compress: bool = True) -> None:
         """compress: if it is called `.gz`."""
         self.place, self._temporary = place, place.beside(f".{place.name}.tmp")
-        compression = "gzip" if compress and place.name.endswith(".gz") else None
+        compression = place.compression if compress else None
         with reported(place.shown, "cannot be written"):
             folder = self._temporary.path.rpartition("/")[0]
             place.system.create_dir(folder, recursive=True)
@@ -85,10 +85,9 @@ class Part:
     def write(self, content: Any, added: Mapping[str, Any]) -> None:
         """Write rows with the columns that are added to them."""
         batch = joined(content, added)
-        if self._file is None:
-            self._file = Atomic(self._place)
-            self._writer = _WRITERS[self._format](self._file.stream, batch.schema)
+        self._file = self._file or Atomic(self._place)
         with reported(self._place.shown, "cannot be written"):
+            self._writer = self._writer or _WRITERS[self._format](self._file.stream, batch.schema)
             self._writer.write_batch(batch)
 
     def reject(self, file: str, first: int, errors: list[Error]) -> None:
@@ -128,7 +127,8 @@ class Part:
             self._list.drop()
         if self._file:
             with contextlib.suppress(pa.ArrowException, OSError):  # a full disk
-                self._writer.close()
+                if self._writer:
+                    self._writer.close()
             self._file.drop()
 
 
@@ -137,6 +137,8 @@ class _Csv:
 
     def __init__(self, stream: Any, schema: Any) -> None:
         self._stream = stream
+        if inner := next((field for field in schema if pa.types.is_nested(field.type)), None):
+            raise pa.ArrowTypeError(f"{inner.name} is of type {inner.type}; write .parquet or .arrow, or leave it out")
         header = io.StringIO()
         csv.writer(header, lineterminator="\n").writerow(schema.names)
         stream.write(header.getvalue().encode())

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from batch.conftest import run, store, table
+from batch.conftest import ROWS, run, store, table
 from slipway.batch import BundleScorer
 from slipway.batch.scorers import Scored
 from slipway.contract import Array
@@ -40,7 +40,18 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "header": (lambda at: put(at / "a.csv", header()), r"a\.csv: there are no rows"),
     "name": (lambda at: put(at / "a.txt", b"x"), r"a\.txt: not a table by its name; \.csv"),
     "garbage": (lambda at: put(at / "a.parquet", b"x" * 99), r"a\.parquet: cannot be read as parquet"),
-    "latin-1": (lambda at: put(at / "a.csv", latin()), r"a\.csv: cannot be read: .*invalid UTF8"),
+    "header, no line's end": (lambda at: put(at / "a.csv", header().strip()), r"a\.csv: there are no rows"),
+    "header of empty lines": (lambda at: put(at / "a.csv", b"\n\n"), r"a\.csv: there are no columns"),
+    "header too long": (
+        lambda at: put(at / "a.csv", b'"' + b"x\n" * 99_999),
+        r"a\.csv: cannot be read as csv: field larger",
+    ),
+    "latin-1": (lambda at: put(at / "a.csv", latin()), r"a\.csv: not UTF-8 .*; convert it with iconv"),
+    "latin-1 later": (
+        lambda at: put(at / "a.csv", latin(999)),
+        r"a\.csv: cannot be read: .*Row #1001: .*invalid UTF8.*; convert it with iconv",
+    ),
+    "utf-16": (lambda at: put(at / "a.csv", header().decode().encode("utf-16")), r"a\.csv: not UTF-8"),
     "twice": (lambda at: put(at / "a.csv", b"site,site\n1,2\n"), r"a\.csv: columns of the same name: 'site'"),
     "lacks": (lambda at: store(table().drop(["site", "leaves"]), at / "a.csv"), r"a\.csv: lacks .*site, leaves"),
     "added": (lambda at: store(added(), at / "a.csv"), r"a\.csv: prediction: columns that predict adds"),
@@ -66,8 +77,9 @@ def header() -> bytes:
     return ",".join(table().schema.names).encode() + b"\n"
 
 
-def latin() -> bytes:
-    return header() + "1,north,1,none,1,true,7,schön\n".encode("latin-1")
+def latin(before: int = 0) -> bytes:
+    row = "1,north,1,none,1,true,7,schön\n"
+    return header() + row.encode() * before + row.encode("latin-1")
 
 
 def added() -> pa.Table:
@@ -151,17 +163,27 @@ def test_two_runs_into_one_output_are_refused(output, bundle, scorer, tmp_path):
     assert said == [f"{tmp_path}/{output.rstrip('/')}: another run is writing it"]
 
 
+@pytest.mark.parametrize("room", [0, 64 << 10])
 @pytest.mark.parametrize("form", ["csv", "parquet", "arrow"])
-def test_a_full_disk_is_an_error_and_leaves_nothing(form, scorer, tmp_path):
+def test_a_full_disk_is_an_error_and_leaves_nothing(form, room, scorer, tmp_path):
     given = store(table(5000), tmp_path / "in.parquet")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, hard))  # of every file: what a full disk does, too
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))  # of every file: what a full disk does, too
     try:
         with pytest.raises(SlipwayError, match=f"out.{form}: cannot be written: .*File too large"):
             run(given, tmp_path / f"out.{form}", scorer)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+@pytest.mark.parametrize("kind", [pa.struct({"a": pa.int64()}), pa.list_(pa.string())])
+def test_a_column_that_no_csv_can_hold_is_named(kind, scorer, tmp_path):
+    given = store(table().append_column("inner", pa.nulls(ROWS, kind)), tmp_path / "in.parquet")
+    with pytest.raises(SlipwayError, match=r"out\.csv: cannot be written: inner is of type .*; write \.parquet"):
+        run(given, tmp_path / "out.csv", scorer)
+    assert run(given, tmp_path / "out.parquet", scorer).rejected == 0
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("out.csv", "."))] == []
 
 
 def test_a_uri_that_no_file_system_knows_is_an_error(scorer, tmp_path):

@@ -194,3 +194,17 @@ def test_a_decimal_gives_the_prediction_of_the_nearest_number(scorer, tmp_path):
     pd.testing.assert_frame_equal(
         read(tmp_path / "f-out.parquet")[names], read(tmp_path / "d-out.parquet")[names], check_exact=True
     )
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_the_header_of_a_csv_may_follow_empty_lines_and_have_quotes_and_any_lines_end(ends, scorer, tmp_path):
+    content = table(5).drop(["note"]).to_pandas().assign(**{'a "b,\nc"': "x"})
+    (tmp_path / "in.csv").write_text(f"{ends}{content.to_csv(index=False, lineterminator=ends)}", newline="")
+    assert run(tmp_path / "in.csv", tmp_path / "out.csv", scorer).rejected == 0
+    assert list(read(tmp_path / "out.csv"))[: len(content.columns)] == list(content)
+
+
+def test_a_compressed_csv_may_have_its_name_in_capitals(scorer, tmp_path):
+    table(5).to_pandas().to_csv(tmp_path / "IN.CSV.GZ", index=False, compression="gzip")
+    run(tmp_path / "IN.CSV.GZ", tmp_path / "OUT.CSV.GZ", scorer)
+    assert len(pd.read_csv(tmp_path / "OUT.CSV.GZ", compression="gzip")) == 5
