@@ -17,6 +17,13 @@ class Answer(NamedTuple):
     status: int
     content: Any
 
+    def at(self, *names: str) -> Any:
+        """Give what the content has below some names; None if it has nothing there, as another program's answer."""
+        found = self.content
+        for name in names:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
+
 
 class Service:
     """A service at a URL."""

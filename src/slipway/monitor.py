@@ -94,9 +94,10 @@ def query(url: str, expression: str) -> list[tuple[dict[str, str], float]]:
     )
     if not answer.status:
         raise SlipwayError(f"Prometheus at {url} does not answer: {answer.content}")
-    if answer.status != 200 or not isinstance(answer.content, dict):
+    found = answer.at("data", "result")
+    if answer.status != 200 or found is None:
         raise SlipwayError(f"Prometheus at {url} answers {answer.status}: {answer.content}")
-    return [(item["metric"], float(item["value"][1])) for item in answer.content["data"]["result"]]
+    return [(item["metric"], float(item["value"][1])) for item in found]
 
 
 def tags(findings: list[Finding], alerts: list[str]) -> dict[str, str]:

@@ -31,7 +31,7 @@ class ServiceScorer:
         """Ask the service for its schema. Raises SlipwayError if it does not answer."""
         self._url = url
         about = Service(url, key=key).ask("/model")
-        if about.status != 200:
+        if about.status != 200 or about.at("schema") is None:
             raise SlipwayError(f"{url}: {about.status or 'no answer'}: {about.content}")
         self.contract, self.version = Contract.from_schema(about.content["schema"]), about.content["version"]
         self.classes: Sequence[Label] = about.content["classes"]

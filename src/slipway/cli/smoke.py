@@ -6,7 +6,6 @@ It is the same after a build, a deploy or a rollback, wherever the service runs:
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from slipway.http import Answer, Service
@@ -24,7 +23,9 @@ def smoke(service: Service, bundle: Bundle, *, wait: float, ops: Service | None 
     Raises SlipwayError if it does not become ready, serves another model, or answers a golden row differently.
     """
     ready = _wait(ops or service, wait)
-    version = ready.content["model"]["version"] if isinstance(ready.content, Mapping) else None
+    version = ready.at("model", "version")
+    if version is None:
+        raise SlipwayError(f"{service.url} is no Slipway service: {ready.content}")
     if version != bundle.version:
         raise SlipwayError(f"{service.url} serves version {version}, not {bundle.version}")
     examples = bundle.examples
@@ -39,19 +40,20 @@ def _wait(service: Service, seconds: float) -> Answer:
     deadline = time.monotonic() + seconds
     while (answer := service.ask("/readyz")).status != 200:
         if time.monotonic() > deadline:
-            said = answer.content.get("reason") if isinstance(answer.content, Mapping) else answer.content
-            raise SlipwayError(f"{service.url} is not ready after {seconds:g} s: {said or answer.status}")
+            said = answer.at("reason") or answer.content or answer.status
+            raise SlipwayError(f"{service.url} is not ready after {seconds:g} s: {said}")
         time.sleep(PAUSE_SECONDS)
     return answer
 
 
 def _compare(service: Service, version: str, rows: list[Any], expected: list[Any], first: int) -> None:
     answer = service.ask("/predict", {"rows": rows})
-    if answer.status != 200 or not isinstance(answer.content, Mapping):
+    predictions, served = answer.at("predictions"), answer.at("model", "version")
+    if answer.status != 200 or not isinstance(predictions, list) or len(predictions) != len(rows):
         raise SlipwayError(f"{service.url}/predict answers {answer.status or 'nothing'}: {answer.content}")
-    if answer.content["model"]["version"] != version:
-        raise SlipwayError(f"{service.url}/predict answers as version {answer.content['model']['version']}")
-    got = [{key: value for key, value in one.items() if key != "id"} for one in answer.content["predictions"]]
+    if served != version:
+        raise SlipwayError(f"{service.url}/predict answers as version {served}")
+    got = [{key: value for key, value in one.items() if key != "id"} for one in predictions]
     for number, (have, want) in enumerate(zip(got, expected, strict=True), start=first):
         if not alike(have, want):
             raise SlipwayError(f"golden row {number} gives {have}, but {want} was stored with the bundle")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
+import pickle
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import date
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -43,16 +46,19 @@ class Scripted(http.server.BaseHTTPRequestHandler):
     """Answers as told, one request after the other."""
 
     answers: list[Any]
+    bodies: list[Any]
     asked: int
 
     def do_POST(self) -> None:
         type(self).asked += 1
-        self.rfile.read(int(self.headers["content-length"]))
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if self.headers["content-type"] == "application/json":
+            self.bodies.append(json.loads(body))
         answer = self.answers.pop(0)
         if answer is LOST:
             return self.connection.close()
         status, headers, content = answer
-        body = json.dumps(content).encode()
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         for name, value in {**headers, "content-length": str(len(body))}.items():
             self.send_header(name, value)
@@ -66,7 +72,7 @@ class Scripted(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def scripted() -> Iterator[tuple[str, type[Scripted]]]:
-    handler = type("Handler", (Scripted,), {"answers": [], "asked": 0})
+    handler = type("Handler", (Scripted,), {"answers": [], "bodies": [], "asked": 0})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", handler
@@ -90,6 +96,59 @@ def test_a_wrong_row_is_refused_with_its_field(process: Process, row: dict[str, 
     with Client(process.url) as client, pytest.raises(ServiceError, match="row 1: height") as refused:
         client.predict_rows([row, {**row, "height": 11.0}])
     assert [(error["row"], error["field"]) for error in refused.value.errors] == [(1, "height")]
+
+
+@pytest.mark.parametrize("as_numpy", [np.int64, np.int32])
+def test_rows_may_hold_what_numpy_and_pandas_do(process: Process, row: dict[str, Any], as_numpy: type) -> None:
+    given = {**row, "height": np.float32(row["height"]), "leaves": as_numpy(row["leaves"]), "potted": np.True_}
+    with Client(process.url) as client:
+        expected = client.predict({**row, "potted": True})
+        assert client.predict(given).probabilities == expected.probabilities
+        assert client.predict(pd.Series(given)).probabilities == expected.probabilities
+        assert client.feedback(expected.id, np.str_("lily")) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        *((missing, None) for missing in (float("nan"), np.float32("nan"), pd.NA, pd.NaT)),
+        ("nan", "nan"),
+        (date(2024, 2, 29), "2024-02-29"),
+        (pd.Timestamp("2024-02-29T06:30Z"), "2024-02-29T06:30:00+00:00"),
+    ],
+)
+def test_a_missing_value_is_sent_as_null_and_a_date_as_text(scripted, value, sent) -> None:
+    url, server = scripted
+    server.answers += [FINE]
+    with Client(url) as client:
+        client.predict({"x": value})
+    assert server.bodies == [{"rows": [{"x": sent}]}]
+
+
+def test_a_table_among_rows_is_told_where_it_belongs(process: Process, row: dict[str, Any]) -> None:
+    with Client(process.url) as client, pytest.raises(TypeError, match="predict_table"):
+        client.predict_rows(pd.DataFrame([row]))  # type: ignore[arg-type]
+
+
+def test_a_wrong_row_of_a_table_has_its_number_in_the_table(process: Process, row: dict[str, Any]) -> None:
+    async def ask(table: pd.DataFrame) -> None:
+        async with AsyncClient(process.url) as client:
+            await client.predict_table(table, rows=3)
+
+    table = pd.DataFrame([row] * 7)
+    table.loc[5, "height"] = 11.0
+    with Client(process.url) as client, pytest.raises(ServiceError, match="row 5: height") as refused:
+        client.predict_table(table, rows=3)
+    assert [error["row"] for error in refused.value.errors] == [5]
+    with pytest.raises(ServiceError, match="row 5: height"):
+        asyncio.run(ask(table))
+
+
+def test_a_refusal_survives_the_way_between_processes(process: Process) -> None:
+    with Client(process.url) as client, pytest.raises(ServiceError) as refused:
+        client.predict({})
+    copy = pickle.loads(pickle.dumps(refused.value))
+    assert (str(copy), copy.status, copy.errors) == (str(refused.value), 422, refused.value.errors)
 
 
 def test_a_row_is_explained_synchronously_and_not(process: Process, row: dict[str, Any]) -> None:
@@ -192,6 +251,55 @@ def test_feedback_that_may_have_been_counted_and_an_explanation_under_way_are_no
     with Client(url) as client, pytest.raises(httpx.TransportError):
         ask(client)
     assert server.asked == 1
+
+
+HTML = {"content-type": "text/html"}
+LESS = {"predictions": [{"label": "lily"}]}  # without an id
+
+
+@pytest.mark.parametrize("content", [b"<html>Sign in</html>", {"status": "ok"}, ["ok"], {"predictions": []}, LESS])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.predict({}),
+        lambda client: client.explain([{}]),
+        lambda client: client.predict_table(pd.DataFrame({"x": [1]})),
+        lambda client: client.feedback("1", "lily"),
+    ],
+)
+def test_an_answer_of_another_program_is_no_prediction(scripted, ask, content) -> None:
+    """Such as the page of a proxy, with status 200."""
+    url, server = scripted
+    server.answers += [(200, HTML, content)]
+    with Client(url) as client, pytest.raises(ServiceError, match="not an answer of a Slipway service: ") as refused:
+        ask(client)
+    assert refused.value.status == 200
+    assert server.asked == 1
+
+
+def test_a_field_that_a_newer_service_adds_is_passed_over(scripted) -> None:
+    url, server = scripted
+    server.answers += [(200, {}, {"predictions": [{"label": "lily", "id": "1", "new": 1}]})]
+    with Client(url) as client:
+        assert client.predict({}) == Prediction(id="1", label="lily")
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "", "file:///etc"])
+def test_an_address_that_is_none_is_refused_at_once(client, url) -> None:
+    with pytest.raises(ValueError, match="http://"):
+        client(url)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_no_answer_is_told_with_the_address(asynchronous) -> None:
+    async def ask() -> None:
+        async with AsyncClient("http://127.0.0.1:1", retries=1) as client:
+            await client.predict({})
+
+    with Client("http://127.0.0.1:1", retries=1) as client, pytest.raises(httpx.ConnectError) as failed:
+        asyncio.run(ask()) if asynchronous else client.predict({})
+    assert failed.value.__notes__ == ["POST http://127.0.0.1:1/predict"]
 
 
 def test_the_file_works_without_the_rest_of_slipway(tmp_path: Path) -> None:
