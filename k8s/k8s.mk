@@ -5,9 +5,13 @@ RULES := $(sort $(wildcard monitoring/prometheus/rules/*.yml)) # part: monitorin
 comma := ,
 COMPONENTS = $(subst $() $(),$(comma),$(patsubst %,"../../../%",$(wildcard k8s/components/*)))
 OPERATOR_RULES := k8s/components/monitoring-operator/rules.yaml # part: monitoring
-.PHONY: k8s-render k8s-lint k8s-diff k8s-pinned k8s-deploy k8s-pin k8s-test k8s-show kind
+.PHONY: k8s-tools k8s-render k8s-lint k8s-diff k8s-pinned k8s-deploy k8s-pin k8s-test k8s-show kind
 
-k8s-render: $(OPERATOR_RULES) ## Render each overlay to build/k8s/
+# kubectl and kind, where they are missing, for this project alone.
+k8s-tools: setup
+	@TO=$(BIN) .ci/tools kubectl
+
+k8s-render: $(OPERATOR_RULES) k8s-tools ## Render each overlay to build/k8s/
 	@mkdir -p build/k8s
 	@for overlay in $(OVERLAYS); do \
 		kubectl kustomize k8s/overlays/$$overlay >build/k8s/$$overlay.yaml && echo build/k8s/$$overlay.yaml || exit 1; done
@@ -20,40 +24,40 @@ k8s-rules: $(OPERATOR_RULES) ## Convert the rules of monitoring/ for the Prometh
 $(OPERATOR_RULES): $(RULES) k8s/rules.py
 	@$(PYTHON) k8s/rules.py >$@
 
-k8s-lint: setup k8s-render $(VENV)/checkov/.done ## Check each overlay, and production with all components, with checkov
+$(VENV)/checkov/.done: k8s/checkov.txt
+k8s-lint: k8s-render $(VENV)/checkov/.done ## Check each overlay, and production with all components, with checkov
 	@mkdir -p build/k8s/all
 	@echo '{"resources": ["../../../k8s/overlays/production"], "namespace": "slipway", "components": [$(COMPONENTS)]}' \
 		>build/k8s/all/kustomization.yaml
 	@kubectl kustomize build/k8s/all >build/k8s/all.yaml && rm -r build/k8s/all
 	$(VENV)/checkov/bin/checkov --quiet --compact --skip-download --framework kubernetes --directory build/k8s
 
-k8s-diff: $(OPERATOR_RULES) k8s-pinned ## Show what a deploy would change in the cluster (OVERLAY=local, staging, production)
-	@namespace=$$(kubectl kustomize k8s/overlays/$(OVERLAY) | python -c 'import sys, yaml; \
-		print(*[one["metadata"]["name"] for one in yaml.safe_load_all(sys.stdin) if one["kind"] == "Namespace"])'); \
-	if kubectl get namespace $$namespace >/dev/null; then \
-		kubectl diff --server-side -k k8s/overlays/$(OVERLAY) || test $$? -eq 1; \
-	else echo "All resources are new: there is no namespace $$namespace."; fi
+k8s-diff: $(OPERATOR_RULES) k8s-pinned k8s-tools ## Show what a deploy would change in the cluster (OVERLAY=local, staging, production)
+	@.ci/deploy $(OVERLAY) --diff
 
 k8s-pinned:
+	@test -e k8s/overlays/$(OVERLAY)/kustomization.yaml || \
+		{ echo "There is no overlay $(OVERLAY) in k8s/overlays, but: $(OVERLAYS)" >&2; exit 1; }
 	@! grep -q 'sha256:0000000000' k8s/overlays/$(OVERLAY)/kustomization.yaml || \
 		{ echo "k8s/overlays/$(OVERLAY) names no image yet: a release does, or make k8s-pin" >&2; exit 1; }
 
-k8s-deploy: $(OPERATOR_RULES) k8s-pinned release-here ## Apply an overlay, wait, check the golden rows; roll back on failure (OVERLAY=...)
+k8s-deploy: $(OPERATOR_RULES) k8s-pinned k8s-tools release-here ## Apply an overlay, wait, check the golden rows; roll back on failure (OVERLAY=...)
 	@.ci/deploy $(OVERLAY)
 
 k8s-pin: setup ## Set the image and version of an overlay (OVERLAY=... PIN_IMAGE=...@sha256:... MODEL_VERSION=... COMMIT=...)
 	@slipway pin $(OVERLAY) "$(PIN_IMAGE)" "$(MODEL_VERSION)" "$(COMMIT)"
 
-k8s-test: release-here ## Test rollout, replacement, rollback and scaling in the cluster (IMAGE=..., as the cluster pulls it)
+k8s-test: k8s-tools release-here ## Test rollout, replacement, rollback and scaling in the cluster (IMAGE=..., as the cluster pulls it)
 	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/template/cluster/rollout.py
 
-k8s-show: ## Print the cluster's state, for a log: pods, events, descriptions, logs
+k8s-show: k8s-tools ## Print the cluster's state, for a log: pods, events, descriptions, logs
 	-kubectl get all --all-namespaces --output wide
 	-kubectl get events --all-namespaces --sort-by .lastTimestamp
 	-kubectl describe pods --all-namespaces --selector app.kubernetes.io/name=slipway
 	-kubectl logs --all-containers --prefix --tail 200 --selector app.kubernetes.io/name=slipway --namespace slipway-test
 
-kind: ## Create a kind cluster in Docker, and load the image into it
+kind: k8s-tools ## Create a kind cluster in Docker, and load the image into it
+	@TO=$(BIN) .ci/tools kind
 	kind get clusters | grep -qx slipway || kind create cluster --name slipway --wait 2m
 	kind load docker-image --name slipway $(IMAGE)
 

@@ -33,6 +33,7 @@ image-archive: ## Save the image to build/image.tar.gz
 	docker save --output build/image.tar $(IMAGE)
 	gzip --force build/image.tar
 
+$(VENV)/cyclonedx/.done: stack/cyclonedx.txt
 sbom: setup $(VENV)/cyclonedx/.done ## List the model, its data and the Python packages in the image: build/sbom.cdx.json (CycloneDX)
 	rm -rf build/sbom
 	$(PYTHON) -m venv --without-pip build/sbom

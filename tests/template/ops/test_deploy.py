@@ -133,6 +133,24 @@ def test_a_first_deploy_that_fails_says_that_nothing_serves(checkout):
     assert "Nothing served there before" in said
 
 
+def test_a_diff_shows_changes_and_makes_none(checkout):
+    assert checkout.run("deploy", "staging", "--diff", FAILING="^diff").returncode == 0  # there are differences
+    (checkout.cluster / "revision").unlink()
+    assert "there is no namespace slipway-staging" in checkout.run("deploy", "staging", "--diff").stdout
+    assert not (checkout.cluster / "changes").exists()
+
+
+@pytest.mark.parametrize("option", [[], ["--diff"]])
+def test_a_cluster_that_does_not_answer_is_named_by_its_context(checkout, option):
+    config = checkout.folder / "kubeconfig"
+    config.write_text("current-context: far-away\n")
+    done = checkout.run("deploy", "staging", *option, FAILING="get namespace", KUBECONFIG=str(config))
+    assert done.returncode == 1
+    assert "its context: far-away" in done.stderr
+    done = checkout.run("deploy", "staging", *option, FAILING="get namespace", KUBECONFIG=str(config) + "-2")
+    assert "its context: none is set; kubectl config use-context NAME sets one" in done.stderr
+
+
 @pytest.mark.parametrize("failing", ["get namespace", "dry-run"])
 def test_nothing_is_changed_where_the_cluster_would_refuse(checkout, failing):
     status, said, changes = checkout.deploy(FAILING=failing)
@@ -150,7 +168,7 @@ def test_nothing_is_changed_where_the_golden_rows_are_of_another_version(checkou
 
 def test_a_service_that_asks_for_keys_is_not_deployed_without_one(checkout):
     path = checkout.folder / "k8s/overlays/staging/kustomization.yaml"
-    path.write_text(path.read_text().replace("components: []", "components: [../../components/api-keys]"))
+    path.write_text(path.read_text().replace("#  - ../../components/api-keys", "  - ../../components/api-keys"))
     status, said, changes = checkout.deploy()
     assert (status, changes) == (1, [])
     assert "API_KEY" in said

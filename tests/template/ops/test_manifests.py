@@ -297,6 +297,13 @@ def test_an_overlay_that_names_no_image_yet_is_not_deployed(overlay, tmp_path):
     assert "names no image yet" in done.stderr
 
 
+def test_an_overlay_that_is_not_there_is_told_with_those_that_are(tmp_path):
+    done = _make(copy(tmp_path), "k8s-pinned", OVERLAY="stagin")
+    assert done.returncode != 0
+    assert "There is no overlay stagin in k8s/overlays, but: " in done.stderr
+    assert "staging" in done.stderr.partition("but: ")[2].split()
+
+
 # part: search
 def test_a_deploy_starts_no_search_and_its_workers_reach_the_database_and_nothing_else():
     manifests = render("production", ("search",))
