@@ -41,5 +41,6 @@ def _pull_request(repository: str, head: str, base: str, title: str, text: str) 
     if not 200 <= answer.status < 300:
         raise SlipwayError(
             f"the branch {head} is pushed, but no pull request could be opened: {answer.status or 'no answer:'} "
-            f"{answer.content}. Allow it under Settings, Actions, General, or open it by hand"
+            f"{answer.content}. Open it by hand, or allow it under Settings, Actions, General: "
+            '"Allow GitHub Actions to create and approve pull requests"'
         )
