@@ -38,8 +38,8 @@ def run_jobs(remote: Path, folder: Path, before: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    gh = Path(tempfile.mkdtemp(), "gh")  # GitHub's, which says that the release is there
-    gh.write_text("#!/bin/sh\n")
+    gh = Path(tempfile.mkdtemp(), "gh")  # GitHub's: the last run was green, the release is there
+    gh.write_text("#!/bin/sh\necho success\n")
     gh.chmod(0o755)
     os.environ["PATH"] = f"{gh.parent}{os.pathsep}{os.environ['PATH']}"
     seconds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))

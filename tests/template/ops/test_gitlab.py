@@ -20,8 +20,8 @@ from checkouts import ROOT, run
 GITLAB = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text("utf-8"))
 JOBS = {name: job for name, job in GITLAB.items() if name[0] != "." and {"stage", "extends"} & set(job)}
 # What one forge needs and the other does not: where the engine is, what the machine lacks, a right to push, how a
-# verdict is shown, its registry, the cluster's credentials.
-OF_ONE_FORGE = {"engine", "tools", "may-push", "publish", "cluster-credentials", "k8s-show"}
+# verdict is shown, its registry, the cluster's credentials, what a push changed.
+OF_ONE_FORGE = {"engine", "tools", "may-push", "publish", "cluster-credentials", "k8s-show", "changed"}
 PLUMBING = re.compile(r"test |touch |git |tag=|timeout \d+ sh -c 'until docker info|docker load ")
 
 

@@ -18,9 +18,22 @@ from pipeline.workflow import Workflow
 
 @pytest.fixture(scope="session", autouse=True)
 def _github(tmp_path_factory):
-    """A stand-in for GitHub's command: it knows no pull request and no release, and tells $GH_LOG how it is called."""
+    """A stand-in for GitHub's command: it knows no pull request and no release, and tells $GH_LOG how it is called.
+
+    The last run ended as $GH_LAST says. It refuses to make what $GH_REFUSES names: a pull request (pr), a release.
+    """
     command = tmp_path_factory.mktemp("bin") / "gh"
-    command.write_text('#!/bin/sh\necho "$@" >>"${GH_LOG:-/dev/null}"\n[ "$2" = create ]\n')
+    command.write_text(
+        """#!/bin/sh
+        echo "$@" >>"${GH_LOG:-/dev/null}"
+        case "$1 $2" in
+          "run list") echo "${GH_LAST:-success}" ;;
+          "pr list") ;;
+          *create) [ "$1" != "${GH_REFUSES:-}" ] ;;
+          *) exit 1 ;;
+        esac
+        """
+    )
     command.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         tools = (str(command.parent), str(Path(sys.executable).parent), os.environ["PATH"])

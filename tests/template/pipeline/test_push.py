@@ -41,6 +41,19 @@ def test_a_push_of_documents_alone_runs_nothing_else_and_is_green(remote, tmp_pa
     assert workflow.jobs("green").result == "success"
 
 
+def test_documents_hide_nothing_that_is_broken(remote, tmp_path):
+    base = head(remote)
+    before = push(remote, tmp_path / "ada", replaced("src/project/model.py", "import", "imprt"), data=False)
+    push(remote, tmp_path / "grace", replaced("README.md", "# Slipway", "# Penguins"), data=False)
+    event = {"before": before}
+    pushed = Workflow("pipeline.yml", remote, tmp_path / "push", github={"event": event}, env={"GH_LAST": "failure"})
+    event = {"before": before, "pull_request": {"base": {"sha": base}}}  # the second push to a pull request
+    github = {"event_name": "pull_request", "event": event, "ref_name": "1/merge"}
+    proposed = Workflow("pipeline.yml", remote, tmp_path / "proposal", github=github)
+    assert pushed.jobs("documents").outputs == {"alone": "false", "since": ""}
+    assert proposed.jobs("documents").outputs == {"alone": "false", "since": base}
+
+
 def test_a_link_that_leads_nowhere_is_refused(remote, tmp_path):
     push(
         remote,

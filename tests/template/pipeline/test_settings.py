@@ -30,7 +30,8 @@ def test_on_the_default_branch_nothing_waits_but_the_release_and_a_rollback():
     assert "concurrency" not in WORKFLOWS["rollback"]
     waiting = {name: job["concurrency"]["group"] for name, job in PIPELINE.items() if "concurrency" in job}
     assert waiting == {"release": "release"}
-    assert WORKFLOWS["rollback"]["jobs"]["rollback"]["concurrency"]["group"] == "release"
+    rollback = WORKFLOWS["rollback"]["jobs"]["rollback"]
+    assert rollback["concurrency"] == PIPELINE["release"]["concurrency"] == {"group": "release", "queue": "max"}
 
 
 @pytest.mark.parametrize(("step", "given"), UPLOADS, ids=[step for step, _ in UPLOADS])

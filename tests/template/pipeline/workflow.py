@@ -152,6 +152,9 @@ class _Job:
             "GITHUB_STEP_SUMMARY": str(self.notes / "summary"),
             "GITHUB_SHA": github["sha"],
             "GITHUB_REPOSITORY": github["repository"],
+            "GITHUB_EVENT_NAME": github["event_name"],
+            "GITHUB_REF_NAME": github["ref_name"],
+            "GITHUB_RUN_ID": "2",
             **self.at["env"],
             **{key: _text(_fill(value, self.at)) for key, value in step.get("env", {}).items()},
         }
@@ -165,10 +168,7 @@ class _Job:
         given = {key: _text(_fill(value, self.at)) for key, value in step.get("with", {}).items()}
         self.done.actions[action] = given
         if action == "actions/checkout":
-            run(self.folder, "git", "clone", "--quiet", str(self.workflow.remote), ".")
-            run(self.folder, "git", "reset", "--quiet", "--hard", given.get("ref") or self.workflow.sha)
-            if self.at["github"]["event_name"] == "pull_request":  # its merge is on no branch
-                run(self.folder, "git", "checkout", "--quiet", "--detach")
+            self._check_out(given)
         elif action.startswith("./"):
             return self._composite(action, given)
         elif action == "actions/upload-artifact":
@@ -180,6 +180,17 @@ class _Job:
                 return False
             shutil.copytree(stored, self.folder / given.get("path", "."), dirs_exist_ok=True)
         return True
+
+    def _check_out(self, given: dict[str, str]) -> None:
+        """Clone as the action does: one commit, or with `fetch-depth: 0` all; to reach the remote takes credentials."""
+        depth = [] if given.get("fetch-depth") == "0" else ["--depth", "1"]
+        run(self.folder, "git", "clone", "--quiet", *depth, f"file://{self.workflow.remote}", ".")
+        run(self.folder, "git", "fetch", "--quiet", *depth, "origin", given.get("ref") or self.workflow.sha)
+        run(self.folder, "git", "reset", "--quiet", "--hard", "FETCH_HEAD")
+        if self.at["github"]["event_name"] == "pull_request":  # its merge is on no branch
+            run(self.folder, "git", "checkout", "--quiet", "--detach")
+        if given.get("persist-credentials") != "true":  # as in a private repository
+            run(self.folder, "git", "remote", "set-url", "origin", "https://github.invalid/ada/penguins.git")
 
     def _composite(self, action: str, given: dict[str, str]) -> bool:
         """Run an action of this repository; `make setup` finds this environment."""
