@@ -60,10 +60,6 @@ def test_each_applies_an_overlay_from_the_one_repository():
     assert argo["spec"]["destination"]["namespace"] == production
 
 
-def test_what_they_apply_sets_no_number_of_replicas_which_the_autoscaler_would_fight():
-    assert "replicas" not in of_kind(render("production"), "Deployment")["spec"]
-
-
 def test_a_field_with_a_slip_of_the_pen_is_refused():
     application = of_kind(objects(), "Application")
     application["spec"]["syncPolicy"]["automated"]["selfheal"] = True

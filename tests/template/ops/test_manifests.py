@@ -175,7 +175,7 @@ def test_threads_and_bodies_fit_the_limits():
 def test_a_rollout_never_takes_a_pod_away_before_another_is_ready():
     spec = of_kind(render("production"), "Deployment")["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
-    assert "replicas" not in spec  # or each deploy would undo the autoscaler
+    assert "replicas" not in spec  # or each deploy, and Argo CD or Flux, would undo the autoscaler
 
 
 @pytest.mark.parametrize(
