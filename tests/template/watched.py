@@ -26,7 +26,8 @@ from demo.processes import await_event, free_port, metrics_server, process
 from slipway.contract import Contract
 from slipway.model.predictor import Predictions
 from slipway.model.reference import CONFIDENCE_BINS, bins_of, describe, shares
-from slipway.serving.metrics import Histogram, Metrics, ModelMetrics, counter, histograms
+from slipway.serving.families import Histogram, counter, histograms
+from slipway.serving.metrics import Metrics, ModelMetrics
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))

@@ -16,8 +16,8 @@ from typing import Any
 from prometheus_client.metrics_core import Metric
 
 from slipway.model.predictor import Predictor
+from slipway.serving.families import counter
 from slipway.serving.logs import Log
-from slipway.serving.metrics import counter
 from slipway.serving.outbox import Answered, Outbox, together
 from slipway.serving.segments import KINDS, Lines, Names, Segment, encode, stamps
 from slipway.serving.settings import Settings

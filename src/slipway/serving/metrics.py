@@ -6,17 +6,14 @@ docs/metrics.md lists every metric; a test compares it with the exported ones.
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from itertools import zip_longest
 from typing import Any, get_args
 
 import numpy as np
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -25,6 +22,7 @@ from slipway.contract import MISSING, Array, Label
 from slipway.model.ids import Refusal
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.reference import ABSENT, CONFIDENCE_BINS, CONFIDENCE_EDGES, Bins, bins_of
+from slipway.serving.families import Histogram, counter, gauge, histograms
 from slipway.serving.problems import Error
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -33,30 +31,6 @@ FOLD_ROWS = 512  # rows are buffered and counted together, at this number or at 
 BOUNDS = ("greater_than_equal", "less_than_equal", "greater_than", "less_than")
 UNSEEN, OUT_OF_RANGE = "slipway_feature_unseen", "slipway_feature_out_of_range"
 RULES = {"literal_error": UNSEEN, **dict.fromkeys(BOUNDS, OUT_OF_RANGE)}
-
-
-class Histogram:
-    """Counts of values up to each edge, and their sum."""
-
-    def __init__(self, edges: Sequence[float]) -> None:
-        self.edges = edges
-        self.counts = [0] * (len(edges) + 1)
-        self.sum = 0.0
-
-    def add(self, value: float) -> None:
-        """Count one value."""
-        self.counts[bisect_left(self.edges, value)] += 1
-        self.sum += value
-
-    def add_all(self, values: Array) -> None:
-        """Count many values."""
-        counts = np.bincount(np.searchsorted(self.edges, values, side="left"), minlength=len(self.counts))
-        self.counts = [have + new for have, new in zip(self.counts, counts.tolist(), strict=True)]
-        self.sum += float(values.sum())
-
-    def buckets(self) -> list[tuple[str, int]]:
-        """Give the cumulative counts, as Prometheus expects them."""
-        return list(zip([*map(str, self.edges), "+Inf"], np.cumsum(self.counts).tolist(), strict=True))
 
 
 class Metrics(Collector):
@@ -237,19 +211,6 @@ class ModelMetrics:
             yield counter("slipway_feedback_absolute_error", "Sum of absolute errors", {(): self.absolute_error})
         elif judged := counts["correct"] + counts["incorrect"]:
             yield gauge("slipway_live_accuracy", "Share of feedback that was correct", {(): counts["correct"] / judged})
-
-
-def family(kind: Any, name: str, text: str, values: Mapping[Any, Any], *labels: str) -> Metric:
-    """Make a Prometheus metric from values (or histograms) keyed by their label values, as tuples."""
-    made: Metric = kind(name, text, labels=labels)
-    for key, value in values.items():
-        made.add_metric(key, *((value.buckets(), value.sum) if isinstance(value, Histogram) else (value,)))  # type: ignore[attr-defined]
-    return made
-
-
-counter, gauge, histograms = (
-    partial(family, kind) for kind in (CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily)
-)
 
 
 def _outcomes(

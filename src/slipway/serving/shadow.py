@@ -22,9 +22,10 @@ from slipway.model.predictor import Predictions, Predictor
 from slipway.model.process import PredictorProcess
 from slipway.model.reference import bins_of
 from slipway.problem import SlipwayError
+from slipway.serving.families import Histogram, counter, gauge, histograms
 from slipway.serving.kept import Keeper
 from slipway.serving.logs import Log
-from slipway.serving.metrics import SECONDS, Histogram, ModelMetrics, counter, gauge, histograms
+from slipway.serving.metrics import SECONDS, ModelMetrics
 from slipway.serving.outbox import Answered, Outbox, together
 from slipway.serving.settings import Settings
 
