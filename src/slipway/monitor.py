@@ -5,6 +5,7 @@ Every number that is judged by stands in monitoring/prometheus/rules; docs/monit
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import urllib.parse
@@ -17,7 +18,7 @@ from slipway.problem import SlipwayError
 TOKEN = "PROMETHEUS_TOKEN"  # noqa: S105  (the name of the environment variable)
 TIMEOUT_SECONDS = 60
 FEATURES, PREDICTIONS = "job_version_feature:slipway_feature_values", "job_version:slipway_predictions"
-EXPECTED = "job_version:slipway_expected_accuracy"
+EXPECTED, EXPECTED_AUC = "job_version:slipway_expected_accuracy", "job_version:slipway_expected_roc_auc"
 # Each finding, and the recorded series of its value, threshold and rows, and of the ends of its band.
 SERIES = {
     "drift of {}": (f"{FEATURES}:psi24h", f"{FEATURES}:psi_threshold24h", f"{FEATURES}:increase24h"),
@@ -38,6 +39,18 @@ SERIES = {
         f"{EXPECTED}:lower24h",
         f"{EXPECTED}:upper24h",
     ),
+    "expected roc_auc": (
+        f"{EXPECTED_AUC}:mean24h",
+        "slipway:roc_auc:threshold",
+        "job_version:slipway_confidence_predictions:increase24h",
+        f"{EXPECTED_AUC}:lower24h",
+        f"{EXPECTED_AUC}:upper24h",
+    ),
+}
+# What these findings need, in which they are not available otherwise.
+NEEDED = {
+    "expected accuracy": "a classification with probabilities, confidence.json in the champion's evaluation",
+    "expected roc_auc": "two classes with probabilities, positives.json in the champion's evaluation",
 }
 
 
@@ -64,9 +77,10 @@ def observe(url: str, match: str, version: str) -> tuple[list[Finding], list[str
     if version not in serving:
         seen = ", ".join(sorted(serving)) or "none"
         raise SlipwayError(f"{url} does not see the champion {version} serve with {match}, but {seen}")
-    recorded = {(labels["__name__"], ""): value for labels, value in query(url, '{__name__=~"slipway:.+"}')}
-    if not recorded:
+    thresholds = query(url, '{__name__=~"slipway:.+"}')
+    if not thresholds:
         raise SlipwayError(f"{url} does not evaluate the rules of monitoring/prometheus/rules")
+    recorded = {(labels["__name__"], ""): value for labels, value in thresholds if not math.isnan(value)}  # NaN: none
     model = f'{{__name__=~"job_version.*24h",{match},version="{version}"}}'
     for labels, value in query(url, f"max by (__name__, feature) ({model})"):
         recorded[labels["__name__"], labels.get("feature", "")] = value

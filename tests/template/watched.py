@@ -25,7 +25,8 @@ from pydantic import BaseModel
 from demo.processes import await_event, free_port, metrics_server, process
 from slipway.contract import Contract
 from slipway.model.predictor import Predictions
-from slipway.model.reference import CONFIDENCE_BINS, bins_of, describe, shares
+from slipway.model.reference import CONFIDENCE_BINS, POSITIVE_BINS, bins_of, describe, shares
+from slipway.serving.expected import Expected
 from slipway.serving.families import Histogram, counter, histograms
 from slipway.serving.metrics import Metrics, ModelMetrics
 
@@ -33,8 +34,9 @@ MONITORING = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
 VERSION = "0123456789ab"
 CLASSES = ("X", "Y", "Z")
-# Accuracy and its deviation by confidence, as of a test set.
+# Accuracy by confidence and share of the second class by its probability, with deviations, as of a test set.
 CONFIDENCE = {name: (0.45 + 0.07 * number, 0.06 - 0.007 * number) for number, name in enumerate(CONFIDENCE_BINS)}
+POSITIVES = {name: (0.03 + 0.055 * number, 0.05) for number, name in enumerate(POSITIVE_BINS)}
 STREAMS = 4  # each of other sizes and shifts
 
 
@@ -86,6 +88,19 @@ def expected_accuracy(counts: Any, accuracies: Any, deviations: Any) -> tuple[fl
     return mean, max(mean - half, 0.0), min(mean + half, 1.0)
 
 
+def expected_roc_auc(counts: Any, shares: Any, deviations: Any) -> tuple[float, float, float]:
+    """Compute what the rules do of live counts by the second class's probability: expected roc_auc, and its band."""
+    counts, shares, deviations = np.array(counts), np.array(shares), np.array(deviations)
+    positives, negatives = counts * shares, counts * (1 - shares)
+    pairs = positives.sum() * negatives.sum()
+    better = np.tril(np.ones((len(counts), len(counts))), -1) + np.eye(len(counts)) / 2  # of bins, row over column
+    mean = positives @ better @ negatives / pairs
+    slopes = (better @ negatives - positives @ better - mean * (negatives.sum() - positives.sum())) / pairs
+    variances = (counts * deviations) ** 2 + counts * shares * (1 - shares)
+    half = number("slipway:accuracy_interval:z") * math.sqrt((slopes**2 * variances).sum())
+    return mean, max(mean - half, 0.0), min(mean + half, 1.0)
+
+
 class Row(BaseModel):
     """Numbers with ties, missing values and long tails."""
 
@@ -123,7 +138,8 @@ class Replica:
         predictor: Any = SimpleNamespace(bundle=bundle, contract=contract, version=VERSION, classes=CLASSES)
         self.metrics = Metrics()
         released = datetime.now(UTC) - timedelta(days=1)
-        self.model = ModelMetrics(predictor, commit="c" * 40, released=released, confidence=CONFIDENCE)
+        expected = Expected(CONFIDENCE, POSITIVES)
+        self.model = ModelMetrics(predictor, commit="c" * 40, released=released, expected=expected)
         self.metrics.ready = True
         self.rows = 0
         self.metrics.parts = [self.model, SimpleNamespace(collect=self._beside)]
@@ -190,6 +206,16 @@ class Prometheus:
         """Ask for a vector: values by sorted labels."""
         found = self.get("query", query=expression, **parameters)
         return {tuple(sorted(item["metric"].items())): float(item["value"][1]) for item in found["result"]}
+
+    def after(self, rest: float, expression: str) -> dict[tuple[tuple[str, str], ...], float]:
+        """Ask for a vector a minute after the last scrape that counts: all that is extrapolated is half an interval.
+
+        A gauge has no value for a moment after a scrape that took too long; so ask until there is one.
+        """
+        found: dict[tuple[tuple[str, str], ...], float] = await_event(
+            lambda: self.query(expression, time=rest + 60), expression
+        )
+        return found
 
     def value(self, expression: str, **parameters: Any) -> float | None:
         """Ask for the one value that there is, if any."""

@@ -112,8 +112,10 @@ def monitor(at: Workspace, prometheus: str, match: str, track: bool) -> None:
     findings, alerts = monitoring.observe(prometheus, match, champion.version)
     rows = [(f.what, _value(f), f"{f.threshold or math.nan:.3f}", f.rows) for f in findings]
     table(f"Champion {champion.version}, the last 24 hours", ("what", "found", "threshold", "rows"), rows)
-    if not any(finding.band for finding in findings):
-        click.echo("Expected accuracy: not available for a regression, nor without confidence.json in the evaluation.")
+    found = {finding.what for finding in findings}
+    for what, needs in monitoring.NEEDED.items():
+        if what not in found:
+            click.echo(f"No {what}: it needs {needs}, and traffic.")
     if track:
         update_mlflow(at, champion.digest, "not recorded", tags=monitoring.tags(findings, alerts))
     if alerts:

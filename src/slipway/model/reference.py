@@ -17,6 +17,7 @@ from slipway.contract import MISSING, Array, Column, Contract
 
 QUANTILES = 10
 CONFIDENCE_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+POSITIVE_EDGES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 ABSENT = "missing"
 OTHER = "other"
 
@@ -75,7 +76,9 @@ class Bins:
         return np.bincount(index, minlength=size)
 
 
-CONFIDENCE_BINS = Bins.between("confidence", CONFIDENCE_EDGES).labels[:-1]  # a confidence is never missing
+# The last bin is of what is missing: a probability never is.
+CONFIDENCE_BINS = Bins.between("confidence", CONFIDENCE_EDGES).labels[:-1]
+POSITIVE_BINS = Bins.between("positive", POSITIVE_EDGES).labels[:-1]  # of two classes, by the second's probability
 
 
 def describe(contract: Contract, arrays: Mapping[str, Array]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 TRAIN, TEST, SOURCE = "train.parquet", "test.parquet", "source.json"  # in build/table
 PASSED, REPORT, DATA_DOCS = "passed.json", "report.json", "data-docs"  # in build/validation
 METRICS, SLICES, CLASSES = "metrics.json", "slices.json", "classes.json"  # in build/evaluation
-CONFIDENCE = "confidence.json"  # there, too, of a model with probabilities
+CONFIDENCE, POSITIVES = "confidence.json", "positives.json"  # there, too, of a model with probabilities
 BACKTEST = "backtest.json"  # there, too, if params.yaml asks for one
 FOUND = "found.json"  # in build/search
 ROW = "_row"  # a column of the tables: the row's number in the source

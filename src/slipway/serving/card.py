@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from slipway.model.predictor import Predictor
-from slipway.model.reference import CONFIDENCE_BINS
+from slipway.model.reference import CONFIDENCE_BINS, POSITIVE_BINS
+from slipway.serving.expected import Tested
 
 
 @dataclass(frozen=True)
 class Card:
-    """The card as JSON, the time of the release, the plots by file name, and accuracy and deviation by confidence.
+    """The card as JSON, the time of the release, the plots by file name, and the test set's shares by probability.
 
     sliced: the columns that the evaluation has slices of.
     """
@@ -22,7 +23,8 @@ class Card:
     content: dict[str, Any]
     released: datetime | None
     plots: dict[str, bytes]
-    confidence: dict[str, tuple[float, float]]
+    accuracies: Tested
+    positives: Tested
     sliced: frozenset[str]
 
     @classmethod
@@ -59,16 +61,17 @@ class Card:
             },
             "plots": [f"plots/{name}" for name in plots],
         }
-        confidence = _confidence(_json(evaluation / "confidence.json", []))
-        return cls(content, released, plots, confidence, _sliced(content["slices"]))
+        accuracies = _tested(evaluation / "confidence.json", "accuracy", CONFIDENCE_BINS)
+        positives = _tested(evaluation / "positives.json", "share", POSITIVE_BINS)
+        return cls(content, released, plots, accuracies, positives, _sliced(content["slices"]))
 
 
-def _confidence(bins: Any) -> dict[str, tuple[float, float]]:
+def _tested(path: Path, what: str, bins: tuple[str, ...]) -> Tested:
     try:
-        found = {item["bin"]: (float(item["accuracy"]), float(item["deviation"])) for item in bins}
+        found = {item["bin"]: (float(item[what]), float(item["deviation"])) for item in _json(path, [])}
     except (KeyError, TypeError, ValueError):
         return {}
-    return found if tuple(found) == CONFIDENCE_BINS else {}  # else of a release that had other bins
+    return found if tuple(found) == bins else {}  # else of a release that had other bins
 
 
 def _sliced(slices: Any) -> frozenset[str]:

@@ -21,7 +21,8 @@ from prometheus_client.registry import Collector
 from slipway.contract import MISSING, Array, Label
 from slipway.model.ids import Refusal
 from slipway.model.predictor import Predictions, Predictor, label_name
-from slipway.model.reference import ABSENT, CONFIDENCE_BINS, CONFIDENCE_EDGES, Bins, bins_of
+from slipway.model.reference import ABSENT, Bins, bins_of
+from slipway.serving.expected import Expected
 from slipway.serving.families import Histogram, counter, gauge, histograms
 from slipway.serving.problems import Error
 
@@ -86,13 +87,13 @@ class ModelMetrics:
         *,
         commit: str | None,
         released: datetime | None,
-        confidence: Mapping[str, tuple[float, float]],
+        expected: Expected,
     ) -> None:
-        """confidence: the test set's accuracy by bin of confidence, and its deviation; empty if it is not known."""
+        """expected: what is counted of the probabilities."""
         manifest = predictor.bundle.manifest
         self._info = {name: getattr(manifest, name) for name in ("name", "kind", "runtime", "data")}
         self._info |= {"version": predictor.version, "commit": commit or ""}
-        self._released, self._accuracies = released, confidence
+        self._released, self._expected = released, expected
         self._reference = reference = predictor.bundle.reference
         self._bins = bins_of(reference)
         self._counts = {name: np.zeros(len(bins.labels), np.int64) for name, bins in self._bins.items()}
@@ -103,7 +104,6 @@ class ModelMetrics:
         predicted = reference.get("predictions", {})
         self._outcome_bins, self.outcomes, self._shares = _outcomes(predictor.classes, predicted)
         self._outcome_counts = np.zeros(len(self.outcomes), np.int64)
-        self._confidence = Histogram(CONFIDENCE_EDGES)
         self._refused = {name: Counter(dict.fromkeys(self._bins, 0)) for name in (UNSEEN, OUT_OF_RANGE)}
         judged = ("correct", "incorrect") if predictor.classes else ("scored",)
         self.feedback: Counter[str] = Counter(dict.fromkeys((*judged, *get_args(Refusal)), 0))
@@ -146,8 +146,8 @@ class ModelMetrics:
         outcomes, bins = np.concatenate([predictions.values for _, predictions in buffered]), self._outcome_bins
         self._outcome_counts += bins.count(outcomes) if bins else np.bincount(outcomes, minlength=len(self.outcomes))
         if buffered[0][1].probabilities is not None:
-            largest = [p.probabilities.max(axis=1) for _, p in buffered if p.probabilities is not None]
-            self._confidence.add_all(np.concatenate(largest))
+            found = [p.probabilities for _, p in buffered if p.probabilities is not None]
+            self._expected.add(np.concatenate(found))
 
     def _count_numbers(self, values: Array) -> None:
         """Count all numeric features at once, shape (features, rows): one vectorized comparison for each edge."""
@@ -164,7 +164,7 @@ class ModelMetrics:
         with self._lock:
             self._fold()
         version = {"version": self._info["version"]}
-        for metric in (*self._about(), *self._expected(), *self._drift(), *self._feedback()):
+        for metric in (*self._about(), *self._expected.collect(), *self._drift(), *self._feedback()):
             metric.samples = [sample._replace(labels=sample.labels | version) for sample in metric.samples]
             yield metric
 
@@ -175,20 +175,9 @@ class ModelMetrics:
         counts = zip(self.outcomes, self._outcome_counts.tolist(), strict=True)
         yield counter("slipway_predictions", "Predictions by outcome", {(name,): n for name, n in counts}, "outcome")
         yield gauge("slipway_prediction_reference_share", "Share of training rows by outcome", self._shares, "outcome")
-        yield histograms("slipway_prediction_confidence", "Largest probability", {(): self._confidence})
+        yield histograms("slipway_prediction_confidence", "Largest probability", {(): self._expected.confidence})
         shares = _shares(self._reference.get("predictions", {}).get("confidence", {}))
         yield gauge("slipway_confidence_reference_share", "Share of training rows by confidence", shares, "bin")
-
-    def _expected(self) -> Iterator[Metric]:
-        """What expected accuracy is made of: predictions by confidence, and how right such ones were."""
-        if not self._accuracies:
-            return
-        counts = zip(CONFIDENCE_BINS, self._confidence.counts, strict=True)
-        text = "Predictions by confidence"
-        yield counter("slipway_confidence_predictions", text, {(name,): n for name, n in counts}, "bin")
-        for n, part in enumerate(("accuracy", "accuracy_deviation")):
-            values = {(name,): numbers[n] for name, numbers in self._accuracies.items()}
-            yield gauge(f"slipway_confidence_{part}", f"Test set's {part} by confidence", values, "bin")
 
     def _drift(self) -> Iterator[Metric]:
         values, shares, missing = {}, {}, {}

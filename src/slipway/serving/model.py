@@ -21,6 +21,7 @@ from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.signature import SignatureError, Signer, signature_of, verify
 from slipway.serving.batching import SMALL_ROWS, Batcher
 from slipway.serving.card import Card
+from slipway.serving.expected import Expected
 from slipway.serving.explaining import Explainer
 from slipway.serving.logs import Log
 from slipway.serving.metrics import Metrics, ModelMetrics
@@ -51,8 +52,9 @@ class LoadedModel:
         self.rows = Rows(predictor.contract, limit=settings.max_rows)
         self.card = Card.read(settings.bundle.parent, predictor)
         card = self.card
+        expected = Expected(card.accuracies, card.positives)
         self.counters = ModelMetrics(
-            predictor, commit=card.content["lineage"]["commit"], released=card.released, confidence=card.confidence
+            predictor, commit=card.content["lineage"]["commit"], released=card.released, expected=expected
         )
         key = settings.feedback_key.get_secret_value().encode() if settings.feedback_key else os.urandom(32)
         self.ids = Ids(

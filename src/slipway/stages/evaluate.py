@@ -12,14 +12,14 @@ import pandas as pd
 
 from slipway.contract import Array, canonical_json, target
 from slipway.evaluation import folds, intervals, metrics, plots
-from slipway.evaluation.confidence import accuracy_by_confidence
+from slipway.evaluation.confidence import accuracy_by_confidence, positives_by_probability
 from slipway.evaluation.intervals import Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
 from slipway.fitting.threshold import measure
 from slipway.model.bundle import Bundle, read_bundle
 from slipway.model.predictor import Predictions, Predictor
 from slipway.problem import Problem
-from slipway.problem.files import BACKTEST, CLASSES, CONFIDENCE, METRICS, SLICES, TEST, TRAIN
+from slipway.problem.files import BACKTEST, CLASSES, CONFIDENCE, METRICS, POSITIVES, SLICES, TEST, TRAIN
 from slipway.problem.params import Decision, Evaluate, Params
 
 MAX_PLOTTED = 10_000  # rows
@@ -95,8 +95,8 @@ def _draw_classification(out: Path, test_set: TestSet, predictions: Predictions)
         curve = metrics.calibration(test_set.target, test_set.truth, predictions.probabilities)
         _write_csv(out / "calibration.csv", curve)
         plots.calibration(out / "calibration.svg", curve)
-        bins = accuracy_by_confidence(test_set.truth, predictions, test_set.groups)
-        (out / CONFIDENCE).write_bytes(canonical_json(bins))
+        for name, by_bin in ((CONFIDENCE, accuracy_by_confidence), (POSITIVES, positives_by_probability)):
+            (out / name).write_bytes(canonical_json(by_bin(test_set.truth, predictions, test_set.groups)))
 
 
 def _draw_decision(out: Path, test_set: TestSet, predictions: Predictions, bundle: Bundle) -> None:

@@ -7,7 +7,17 @@ import pytest
 
 from slipway import monitor
 from slipway.model.reference import population_stability_index
-from watched import CLASSES, CONFIDENCE, VERSION, expanded, expected_accuracy, psi_threshold, streams
+from watched import (
+    CLASSES,
+    CONFIDENCE,
+    POSITIVES,
+    VERSION,
+    expanded,
+    expected_accuracy,
+    expected_roc_auc,
+    psi_threshold,
+    streams,
+)
 
 FEATURE, PREDICTION = "job_version_feature:slipway_feature_values", "job_version:slipway_predictions"
 CLOSE = 0.02  # `increase` extrapolates: a replica with one scrape less in this short run weighs up to 1 % more
@@ -29,11 +39,15 @@ def by(label, found) -> dict[str, float]:
     return {dict(labels)[label]: value for labels, value in found.items()}
 
 
+def only(found) -> float:
+    (value,) = found.values()
+    return value
+
+
 @pytest.mark.parametrize("window", ["1h", "24h"])
 def test_the_rules_psi_is_numpys(watched, window):
-    """Asked a minute after the last scrape counts, so that all that is extrapolated is half an interval."""
     server, reference, counts, rest = watched
-    found = by("feature", server.query(expanded(f"{FEATURE}:psi{window}"), time=rest + 60))
+    found = by("feature", server.after(rest, expanded(f"{FEATURE}:psi{window}")))
     assert found == {name: pytest.approx(psi(reference, counts, name), rel=CLOSE) for name in counts}
 
 
@@ -47,7 +61,7 @@ def test_the_recorded_psi_is_the_rules(watched, window):
 @pytest.mark.parametrize("window", ["1h", "24h"])
 def test_the_threshold_is_the_formulas(watched, window):
     server, reference, counts, rest = watched
-    found = by("feature", server.query(expanded(f"{FEATURE}:psi_threshold{window}"), time=rest + 60))
+    found = by("feature", server.after(rest, expanded(f"{FEATURE}:psi_threshold{window}")))
     assert found == {
         name: pytest.approx(psi_threshold(len(counts[name]), counts[name].sum(), reference["rows"]), rel=0.02)
         for name in counts
@@ -56,14 +70,13 @@ def test_the_threshold_is_the_formulas(watched, window):
 
 def test_drift_of_the_predictions_is_numpys(watched):
     server, reference, _, rest = watched
-    at = {"time": rest + 60}
     raw = by("outcome", server.query("sum by (outcome) (slipway_predictions_total)", time=rest))
     actual = np.array([raw[label] for label in CLASSES])
     expected = np.array([reference["predictions"]["labels"][label] for label in CLASSES])
     value = population_stability_index(expected, actual / actual.sum())
-    assert server.value(expanded(f"{PREDICTION}:psi1h"), **at) == pytest.approx(value, rel=CLOSE)
+    assert only(server.after(rest, expanded(f"{PREDICTION}:psi1h"))) == pytest.approx(value, rel=CLOSE)
     limit = psi_threshold(3, actual.sum(), reference["rows"])
-    assert server.value(expanded(f"{PREDICTION}:psi_threshold1h"), **at) == pytest.approx(limit, rel=0.02)
+    assert only(server.after(rest, expanded(f"{PREDICTION}:psi_threshold1h"))) == pytest.approx(limit, rel=0.02)
 
 
 def test_the_upper_end_of_the_live_accuracy_is_wilsons(watched):
@@ -73,19 +86,26 @@ def test_the_upper_end_of_the_live_accuracy_is_wilsons(watched):
     raw = by("outcome", server.query('sum by (outcome) (slipway_feedback_total{outcome=~".*correct"})', time=rest))
     correct, judged = round(raw["correct"]), round(sum(raw.values()))
     upper = binomtest(correct, judged).proportion_ci(0.95, method="wilson").high
-    found = server.value(expanded("job_version:slipway_live_accuracy:upper24h"), time=rest + 60)
+    found = only(server.after(rest, expanded("job_version:slipway_live_accuracy:upper24h")))
     assert found == pytest.approx(upper, abs=0.002)
 
 
-def test_the_expected_accuracy_and_its_band_are_the_formulas(watched):
+@pytest.mark.parametrize(
+    ("what", "counted", "tested", "formula"),
+    [
+        ("accuracy", "confidence", CONFIDENCE, expected_accuracy),
+        ("roc_auc", "ranked", POSITIVES, expected_roc_auc),
+    ],
+)
+def test_what_is_expected_and_its_band_are_the_formulas(watched, what, counted, tested, formula):
     server, _, _, rest = watched
-    raw = by("bin", server.query("sum by (bin) (slipway_confidence_predictions_total)", time=rest))
-    assert raw.keys() == CONFIDENCE.keys()
+    raw = by("bin", server.query(f"sum by (bin) (slipway_{counted}_predictions_total)", time=rest))
+    assert raw.keys() == tested.keys()
     found = [
-        server.value(expanded(f"job_version:slipway_expected_accuracy:{end}24h"), time=rest + 60)
+        only(server.after(rest, expanded(f"job_version:slipway_expected_{what}:{end}24h")))
         for end in ("mean", "lower", "upper")
     ]
-    expected = expected_accuracy([raw[name] for name in CONFIDENCE], *zip(*CONFIDENCE.values(), strict=True))
+    expected = formula([raw[name] for name in tested], *zip(*tested.values(), strict=True))
     assert found == [pytest.approx(value, abs=0.002) for value in expected]
 
 
@@ -104,5 +124,6 @@ def test_the_monitor_finds_what_the_rules_recorded_and_the_alerts_that_fire(watc
     assert findings["drift of the predictions"].value > 0
     assert findings["accuracy"].value == pytest.approx(10 / 11, abs=0.02)
     assert findings["accuracy"].threshold == server.value("slipway:accuracy:threshold")
-    low, high = findings["expected accuracy"].band
-    assert low < findings["expected accuracy"].value < high
+    for what in ("expected accuracy", "expected roc_auc"):
+        low, high = findings[what].band
+        assert low < findings[what].value < high

@@ -50,8 +50,8 @@ def test_docker_and_local_processes_differ_in_addresses_alone():
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_alerts_fire_when_they_should_and_only_then(path, tmp_path):
     shutil.copytree(PROMETHEUS, tmp_path, dirs_exist_ok=True)
-    thresholds = tmp_path / "rules" / "thresholds.yml"  # a fork's accuracy is its own; these tests are over 0.85
-    rule = re.compile(r"(record: slipway:accuracy:threshold\s+expr: vector)\(.*?\)")
+    thresholds = tmp_path / "rules" / "thresholds.yml"  # a fork's are its own; these tests are over 0.85
+    rule = re.compile(r"(record: slipway:(accuracy|roc_auc):threshold\s+expr: vector)\(.*?\)")
     thresholds.write_text(rule.sub(r"\1(0.85)", thresholds.read_text()))
     assert "SUCCESS" in promtool("test", "rules", tmp_path / "tests" / path.name)
 
@@ -125,9 +125,10 @@ def number(name: str) -> float:
 
 
 @pytest.mark.usefixtures("penguins")
-def test_the_accuracy_that_alerts_demand_is_the_gates():
+def test_the_scores_that_alerts_demand_are_the_gates():
     thresholds = load_params(ROOT).gate.thresholds
     assert number("slipway:accuracy:threshold") == thresholds.get("accuracy", number("slipway:accuracy:threshold"))
+    np.testing.assert_equal(number("slipway:roc_auc:threshold"), thresholds.get("roc_auc", np.nan))
 
 
 def test_the_latency_that_is_promised_is_an_edge_of_the_histogram():

@@ -44,7 +44,10 @@ def vectors():
     mass, predictions = "job_version_feature:slipway_feature_values", "job_version:slipway_predictions"
     return {
         "slipway_model_info": [({"version": VERSION}, 1)],
-        "slipway:.+": [({"__name__": "slipway:accuracy:threshold"}, 0.85)],
+        "slipway:.+": [
+            ({"__name__": "slipway:accuracy:threshold"}, 0.85),
+            ({"__name__": "slipway:roc_auc:threshold"}, "NaN"),
+        ],
         "job_version.*24h": [
             recorded(mass, "psi", 0.4, feature="mass"),
             recorded(mass, "psi_threshold", 0.25, feature="mass"),
@@ -58,6 +61,9 @@ def vectors():
             recorded("job_version:slipway_expected_accuracy", "lower", 0.88),
             recorded("job_version:slipway_expected_accuracy", "upper", 0.94),
             recorded("job_version:slipway_confidence_predictions", "increase", 1000),
+            recorded("job_version:slipway_expected_roc_auc", "mean", 0.97),
+            recorded("job_version:slipway_expected_roc_auc", "lower", 0.96),
+            recorded("job_version:slipway_expected_roc_auc", "upper", 0.98),
         ],
     }
 
@@ -86,6 +92,7 @@ def test_what_prometheus_recorded_is_found_with_its_thresholds(server):
         Finding("drift of the predictions", 0.1, 0.24, 1000),
         Finding("accuracy", 0.95, 0.85, 100),
         Finding("expected accuracy", 0.91, 0.85, 1000, (0.88, 0.94)),
+        Finding("expected roc_auc", 0.97, None, 1000, (0.96, 0.98)),
     ]
 
 
@@ -200,10 +207,22 @@ def test_the_exit_status_is_0_when_nothing_is_due(command):
     assert "MLflow does not know this bundle" in done.stderr
 
 
-def test_an_expected_accuracy_is_shown_with_its_band_or_said_not_to_be_available(command, server):
-    assert "0.910 (0.880 to 0.940)" in command().output
-    del server.vectors["job_version.*24h"][-4:]
-    assert "Expected accuracy: not available for a regression" in command().output
+def test_what_is_expected_is_shown_with_its_band_or_said_not_to_be_available(command, server):
+    shown = command().output
+    assert "0.910 (0.880 to 0.940)" in shown
+    assert "0.970 (0.960 to 0.980)" in shown
+    assert "No expected" not in shown
+    recorded = server.vectors["job_version.*24h"]
+    recorded[:] = [one for one in recorded if "roc_auc" not in one[0]["__name__"]]
+    assert "No expected roc_auc: it needs two classes" in command().output
+    recorded[:] = [one for one in recorded if "expected" not in one[0]["__name__"]]
+    assert "No expected accuracy: it needs a classification" in command().output
+
+
+def test_a_gate_without_a_threshold_for_it_gives_the_expected_roc_auc_none(server):
+    assert found(server)[0][-1].threshold is None
+    server.vectors["slipway:.+"][-1] = ({"__name__": "slipway:roc_auc:threshold"}, 0.9)
+    assert found(server)[0][-1].threshold == 0.9
 
 
 def test_the_exit_status_is_3_when_retraining_is_due(command, server):

@@ -14,6 +14,7 @@ from slipway.stages.evaluate import evaluate
 FILES = {
     "metrics.json", "slices.json", "classes.json", "confusion.csv", "calibration.csv", "importance.csv", "slices.csv",
     "confusion.svg", "calibration.svg", "importance.svg", "slices.svg", "confidence.json",
+    "positives.json",
 }  # fmt: skip
 
 
