@@ -97,7 +97,8 @@ def _files(path: Path) -> tuple[Path, ...]:
     kinds = {file.suffix.lower() for file in files}
     if len(kinds) != 1 or kinds - set(SEPARATORS):
         found = ", ".join(sorted(kinds)) or "no file"
-        raise SlipwayError(f"{path}: {found}; one kind of {', '.join(SEPARATORS)} is needed (export it as CSV, unpack what is compressed)")
+        kinds_read = ", ".join(SEPARATORS)
+        raise SlipwayError(f"{path}: {found}; one kind of {kinds_read} is needed (unpack it, or export it as CSV)")
     if empty := [file for file in files if not file.stat().st_size]:
         raise SlipwayError(f"{empty[0]}: the file is empty")
     return tuple(files)
