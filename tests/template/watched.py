@@ -29,6 +29,7 @@ from slipway.model.reference import CONFIDENCE_BINS, POSITIVE_BINS, bins_of, des
 from slipway.serving.expected import Expected
 from slipway.serving.families import Histogram, counter, histograms
 from slipway.serving.metrics import Metrics, ModelMetrics
+from slipway.serving.shadow import SLICED
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
@@ -171,8 +172,9 @@ class Replica:
         )
         answers = {(CLASSES[0], "true", VERSION, "f" * 12): rows, (CLASSES[0], "false", VERSION, "f" * 12): rows // 10}
         yield counter("slipway_shadow_answers", "", answers, "outcome", "agrees", *of)
-        slices = {("ties", "a", *key[1:]): rows for key, rows in answers.items()}
-        yield counter("slipway_shadow_slices", "", slices, "feature", "bin", "agrees", *of)
+        for what in SLICED:
+            found = {("ties", "a", VERSION, "f" * 12): rows}
+            yield counter(f"slipway_shadow_slice_{what}", "", found, "feature", "bin", *of)
         yield counter("slipway_shadow_missed", "", {("skipped", VERSION, "f" * 12): rows}, "reason", *of)
         distance = Histogram((0.1, 1.0))
         distance.add_all(np.full(rows, 0.05))

@@ -64,16 +64,22 @@ class Bins:
         inner = [f"{low} to {high}" for low, high in itertools.pairwise(ends)]
         return cls(name, (f"below {ends[0]}", *inner, f"{ends[-1]} and above", ABSENT), edges=edges)
 
-    def count(self, values: Array) -> Array:
-        """Count values (float64 or strings, shape (rows,)) into the bins; int64, one for each label."""
-        size = len(self.labels)
+    def index(self, values: Array) -> Array:
+        """Give the number of each value's bin. values: float64 or strings, shape (rows,)."""
+        last = len(self.labels) - 1
         if values.dtype == object:
-            known = [int((values == category).sum()) for category in self.categories]
-            absent = int((values == MISSING).sum())
-            return np.array([*known, len(values) - sum(known) - absent, absent])
+            index = np.full(len(values), last - 1)
+            for number, category in enumerate(self.categories):
+                index[values == category] = number
+            index[values == MISSING] = last
+            return index
         index = np.searchsorted(np.array(self.edges), values, side="right")
-        index[np.isnan(values)] = size - 1
-        return np.bincount(index, minlength=size)
+        index[np.isnan(values)] = last
+        return index
+
+    def count(self, values: Array) -> Array:
+        """Count values into the bins; int64, one for each label."""
+        return np.bincount(self.index(values), minlength=len(self.labels))
 
 
 # The last bin is of what is missing: a probability never is.

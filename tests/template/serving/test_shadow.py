@@ -22,6 +22,7 @@ from slipway.model.bundle import MODELS
 from slipway.model.predictor import Predictor
 from slipway.model.process import Answer, PredictorProcess
 from slipway.problem import SlipwayError
+from slipway.serving.outbox import Answered
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_what_differs_is_counted_by_the_champions_outcome(service: Direct, row: 
     ours = service.model.predictor.predict([row, row])
     theirs = type(ours)(np.array([ours.values[0], 2]), np.array([[1.0, 0, 0], [0, 0, 1.0]]), ours.classes)
     ours = type(ours)(ours.values, np.array([[0.5, 0.5, 0], [0, 0.75, 0.25]]), ours.classes)
-    shadow._compare({}, ours, theirs)
+    shadow._compare({}, ours, theirs, 0.1)
     name = service.model.counters.outcomes[int(ours.values[0])]
     found = metrics(service)
     assert found[f'slipway_shadow_answers_total{{agrees="true",outcome="{name}"}}'] == 1
@@ -121,8 +122,8 @@ def test_a_regressions_values_are_compared_by_bin_and_relative_distance(
     reference = direct.model.predictor.bundle.reference["predictions"]["value"]["edges"]
     ours = direct.model.predictor.predict([row])
     moved = type(ours)(ours.values + (reference[-1] - reference[0]), None, ())
-    direct.model.shadow._compare({}, ours, ours)
-    direct.model.shadow._compare({}, ours, moved)
+    direct.model.shadow._compare({}, ours, ours, 0.1)
+    direct.model.shadow._compare({}, ours, moved, 0.1)
     found = metrics(direct)
     assert sum(rows for name, rows in found.items() if 'agrees="true"' in name) == 1
     assert sum(rows for name, rows in found.items() if 'agrees="false"' in name) == 1
@@ -131,7 +132,7 @@ def test_a_regressions_values_are_compared_by_bin_and_relative_distance(
     direct.close()
 
 
-def test_agreement_is_counted_by_the_slices_that_the_evaluation_has(
+def test_rows_agreement_distance_seconds_and_failures_are_counted_by_the_slices_that_the_evaluation_has(
     bundle: Path, other: Path, row: dict[str, Any], tmp_path: Path
 ) -> None:
     shutil.copytree(bundle, tmp_path / "bundle")
@@ -142,18 +143,24 @@ def test_agreement_is_counted_by_the_slices_that_the_evaluation_has(
     sites = np.array(["north", "south", "south"], object)
     potted = np.array([0.0, 1.0, np.nan])
     ours = direct.model.predictor.predict([row] * 3)
-    theirs = type(ours)((ours.values + np.array([0, 0, 1])) % 3, ours.probabilities, ours.classes)
-    direct.model.shadow._compare({"site": sites, "potted": potted}, ours, theirs)
-    found = {name: rows for name, rows in metrics(direct).items() if "shadow_slices" in name and rows}
-    assert {name.partition("{")[2] for name in found} == {
-        'agrees="true",bin="north",feature="site"}',
-        'agrees="true",bin="south",feature="site"}',
-        'agrees="false",bin="south",feature="site"}',
-        'agrees="true",bin="false",feature="potted"}',
-        'agrees="true",bin="true",feature="potted"}',
-        'agrees="false",bin="missing",feature="potted"}',
-    }
-    assert set(found.values()) == {1.0}
+    moved = ours.probabilities + 0.25 * np.array([[0, 0, 0], [1, -1, 0], [1, -1, 0]])
+    theirs = type(ours)((ours.values + np.array([0, 0, 1])) % 3, moved, ours.classes)
+    arrays = {"site": sites, "potted": potted}
+    direct.model.shadow._compare(arrays, ours, theirs, 0.5)
+    direct.model.shadow._miss(Answered([0.0] * 3, arrays, ours, ["1", "2", "3"]), "failed")
+    found = {name: value for name, value in metrics(direct).items() if "shadow_slice" in name}
+
+    def of(what: str, feature: str) -> dict[str, float]:
+        name = re.compile(rf'slipway_shadow_slice_{what}_total{{bin="(.*)",feature="{feature}"}}')
+        return {found_name[1]: value for key, value in found.items() if (found_name := name.fullmatch(key)) and value}
+
+    assert of("rows", "site") == of("failed", "site") == {"north": 1, "south": 2}
+    assert of("agreed", "site") == {"north": 1, "south": 1}
+    assert of("distance", "site") == {"south": pytest.approx(0.5)}
+    assert of("seconds", "site") == {"north": 0.5, "south": 1}
+    assert of("rows", "potted") == {"false": 1, "true": 1, "missing": 1}
+    assert of("agreed", "potted") == {"false": 1, "true": 1}
+    assert not any('feature="season"' in name for name in found)
     direct.model.close()
     direct.close()
 
