@@ -5,7 +5,7 @@ notebook: $(VENV)/.notebooks ## Open notebooks/ in JupyterLab (JUPYTER=options)
 
 notebooks: $(VENV)/.notebooks ## Execute all notebooks, into build/notebooks; a failing cell fails with its number
 	slipway run --no-track >/dev/null
-	.ci/notebooks $(wildcard notebooks/*.py)
+	notebooks/execute $(wildcard notebooks/*.py)
 
 $(VENV)/.notebooks: $(VENV)/.done notebooks/requirements.txt
 	uv pip install --quiet --python $(BIN)/python --require-hashes -r notebooks/requirements.txt

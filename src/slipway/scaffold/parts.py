@@ -85,7 +85,7 @@ PARTS = {
     "pre-commit": Part(
         "checks before each commit", (".pre-commit-config.yaml", "tests/template/unit/test_pre_commit.py")
     ),
-    "notebooks": Part("notebooks, and the CI step that executes them", ("notebooks", ".ci/notebooks")),
+    "notebooks": Part("notebooks, and the CI step that executes them", ("notebooks",)),
     "benchmarks": Part("benchmarks and mutation testing of the template", ("benchmarks", "docs/performance.md")),
     "search": Part(
         "the search for better parameters",

@@ -1,9 +1,11 @@
 """What the workflows say and only GitHub does: what waits for what, how long files are kept, who may write what."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -66,6 +68,38 @@ def test_github_records_a_deployment_where_there_was_one():
     assert job["steps"][-1]["if"] == "steps.cluster.outputs.ready == 'true'"
 
 
+NEEDED = {  # a token has no permission that its job does not name, whatever the repository's settings are
+    "actions/checkout@": {"contents"},
+    ".ci/changed": {"actions"},
+    ".ci/announce": {"contents: write", "actions"},
+    ".ci/propose": {"contents: write", "pull-requests: write"},
+    ".ci/comment": {"actions", "pull-requests: write"},
+    "make release": {"contents: write", "pull-requests: write"},
+    "make rollback": {"contents: write", "pull-requests: write"},
+    "make retrain": {"contents: write", "pull-requests: write"},
+    "gh issue": {"issues: write"},
+    "/deployments": {"deployments: write"},
+    "docker push": {"packages: write"},
+    "actions/attest@": {"id-token: write", "attestations: write"},
+    "codeql-action/": {"security-events: write"},
+}
+
+
+def _granted(job: dict) -> set[str]:
+    """The permissions of a job; who may write may read."""
+    return {text for key, level in job["permissions"].items() for text in (key, f"{key}: {level}")}
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_job_has_the_permissions_that_its_steps_and_the_workflow_that_it_calls_need(name):
+    for title, job in WORKFLOWS[name]["jobs"].items():
+        steps = " ".join(step.get("uses", "") + step.get("run", "") for step in job.get("steps", []))
+        needed = {permission for step, permissions in NEEDED.items() if step in steps for permission in permissions}
+        if called := job.get("uses"):  # GitHub refuses to start a workflow that calls one that asks for more
+            needed |= {one for each in WORKFLOWS[Path(called).stem]["jobs"].values() for one in _granted(each)}
+        assert needed <= _granted(job), title
+
+
 def test_a_default_branch_may_be_called_otherwise():
     for name, workflow in WORKFLOWS.items():
         for job in workflow["jobs"].values():
@@ -114,7 +148,7 @@ def test_the_cluster_test_has_the_champion_and_asks_for_no_kind_that_the_cluster
     kubectl.parent.mkdir()
     kubectl.write_text("#!/bin/sh\nexit 0\n")
     kubectl.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{kubectl.parent}:{__import__('os').environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{kubectl.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
     said = run(tmp_path / "clone", "make", "k8s-test", "RELEASE=champion")
     assert (tmp_path / "clone/champion/bundle/manifest.json").exists()

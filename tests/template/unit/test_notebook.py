@@ -59,7 +59,7 @@ def test_a_failing_cell_is_named_by_its_number_and_the_next_notebook_is_executed
     (tmp_path / "bad.py").write_text("# %% [markdown]\n# A text\n\n# %%\nx = 1\n\n# %%\nx / 0\n\n# %%\nx = 2\n")
     (tmp_path / "good.py").write_text("# %%\n1 + 1\n")
     environment = os.environ | {"JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
-    command = [sys.executable, ROOT / ".ci/notebooks", "bad.py", "good.py"]
+    command = [sys.executable, ROOT / "notebooks/execute", "bad.py", "good.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "bad.py: cell 3 failed: ZeroDivisionError: division by zero\n    x / 0" in done.stdout
