@@ -1,4 +1,4 @@
-# All commands, the same on a laptop and in CI. `make help` lists them, with those of image, cluster, notebooks and others (*/*.mk).
+# Commands, the same on a laptop and in CI. `make help` lists them, with those of */*.mk.
 PYTHON ?= python3.11
 PORT ?= 8000
 VENV := .venv
@@ -24,7 +24,8 @@ endif
 	current ui lock release rollback retrain clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' 'FNR == 1 {print (NR > 1 ? "\n" : "") substr($$0, 3)} \
+		/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.done ## Create .venv from the lock file (other targets do it when needed)
 

@@ -171,7 +171,8 @@ def _send(root: Path, remote: Remote, *refs: str) -> None:
     try:
         git(root, "push", "--quiet", "--atomic", remote.name, *refs)
     except SlipwayError as error:
-        raise SlipwayError(f"nothing was released: {remote.name} did not take it; run it again ({error})") from None
+        ways = "Run it again; for a protected branch, set RELEASE_BY to pull-request (docs/pipeline.md)"
+        raise SlipwayError(f"nothing was released: {remote.name} did not take it ({error}). {ways}") from None
 
 
 def _report(root: Path) -> str:
