@@ -137,8 +137,8 @@ def _far_value(one: Described, inside: pd.Series, outside: pd.Series) -> Any:
         return round(value) if one.column.kind == "integer" else float(value)
     shares = inside.value_counts(normalize=True)
     elsewhere = outside.value_counts(normalize=True).reindex(shares.index, fill_value=0)
-    lift = shares / (elsewhere + LEAST_SHARE)
-    typical = lift[shares >= min(LEAST_SHARE, shares.max())].idxmax()
+    ratio = shares / (elsewhere + LEAST_SHARE)
+    typical = ratio[shares >= min(LEAST_SHARE, shares.max())].idxmax()
     return bool(typical) if one.column.kind == "boolean" else str(typical)
 
 
