@@ -64,24 +64,22 @@ def direction(name: str, low: float, high: float) -> str:
     return "better" if (low > 0) != metrics.lower_is_better(name) else "worse"
 
 
-def evaluate(target: Target, table: Array, bootstrap: Bootstrap) -> dict[str, Score]:
+def gain(name: str, difference: Score) -> tuple[float, float]:
+    """Give the interval of a score's difference with the sign by which more is better."""
+    return (-difference.high, -difference.low) if metrics.lower_is_better(name) else (difference.low, difference.high)
+
+
+def evaluate(
+    target: Target, table: Array, bootstrap: Bootstrap, compute: metrics.Compute = metrics.scores
+) -> dict[str, Score]:
     """Give every defined score with its interval. table: `statistics` of one model."""
-    point = metrics.scores(target, table.sum(axis=0))
-    spread = metrics.scores(target, bootstrap.weights(len(table)) @ table)
+    point = compute(target, table.sum(axis=0))
+    spread = compute(target, bootstrap.weights(len(table)) @ table)
     return {
         name: Score(float(value), *bootstrap.interval(spread[name]))
         for name, value in point.items()
         if not np.isnan(value)
     }
-
-
-def evaluate_one(target: Target, name: str, table: Array, bootstrap: Bootstrap) -> Score | None:
-    """Give one score or selection rate with its interval; None if it is not defined. table: see `statistics`."""
-    compute = metrics.selection_rates if name.startswith("selection_rate.") else metrics.scores
-    point = compute(target, table.sum(axis=0)).get(name)
-    if point is None or np.isnan(point):
-        return None
-    return Score(float(point), *bootstrap.interval(compute(target, bootstrap.weights(len(table)) @ table)[name]))
 
 
 def compare(target: Target, candidate: Array, champion: Array, bootstrap: Bootstrap) -> dict[str, Difference]:

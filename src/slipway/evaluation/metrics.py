@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ MIN_PROBABILITY = 1e-15
 RANKS = 512  # distinct probabilities for roc_auc: exact up to as many rows, within 0.002 beyond
 PINBALL = "pinball."
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mae", "rmse", "mape"})
+Compute = Callable[[Target, Array], dict[str, Array]]  # `scores` or `selection_rates`
 
 
 def headlines(target: Target) -> tuple[str, ...]:

@@ -44,13 +44,8 @@ class TestSet:
         """
         if where is None:
             return metrics.statistics(self.target, self.truth, predictions, self.groups)
-        chosen = Predictions(
-            predictions.values[where],
-            None if predictions.probabilities is None else predictions.probabilities[where],
-            predictions.classes,
-        )
         groups = np.unique(self.groups[where], return_inverse=True)[1]
-        return metrics.statistics(self.target, self.truth[where], chosen, groups, ranked=ranked)
+        return metrics.statistics(self.target, self.truth[where], predictions.part(where), groups, ranked=ranked)
 
     def classes(self) -> dict[str, int]:
         """Count the rows of each class; empty in a regression."""

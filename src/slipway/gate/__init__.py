@@ -16,11 +16,11 @@ from slipway.gate.checks import (
     against_champion,
     behaviour,
     check_constant,
+    check_fairness,
     check_slices,
     check_thresholds,
     size,
 )
-from slipway.gate.fairness import check_fairness
 from slipway.gate.live import check_live, settle
 from slipway.model.predictor import Predictor
 from slipway.problem import SlipwayError
@@ -76,7 +76,8 @@ def judge(workspace: Workspace, *, live: bool = False) -> Verdict:
         reasons += check_changes(workspace, test_set, champion, bootstrap)
         slices = test_set.compare_slices(candidate, champion, params.evaluate.slices, bootstrap)
         calibration = test_set.compare_calibration(candidate, champion)
-    reasons += _check_history(candidate.version, decision)
+    if decision and candidate.version in decision.rolled_back:
+        reasons.append(Reason("history", "hold", f"{candidate.version} was released before, and rolled back"))
     if live:
         reasons = settle(reasons, check_live(workspace, candidate, champion, bootstrap))
     verdict = Verdict(
@@ -122,13 +123,6 @@ def load_champion(workspace: Workspace) -> tuple[Predictor | None, Decision | No
     if decision is None:
         return None, None
     return Predictor.load(workspace.champion / BUNDLE, expected=decision.digest), decision
-
-
-def _check_history(version: str, decision: Decision | None) -> list[Reason]:
-    """Hold if the candidate was released before and then rolled back."""
-    if decision is None or version not in decision.rolled_back:
-        return []
-    return [Reason("history", "hold", f"{version} was released before, and rolled back")]
 
 
 def conclude(reasons: list[Reason]) -> Answer:

@@ -1,4 +1,4 @@
-"""The gate's checks of the candidate alone: thresholds, slices, the constant prediction, size, behaviour."""
+"""The gate's checks of the candidate alone: thresholds, slices, fairness, the constant prediction, size, behaviour."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from slipway.evaluation import intervals, metrics
 from slipway.evaluation.intervals import Bootstrap, Score
 from slipway.evaluation.metrics import lower_is_better
 from slipway.evaluation.test_set import TestSet
-from slipway.model.predictor import Predictor
-from slipway.problem.params import Gate, SliceThresholds
+from slipway.model.predictor import Predictions, Predictor
+from slipway.problem.params import Fairness, Gate, SliceThresholds
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,46 @@ def check_slices(limits: SliceThresholds, slices: list[dict[str, Any]]) -> Reaso
     return Reason("slices", "pass", f"{limits.metric}, {found}; {bound} {limits.threshold:g} is needed")
 
 
+def check_fairness(limits: Fairness, test_set: TestSet, predictions: Predictions, bootstrap: Bootstrap) -> Reason:
+    """Compare a metric between the slices of a column that have enough rows; names each slice's score.
+
+    Difference and ratio are as in Fairlearn's MetricFrame: largest less smallest value, and smallest by largest. With
+    `selection_rate` this is demographic parity, with `recall` equal opportunity (Hardt, Price, Srebro 2016).
+    """
+    compute = metrics.selection_rates if limits.metric.startswith("selection_rate.") else metrics.scores
+    found: dict[str, tuple[Score, int]] = {}
+    for name, where in test_set.slices([limits.column]).items():
+        rows = int(where.sum())
+        table = test_set.statistics(predictions, where, ranked=True)
+        scores = intervals.evaluate(test_set.target, table, bootstrap, compute)
+        if rows >= limits.min_rows and limits.metric in scores:
+            found[name] = (scores[limits.metric], rows)
+    return compare_slices(limits, found)
+
+
+def compare_slices(limits: Fairness, found: dict[str, tuple[Score, int]]) -> Reason:
+    """Judge the scores of slices. found: score and rows by slice."""
+    check = f"fairness {limits.column}"
+    if len(found) < 2:
+        detail = f"{len(found)} slices have {limits.min_rows} rows and a value of {limits.metric}; two are needed"
+        return Reason(check, "hold", detail)
+    values = [score.value for score, _ in found.values()]
+    difference = max(values) - min(values)
+    ratio = min(values) / max(values) if max(values) else 1.0
+    listed = ", ".join(
+        f"{name} {score.value:.4g} ({score.low:.4g} to {score.high:.4g}) on {rows} rows"
+        for name, (score, rows) in found.items()
+    )
+    said, good = [], True
+    if limits.max_difference is not None:
+        said.append(f"difference {difference:.4g}, at most {limits.max_difference:g} is needed")
+        good &= difference <= limits.max_difference
+    if limits.min_ratio is not None:
+        said.append(f"ratio {ratio:.4g}, at least {limits.min_ratio:g} is needed")
+        good &= ratio >= limits.min_ratio
+    return Reason(check, "pass" if good else "fail", f"{limits.metric}: {'; '.join(said)}; {listed}")
+
+
 def check_constant(test_set: TestSet, statistics: Array, scores: Mapping[str, Score], bootstrap: Bootstrap) -> Reason:
     """Compare the candidate with the best constant prediction: the shares of the classes, or the mean, of the test set.
 
@@ -69,18 +109,17 @@ def check_constant(test_set: TestSet, statistics: Array, scores: Mapping[str, Sc
     """
     metric = next(name for name in ("log_loss", "macro_f1", "rmse") if name in scores)
     other = test_set.statistics(metrics.constant(test_set.target, test_set.truth))
-    gain = intervals.compare(test_set.target, statistics, other, bootstrap)[metric]
-    sign = -1 if lower_is_better(metric) else 1
-    low, high = sorted((sign * gain.low, sign * gain.high))
-    value = scores[metric].value
-    detail = f"{metric} {value:.4g}, {value - gain.value:.4g} of the best constant prediction"
+    difference = intervals.compare(test_set.target, statistics, other, bootstrap)[metric]
+    low, high = intervals.gain(metric, difference)
+    detail = f"{metric} {difference.a:.4g}, {difference.b:.4g} of the best constant prediction"
     if len(statistics) == 1:
         return Reason("constant", "hold", f"{detail}; all rows are of one group, so it may be chance")
     if low > 0:
         return Reason("constant", "pass", f"{detail}: better")
     if high < 0:
         return Reason("constant", "fail", f"{detail}: worse; gate.beats_constant: false accepts it")
-    return Reason("constant", "hold", f"{detail}: the difference of {gain.low:+.4g} to {gain.high:+.4g} may be chance")
+    interval = f"{difference.low:+.4g} to {difference.high:+.4g}"
+    return Reason("constant", "hold", f"{detail}: the difference of {interval} may be chance")
 
 
 def against_champion(gate: Gate, comparison: Mapping[str, Score], version: str, confidence: float) -> Reason:
@@ -89,8 +128,7 @@ def against_champion(gate: Gate, comparison: Mapping[str, Score], version: str, 
     if metric not in comparison:
         return Reason("champion", "hold", f"{metric} cannot be computed for both models on these rows")
     score = comparison[metric]
-    sign = -1 if lower_is_better(metric) else 1
-    low, high = sorted((sign * score.low, sign * score.high))
+    low, high = intervals.gain(metric, score)
     detail = (
         f"{metric} {score.value:+.4g} against {version} ({score.low:+.4g} to {score.high:+.4g} "
         f"with {confidence:.0%} confidence)"

@@ -9,7 +9,7 @@ from plants import PARAMS
 from slipway.contract import record
 from slipway.evaluation.intervals import Bootstrap, Score
 from slipway.evaluation.test_set import TestSet
-from slipway.gate.fairness import check_fairness, compare_slices
+from slipway.gate.checks import check_fairness, compare_slices
 from slipway.model.predictor import Predictions
 from slipway.problem import SlipwayError
 from slipway.problem.params import Fairness
