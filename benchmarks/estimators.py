@@ -54,7 +54,7 @@ def ratios(case, expression: str) -> list[str]:
         warnings.simplefilter("ignore")
         part, estimator = fitted(case, expression, trees=TREES)
         model = convert(estimator, part.contract).SerializeToString()
-        runtime = load_runtime("onnx", model, part.contract, classes=len(part.kinds.classes), threads=1)
+        runtime = load_runtime("onnx", model, classes=len(part.kinds.classes), threads=1)
         own, found = getattr(estimator, "predict_proba", estimator.predict), []
         for rows in SPEEDS.values():
             chosen = np.random.default_rng(0).integers(0, len(part.truth), rows)

@@ -90,7 +90,7 @@ def make(
         mlflow.sklearn.save_model(estimator, folder / "mlflow", serialization_format="cloudpickle")
     for runtime, compiled in (("onnx", True), ("skops", False)):
         made = compile_estimator(estimator, contract, arrays, goal, Train(compile=compiled))
-        running = load_runtime(made.runtime, made.model, contract, classes=len(goal.classes), threads=1)
+        running = load_runtime(made.runtime, made.model, classes=len(goal.classes), threads=1)
         golden = contract.rows({name: values[:4] for name, values in arrays.items()})
         answers = Predictions(*running.run(contract.arrays(golden)), goal.classes).as_json()
         manifest = {

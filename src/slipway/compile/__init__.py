@@ -49,14 +49,17 @@ def compile_estimator(
         own_labels = _own_labels(estimator, probes[0], params.tolerance)
 
         def judged(runtime: Literal["onnx", "skops"], model: bytes, said: str) -> Compiled:
-            loaded = load_runtime(runtime, model, contract, classes=len(target.classes), threads=1)
+            loaded = load_runtime(runtime, model, classes=len(target.classes), threads=1)
             difference = largest_difference(probes, loaded.run, params.tolerance)
             return Compiled(runtime, f"{said}; {_agreement(probes, difference)}{own_labels}", model)
 
         reason = "train.compile in params.yaml is false"
         if params.compile:
+            from slipway.compile.converters import convert
+
             try:
-                return judged("onnx", _onnx(estimator, derived.contract if derived else contract), "compiled")
+                model = convert(estimator, derived.contract if derived else contract)
+                return judged("onnx", model.SerializeToString(deterministic=True), "compiled")
             except DisagreementError as error:
                 reason = f"as ONNX it would answer otherwise: {error}"
             except Exception as error:  # noqa: BLE001  converters raise anything
@@ -103,12 +106,6 @@ def _own_labels(estimator: Any, training: Probe, tolerance: float) -> str:
     if not unlike:
         return ""
     return f"; labels are the most probable class, not predict()'s, which differs for {unlike:,} of {len(own):,} rows"
-
-
-def _onnx(estimator: Any, contract: Contract) -> bytes:
-    from slipway.compile.converters import convert
-
-    return bytes(convert(estimator, contract).SerializeToString(deterministic=True))
 
 
 def _agreement(probes: Sequence[Probe], difference: float) -> str:

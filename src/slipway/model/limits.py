@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -19,28 +20,25 @@ def limited(function: Callable[[], T], *, seconds: float, memory: int, stop: Cal
     abandoned. memory: bytes that the process may allocate meanwhile (Linux only).
     Raises TimeoutError or MemoryError, naming the limit.
     """
-    results: list[T] = []
-    errors: list[BaseException] = []
+    done: Future[T] = Future()
 
     def call() -> None:
         try:
-            results.append(function())
+            done.set_result(function())
         except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
-            errors.append(error)
+            done.set_exception(error)
 
-    thread = Thread(target=call, daemon=True)
     with memory_limit(memory):
-        thread.start()
-        thread.join(seconds)
-    if thread.is_alive():
+        Thread(target=call, daemon=True).start()
+        wait([done], seconds)
+    if not done.done():
         stop()
-        thread.join(GRACE)
+        wait([done], GRACE)
         raise TimeoutError(f"longer than the limit of {seconds:g} seconds")
-    if errors and (isinstance(errors[0], MemoryError) or "alloc" in str(errors[0])):  # "alloc": C++'s bad_alloc
-        raise MemoryError(f"more than the limit of {memory / 1e6:,.0f} MB of memory") from errors[0]
-    if errors:
-        raise errors[0]
-    return results[0]
+    error = done.exception()
+    if isinstance(error, MemoryError) or "alloc" in str(error):  # "alloc": C++'s bad_alloc
+        raise MemoryError(f"more than the limit of {memory / 1e6:,.0f} MB of memory") from error
+    return done.result()
 
 
 @contextmanager

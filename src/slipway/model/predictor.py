@@ -46,8 +46,8 @@ class Predictions:
         values = self.values.tolist()
         return [self.classes[value] for value in values] if self.classes else values
 
-    def part(self, rows: slice) -> Predictions:
-        """Give the predictions of some rows."""
+    def part(self, rows: slice | Array) -> Predictions:
+        """Give the predictions of some rows: a slice, a mask or numbers of rows."""
         probabilities = None if self.probabilities is None else self.probabilities[rows]
         return Predictions(self.values[rows], probabilities, self.classes)
 
@@ -74,9 +74,8 @@ class Predictor:
         self.target = bundle.target
         self.classes = self.target.classes
         self._derived = bundle.derived
-        self._runtime = load_runtime(
-            bundle.manifest.runtime, bundle.model, self.contract, classes=len(self.classes), threads=threads
-        )
+        runtime, model = bundle.manifest.runtime, bundle.model
+        self._runtime = load_runtime(runtime, model, classes=len(self.classes), threads=threads)
 
     @classmethod
     def load(

@@ -69,7 +69,10 @@ def verify(bundle: Path, signer: Signer) -> dict[str, str]:
     try:
         config.verify(bundle, path)
     except Exception as error:  # noqa: BLE001  (the file may hold anything, and model-signing raises many types)
-        raise SignatureError(f"{path}: {_reason(error, bundle)}") from None
+        why = f"the signature is not accepted: {str(error).strip() or type(error).__name__}"
+        if str(error).strip().startswith("Signature mismatch"):
+            why = f"it does not sign the files in {bundle}: another bundle, or a changed one"
+        raise SignatureError(f"{path}: {why}") from None
     return {str(item.identifier): item.digest.digest_hex for item in found.resource_descriptors()}
 
 
@@ -106,10 +109,3 @@ def _config(signer: Signer) -> Config:
     except Exception as error:  # noqa: BLE001  (as above)
         what = "Sigstore's roots" if signer.key is None else "a public key on the curve P-256, P-384 or P-521, in PEM"
         raise SignatureError(f"{signer.key or signer.trust}: not {what}: {error}") from None
-
-
-def _reason(error: Exception, bundle: Path) -> str:
-    message = str(error).strip()
-    if message.startswith("Signature mismatch"):
-        return f"it does not sign the files in {bundle}: another bundle, or a changed one"
-    return f"the signature is not accepted: {message or type(error).__name__}"

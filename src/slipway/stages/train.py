@@ -44,7 +44,7 @@ def train(problem: Problem, params: Params, table: Path, validation: Path, out: 
     estimator = fit(problem, params, seen, goal.encode(rows[problem.target]), weights_of(problem, rows))
     compiled = compile_estimator(estimator, contract, arrays, goal, params.train, derived)
     decision, curve = threshold.choose(problem, params, goal, seen, rows)
-    runtime = load_runtime(compiled.runtime, compiled.model, contract, classes=len(goal.classes), threads=1)
+    runtime = load_runtime(compiled.runtime, compiled.model, classes=len(goal.classes), threads=1)
     golden = golden_rows(contract, arrays, params.train.seed)
     golden_arrays = contract.arrays(golden)
     output = runtime.run(derived(golden_arrays) if derived else golden_arrays)

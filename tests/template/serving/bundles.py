@@ -68,7 +68,7 @@ def write(folder: Path, target: type[BaseModel] = Species, *, runtime: str = "on
     arrays = flowers()
     estimator = fitted(arrays, goal)
     model = converted(estimator, contract, goal) if runtime == "onnx" else stored(estimator)
-    running = load_runtime(runtime, model, contract, classes=len(goal.classes), threads=1)
+    running = load_runtime(runtime, model, classes=len(goal.classes), threads=1)
     predicted = Predictions(*running.run(arrays), goal.classes)
     golden = contract.rows({key: values[:3] for key, values in arrays.items()})
     answers = Predictions(*running.run(contract.arrays(golden)), goal.classes).as_json()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
-from slipway.contract import Array, Contract
+from slipway.contract import Array
 from slipway.problem import SlipwayError
 
 
@@ -35,16 +35,14 @@ class Runtime(Protocol):
 # ONNX Runtime sends telemetry unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-MODULES = {"onnx": "slipway.model.runtimes.onnx", "skops": "slipway.model.runtimes.skops"}
 
-
-def load_runtime(name: str, model: bytes, contract: Contract, *, classes: int, threads: int) -> Runtime:
+def load_runtime(name: Literal["onnx", "skops"], model: bytes, *, classes: int, threads: int) -> Runtime:
     """Load a verified model file's bytes. Raises SlipwayError if this runtime's packages are not installed."""
     try:
-        module = importlib.import_module(MODULES[name])
+        module = importlib.import_module(f"{__name__}.{name}")
     except ModuleNotFoundError as error:
         raise SlipwayError(
             f"this bundle needs the runtime {name!r}, and {error.name} is not installed: pip install 'slipway[{name}]'"
         ) from None
-    runtime: Runtime = module.load(model, contract, classes=classes, threads=threads)
+    runtime: Runtime = module.load(model, classes=classes, threads=threads)
     return runtime

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime
 
-from slipway.contract import Array, Contract
+from slipway.contract import Array
 from slipway.model import words
 from slipway.model.runtimes import Output
 
@@ -47,7 +47,4 @@ class OnnxRuntime:
         self._run_options.terminate = True
 
 
-def load(model: bytes, contract: Contract, *, classes: int, threads: int) -> OnnxRuntime:
-    """Load a verified ONNX model; see `slipway.model.runtimes.load_runtime`."""
-    del contract  # the model's inputs have its columns' names
-    return OnnxRuntime(model, classes=classes, threads=threads)
+load = OnnxRuntime  # see `slipway.model.runtimes.load_runtime`

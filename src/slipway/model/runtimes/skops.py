@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 import skops.io
 from threadpoolctl import threadpool_limits
 
-from slipway.contract import Array, Contract
+from slipway.contract import Array
 from slipway.model.runtimes import Output
 from slipway.problem import SlipwayError
 
@@ -72,13 +73,11 @@ class SkopsRuntime:
     """A fitted estimator, called with the contract's columns as a table."""
 
     def __init__(self, estimator: Any, *, classes: int, threads: int) -> None:
-        self._estimator = estimator
-        self._classes = classes
-        self._threads = threads
+        self._predict = partial(predict, estimator, classes=classes, threads=threads)
 
     def run(self, arrays: Mapping[str, Array]) -> Output:
         """Predict from the contract's arrays."""
-        return predict(self._estimator, arrays, classes=self._classes, threads=self._threads)
+        return self._predict(arrays)
 
     def stop(self) -> None:
         """Do nothing: scikit-learn cannot be stopped."""
@@ -134,11 +133,9 @@ def _canonical(state: Any, names: Mapping[str, str]) -> Any:
     return state
 
 
-def load(model: bytes, contract: Contract, *, classes: int, threads: int) -> SkopsRuntime:
+def load(model: bytes, *, classes: int, threads: int) -> SkopsRuntime:
     """Load a verified skops file; see `load_runtime`. Raises SlipwayError for a type not trusted or not installed."""
-    del contract  # the estimator has its columns' names
-    unknown = set(skops.io.get_untrusted_types(data=model)) - set(TRUSTED)
-    if unknown:
+    if unknown := set(skops.io.get_untrusted_types(data=model)) - set(TRUSTED):
         raise SlipwayError(
             f"model.skops holds types that are not trusted: {', '.join(sorted(unknown))}. If you know them, add them "
             "to TRUSTED in src/slipway/model/runtimes/skops.py"

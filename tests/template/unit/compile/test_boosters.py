@@ -69,7 +69,7 @@ def answers(estimator, classes):
     arrays["b"][rng.random(ROWS) < 0.2] = np.nan
     expected = skops.predict(estimator, arrays, classes=classes, threads=1)
     model = convert(estimator, CONTRACT).SerializeToString()
-    return expected, load_runtime("onnx", model, CONTRACT, classes=classes, threads=1).run(arrays)
+    return expected, load_runtime("onnx", model, classes=classes, threads=1).run(arrays)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.2])  # while it learned
@@ -166,7 +166,7 @@ def test_what_cannot_be_compiled_is_kept_without_pickle_and_answers_as_its_libra
     assert kept.runtime == "skops"
     assert re.match(f"not compiled to ONNX: (LightGBM|XGBoost)'s {reason}.*; the largest difference", kept.reason)
     assert kept.model == again.model
-    served = skops.load(kept.model, CONTRACT, classes=classes, threads=1).run(arrays)
+    served = skops.load(kept.model, classes=classes, threads=1).run(arrays)
     own = estimator.predict_proba(skops.frame(arrays)) if classes else estimator.predict(skops.frame(arrays))
     assert np.array_equal(served.probabilities if classes else served.values, own)
 
@@ -181,4 +181,4 @@ def test_a_server_without_the_estimators_library_says_how_it_gets_it(monkeypatch
     model = skops.store(learned(lgbm("Classifier"), 2)[0])
     monkeypatch.setitem(sys.modules, "lightgbm.sklearn", None)
     with pytest.raises(SlipwayError, match=r"estimator of lightgbm\S*, which is not installed: name it in pyproject"):
-        skops.load(model, CONTRACT, classes=2, threads=1)
+        skops.load(model, classes=2, threads=1)

@@ -61,7 +61,7 @@ def test_answers_are_catboosts(name, saved):
     case = CASES[name]
     model = convert(saved(case), CONTRACT).SerializeToString()
     rows = np.array(case["rows"], dtype=np.float64)
-    answer = load_runtime("onnx", model, CONTRACT, classes=case["classes"], threads=1).run(
+    answer = load_runtime("onnx", model, classes=case["classes"], threads=1).run(
         dict(zip("abc", np.ascontiguousarray(rows.T), strict=True))
     )
     given = answer.probabilities if case["classes"] else answer.values

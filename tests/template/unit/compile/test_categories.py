@@ -54,7 +54,7 @@ def compare(estimator, names, classes):
         estimator.fit(skops.frame(arrays), truth)
     expected = skops.predict(estimator, asked, classes=classes, threads=1)
     model = convert(estimator, contract).SerializeToString()
-    answered = load_runtime("onnx", model, contract, classes=classes, threads=1).run(asked)
+    answered = load_runtime("onnx", model, classes=classes, threads=1).run(asked)
     if classes:
         np.testing.assert_allclose(answered.probabilities, expected.probabilities, rtol=0, atol=1e-6)
     np.testing.assert_allclose(answered.values, expected.values, rtol=0, atol=1e-5)

@@ -34,7 +34,7 @@ def check(part, estimator, change):
     probes = probe(part.contract, part.arrays, predicting(estimator, classes), seed=0)
     model = convert(estimator, part.contract)
     change(model.graph)
-    runtime = load(model.SerializeToString(), part.contract, classes=classes, threads=1)
+    runtime = load(model.SerializeToString(), classes=classes, threads=1)
     return largest_difference(probes, runtime.run, 1e-5)
 
 

@@ -62,7 +62,7 @@ def test_values_at_thresholds_and_missing_values_take_the_same_branch(estimator,
     if missing:
         arrays["b"][::10] = np.nan
     expected = skops.predict(model, arrays, classes=classes, threads=1)
-    answered = load(convert(model, CONTRACT).SerializeToString(), CONTRACT, classes=classes, threads=1).run(arrays)
+    answered = load(convert(model, CONTRACT).SerializeToString(), classes=classes, threads=1).run(arrays)
     if classes:
         np.testing.assert_allclose(answered.probabilities, expected.probabilities, rtol=0, atol=2e-7)
         assert (answered.values == expected.values).all()

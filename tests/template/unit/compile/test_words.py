@@ -68,7 +68,7 @@ def test_seen_and_unseen_texts_of_any_language_are_answered_alike(vectorizer):
     estimator, arrays = fitted(eval(vectorizer))
     result = compiled(estimator, arrays)
     assert result.runtime == "onnx", result.reason
-    model = load_runtime("onnx", result.model, CONTRACT, classes=2, threads=1)
+    model = load_runtime("onnx", result.model, classes=2, threads=1)
     texts = {"note": np.array([*TEXTS, *UNSEEN], dtype=object)}
     expected = estimator.predict_proba(frame(texts))
     np.testing.assert_allclose(model.run(texts).probabilities, expected, rtol=0, atol=1e-9)

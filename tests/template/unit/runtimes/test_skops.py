@@ -11,11 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import SVC
 
-from slipway.contract import Column, Contract
 from slipway.model.runtimes.skops import TRUSTED, frame, load, store
 from slipway.problem import SlipwayError
 
-CONTRACT = Contract("Row", (Column("colour", "category", categories=("blue", "red")),))
 ARRAYS = {"colour": np.array(["blue", "red"] * 10, dtype=object)}
 
 
@@ -27,7 +25,7 @@ def estimator():
 
 
 def test_a_stored_estimator_answers_as_before(estimator):
-    answered = load(store(estimator), CONTRACT, classes=2, threads=1).run(ARRAYS)
+    answered = load(store(estimator), classes=2, threads=1).run(ARRAYS)
     assert answered.values.tolist() == [0, 1] * 10
     assert answered.probabilities is None
 
@@ -55,7 +53,7 @@ def test_a_dictionary_with_keys_like_those_of_the_file_is_kept():
 def test_a_file_with_a_type_that_is_not_trusted_is_refused_by_name():
     model = store(OneHotEncoder(dtype=print))
     with pytest.raises(SlipwayError, match=r"not trusted: builtins\.print"):
-        load(model, CONTRACT, classes=2, threads=1)
+        load(model, classes=2, threads=1)
 
 
 # CatBoost is not installed for tests (docs/estimators.md).
