@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from slipway.compile.parity import DisagreementError, Predict, Probe, in_batches, largest_difference
-from slipway.contract import Array
+from slipway.compile.parity import DisagreementError, Probe, in_batches, largest_difference
 from slipway.model.predictor import Predictor
-from slipway.model.runtimes import Output
 from slipway.problem import SlipwayError
 from slipway.problem.files import TEST, TRAIN
 from slipway.versioning import LOCK, checkout, dvc_repository, fetch, reproduce
@@ -34,7 +31,9 @@ def make_again(workspace: Workspace) -> str:
     if now == before:
         return "the same bytes"
     try:
-        if other := _differ(before, now):
+        stages = [yaml.safe_load(text)["stages"] for text in (before, now)]
+        if others := [name for name in ROWS if stages[0][name]["outs"] != stages[1][name]["outs"]]:
+            other = ", ".join(others)
             raise SlipwayError(f"the same code, data and parameters gave other results of {other} (git diff {LOCK})")
         return _compared(workspace, judged, Predictor.load(workspace.bundle))
     finally:
@@ -42,19 +41,13 @@ def make_again(workspace: Workspace) -> str:
         checkout(workspace.root)
 
 
-def _differ(before: bytes, now: bytes) -> str:
-    """Name the stages that make rows whose results differ between two lock files."""
-    stages = [yaml.safe_load(text)["stages"] for text in (before, now)]
-    return ", ".join(name for name in ROWS if stages[0][name]["outs"] != stages[1][name]["outs"])
-
-
 def _compared(workspace: Workspace, judged: Predictor, again: Predictor) -> str:
     tolerance, probes = workspace.params.train.tolerance, []
     for kind, name in (("training", TRAIN), ("test", TEST)):
         arrays = judged.contract.arrays(pd.read_parquet(workspace.table / name))
-        probes.append(Probe(kind, arrays, in_batches(_predict(judged), arrays)))
+        probes.append(Probe(kind, arrays, in_batches(judged.predict_arrays, arrays)))
     try:
-        difference = largest_difference(probes, _predict(again), tolerance)
+        difference = largest_difference(probes, again.predict_arrays, tolerance)
     except DisagreementError as error:
         raise SlipwayError(
             f"the same code, data and parameters gave {again.version}, not {judged.version}, and it predicts "
@@ -65,14 +58,6 @@ def _compared(workspace: Workspace, judged: Predictor, again: Predictor) -> str:
         f"the same predictions, not the same bytes: {again.version} differs from {judged.version} by at most "
         f"{difference:.0e} on {rows:,} rows ({tolerance:g} is allowed), as between platforms"
     )
-
-
-def _predict(predictor: Predictor) -> Predict:
-    def predict(arrays: Mapping[str, Array]) -> Output:
-        found = predictor.predict_arrays(arrays)
-        return Output(found.values, found.probabilities)
-
-    return predict
 
 
 def complete(root: Path) -> None:
@@ -87,10 +72,8 @@ def complete(root: Path) -> None:
     fetch(root)
     expected = lock.read_bytes()
     with dvc_repository(root) as repository:
-        repository.reproduce(["prepare", "validate"])
+        repository.reproduce(list(ROWS))
         for stage in ("train", "evaluate"):
             repository.commit(stage, force=True)
     if lock.read_bytes() != expected:
-        raise SlipwayError(
-            f"the data and code here do not make the rows that the candidate was made of (git diff {LOCK})"
-        )
+        raise SlipwayError(f"data and code here do not make the rows that the candidate was made of (git diff {LOCK})")

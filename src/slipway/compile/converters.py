@@ -80,27 +80,26 @@ def convert(estimator: Any, contract: Contract) -> onnx.ModelProto:
         final_types=[(name, None) for name in outputs],
     )
     if matrix:
-        _split_matrix(model.graph, contract)
+        columns = [make_tensor_value_info(name, onnx.TensorProto.DOUBLE, [None, 1]) for name in contract.names]
+        del model.graph.input[:]
+        model.graph.input.extend(columns)
+        model.graph.node.insert(0, make_node("Concat", contract.names, [MATRIX], axis=1))
     vectorizers.settle(model)
     _settle(model, probable=hasattr(estimator, "predict_proba"))
     return model
 
 
 def _corrections(vectorizers: Vectorizers) -> dict[str, Any]:
+    ours: dict[Any, tuple[Any, Any]] = {
+        **dict.fromkeys(TREES, (convert_trees, tree_shapes)),
+        **dict.fromkeys(STEPS, (convert_step, step_shapes)),
+        **dict.fromkeys(VECTORIZERS, (vectorizers.convert, vectorizer_shapes)),
+        TransformedTargetRegressor: (convert_target, target_shapes),
+    }
+    conversions = {kind: convert for kind, (convert, _) in ours.items()}
     return {
-        "custom_conversion_functions": {
-            **dict.fromkeys(TREES, convert_trees),
-            **dict.fromkeys(STEPS, convert_step),
-            VotingClassifier: _convert_voting,
-            TransformedTargetRegressor: convert_target,
-            **dict.fromkeys(VECTORIZERS, vectorizers.convert),
-        },
-        "custom_shape_calculators": {
-            **dict.fromkeys(STEPS, step_shapes),
-            **dict.fromkeys(TREES, tree_shapes),
-            **dict.fromkeys(VECTORIZERS, vectorizer_shapes),
-            TransformedTargetRegressor: target_shapes,
-        },
+        "custom_conversion_functions": {**conversions, VotingClassifier: _convert_voting},
+        "custom_shape_calculators": {kind: shapes for kind, (_, shapes) in ours.items()},
         "custom_parsers": {**dict.fromkeys(ENCODERS, _parse_as_double), TransformedTargetRegressor: parse_target},
     }
 
@@ -123,11 +122,13 @@ def _register_libraries() -> None:
 
 def _settle(model: onnx.ModelProto, *, probable: bool) -> None:
     """Keep only a runtime's outputs and the nodes that they need, with the operator sets in a fixed order."""
-    if probable:
-        _answer_most_probable(model.graph)
-    elif len(model.graph.output) > 1:
-        del model.graph.output[1:]  # scores, which are not probabilities
-    _prune(model.graph)
+    graph = model.graph
+    if probable:  # the answered class is the most probable one, which not every converter does (SVC has votes)
+        graph.node.append(make_node("ArgMax", [graph.output[1].name], [CLASS], axis=1, keepdims=0))
+        graph.output[0].CopyFrom(make_tensor_value_info(CLASS, onnx.TensorProto.INT64, [None]))
+    else:
+        del graph.output[1:]  # scores, which are not probabilities
+    _prune(graph)
     versions = sorted((item.domain, item.version) for item in model.opset_import)  # they come out of a set
     del model.opset_import[:]
     model.opset_import.extend(make_opsetid(*version) for version in versions)
@@ -163,18 +164,6 @@ def _options(estimator: Any, last: Any, *, sparse: bool) -> dict[Any, dict[str, 
             estimator = estimator.steps[-1][1]
             options[id(estimator)] = {**options.get(id(estimator), {}), "zipmap": False}
     return options
-
-
-def _split_matrix(graph: onnx.GraphProto, contract: Contract) -> None:
-    del graph.input[:]
-    graph.input.extend(make_tensor_value_info(name, onnx.TensorProto.DOUBLE, [None, 1]) for name in contract.names)
-    graph.node.insert(0, make_node("Concat", contract.names, [MATRIX], axis=1))
-
-
-def _answer_most_probable(graph: onnx.GraphProto) -> None:
-    """Make the answered class the most probable one, which not every converter does (SVC has votes)."""
-    graph.node.append(make_node("ArgMax", [graph.output[1].name], [CLASS], axis=1, keepdims=0))
-    graph.output[0].CopyFrom(make_tensor_value_info(CLASS, onnx.TensorProto.INT64, [None]))
 
 
 def _prune(graph: onnx.GraphProto) -> None:

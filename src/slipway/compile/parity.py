@@ -13,6 +13,7 @@ import numpy as np
 
 from slipway.contract import MISSING, Array, Column, Contract
 from slipway.model.derived import Derived
+from slipway.model.predictor import Predictions
 from slipway.model.runtimes import Output
 
 MOST_ROWS = 20_000  # of each kind
@@ -23,7 +24,7 @@ MISSING_SHARE = 0.1
 STEPS = 4  # how far an integer is moved at most
 
 Arrays = Mapping[str, Array]
-Predict = Callable[[Arrays], Output]
+Predict = Callable[[Arrays], Output | Predictions]
 
 
 class Probe(NamedTuple):
