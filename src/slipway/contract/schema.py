@@ -128,10 +128,10 @@ def _kind(name: str, field: Mapping[str, Any], categories: list[Any], dated: Kin
 
 def _dated(column: Column, field: Mapping[str, Any]) -> Column:
     """Add the bounds of a date or date-time. Raises SlipwayError for one without its offset from UTC."""
-    given = {ARGUMENT[key]: (attribute, field[key]) for key, attribute in DATE_BOUNDS.items() if key in field}
     bounds: dict[str, Any] = {}
-    for argument, (attribute, text) in given.items():
-        bounds[attribute] = _parsed(column, f"{argument}={text}", text)
+    for key, attribute in DATE_BOUNDS.items():
+        if key in field:
+            bounds[attribute] = _parsed(column, f"{ARGUMENT[key]}={field[key]}", field[key])
     for example in column.examples:
         _parsed(column, f"the example {example}", example)
     return replace(column, **bounds)

@@ -65,12 +65,8 @@ def of_records(
 
     A missing column is reported once, and has no expectations of its own.
     """
-    derived: list[Expectation] = [
-        gxe.ExpectTableColumnsToMatchSet(
-            column_set=list(contract.names),
-            description="the columns are those that the schema declares, and no others",
-        )
-    ]
+    said = "the columns are those that the schema declares, and no others"
+    derived: list[Expectation] = [gxe.ExpectTableColumnsToMatchSet(column_set=list(contract.names), description=said)]
     for column in contract.columns:
         if column.name in table:
             derived += of_column(column, table[column.name], params)
@@ -79,9 +75,8 @@ def of_records(
             description = f"{name} has no blanks at its ends and no control characters"
             derived.append(gxe.ExpectColumnValuesToNotMatchRegex(column=name, regex=UNCLEAN, description=description))
     if len(table.columns) > 1:
-        derived.append(
-            gxe.ExpectCompoundColumnsToBeUnique(column_list=list(table.columns), description="no record occurs twice")
-        )
+        said = "no record occurs twice"
+        derived.append(gxe.ExpectCompoundColumnsToBeUnique(column_list=list(table.columns), description=said))
     return derived
 
 
@@ -93,10 +88,8 @@ def of_column(column: Column, values: pd.Series, params: Validate) -> list[Expec
         return [*derived, kind, *([*_bounds(column), *_categories(column)] if sound else [])]
     if column.kind == "category":
         return [*derived, *_categories(column)]
-    filled = gxe.ExpectColumnValuesToMatchRegex(
-        column=column.name, regex=r"\S", description=f"{column.name} is not blank"
-    )
-    return [*derived, filled]
+    said = f"{column.name} is not blank"
+    return [*derived, gxe.ExpectColumnValuesToMatchRegex(column=column.name, regex=r"\S", description=said)]
 
 
 def _categories(column: Column) -> list[Expectation]:
@@ -115,12 +108,9 @@ def _categories(column: Column) -> list[Expectation]:
 
 
 def _presence(column: Column, max_missing: float) -> Expectation:
-    if column.optional:
-        description = f"{column.name} is missing in at most {max_missing:.6g} of the records"
-        return gxe.ExpectColumnValuesToNotBeNull(
-            column=column.name, mostly=round(1 - max_missing, 9), description=description
-        )
-    return gxe.ExpectColumnValuesToNotBeNull(column=column.name, description=f"{column.name} is never missing")
+    said = f"missing in at most {max_missing:.6g} of the records" if column.optional else "never missing"
+    mostly = round(1 - max_missing, 9) if column.optional else 1
+    return gxe.ExpectColumnValuesToNotBeNull(column=column.name, mostly=mostly, description=f"{column.name} is {said}")
 
 
 def _kind(column: Column, values: pd.Series) -> tuple[Expectation, bool]:

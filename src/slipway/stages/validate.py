@@ -63,7 +63,8 @@ def validate(problem: Problem, params: Validate, table: Path, out: Path) -> Vali
     out.mkdir(parents=True, exist_ok=True)
     (out / PASSED).unlink(missing_ok=True)
     parts = {part: _read(table / name) for part, name in PARTS.items()}
-    by_time = _split_by_time(table / SOURCE)
+    # A split by group has no description, and tables made by a test have no such file.
+    by_time = json.loads(path.read_bytes()).get("split", {}) if (path := table / SOURCE).exists() else {}
     results = list(_run(_batches(problem, params, parts, by_time)))
     outcomes = tuple(Outcome.of(result) for result in results)
     report = ValidationReport({part: len(rows) for part, rows in parts.items()}, outcomes)
@@ -85,17 +86,6 @@ def _read(path: Path) -> pd.DataFrame:
         raise SlipwayError(f"{path}: cannot be read as Parquet: {error}") from None
     # Great Expectations reports the index of an offending record, but much more slowly if the index has a name.
     return table.set_index(ROW).rename_axis(None) if ROW in table else table
-
-
-def _split_by_time(path: Path) -> Mapping[str, Any]:
-    """Read what `prepare` wrote of a split by time; of a split by group, and of tables made by a test, nothing."""
-    if not path.exists():
-        return {}
-    try:
-        found: Mapping[str, Any] = json.loads(path.read_bytes()).get("split", {})
-    except ValueError:
-        raise SlipwayError(f"{path}: not JSON; `slipway prepare` writes it") from None
-    return found
 
 
 class _Batch(NamedTuple):
@@ -121,18 +111,14 @@ def _batches(
     common = [name for name in seen.names if name in train and name in test]
     share, chance = repeats(train[common], test[common])
     measures = pd.DataFrame([sizes | {REPEATED: share} | scores])
-    values = pd.DataFrame({name: _distinct(train[name]) for name in common})
+    distinct = {name: train[name].drop_duplicates()[:MAX_DISTINCT].astype("str") for name in common}
+    values = pd.DataFrame({name: one.fillna("(missing)").reset_index(drop=True) for name, one in distinct.items()})
     return [
         _Batch(records, [*derive.of_records(contract, records, params, problem.groups), *problem.expectations()]),
         _Batch(split, derive.of_split(goal, split)),
         _Batch(values, derive.of_training(seen, values)),
         _Batch(measures, derive.of_measures(sizes, scores, {REPEATED: chance}, problem.target, params)),
     ]
-
-
-def _distinct(values: pd.Series) -> pd.Series:
-    """Give the first distinct values, as text."""
-    return values.drop_duplicates()[:MAX_DISTINCT].astype("str").fillna("(missing)").reset_index(drop=True)
 
 
 def _split(problem: Problem, parts: Mapping[str, pd.DataFrame], by_time: Mapping[str, Any]) -> pd.DataFrame:
