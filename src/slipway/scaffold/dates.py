@@ -57,7 +57,8 @@ def describe_dates(found: Described, cells: Collection[str], *, convert: bool, u
     kind: Literal["date", "datetime"] = "datetime" if unix or ":" in first else "date"
     low, middle, high = times.min(), times.sort_values().iloc[len(times) // 2], times.max()
     low_day, high_day = _new_year(low.year - max(1, (high.year - low.year) // 2)), _new_year(high.year + YEARS)
-    texts = [_text(kind, moment) for moment in (low, middle, high)]
+    shown = ((moment.date() if kind == "date" else moment) for moment in (low, middle, high))
+    texts = [dates.write(kind, dates.parse(kind, moment)) for moment in shown]
     column = replace(
         found.column,
         kind=kind,
@@ -97,10 +98,6 @@ def source(kind: str, bound: float) -> str:
         return f"date({day.year}, {day.month}, {day.day})"
     moment = datetime.fromisoformat(written)
     return f"datetime({moment.year}, {moment.month}, {moment.day}, tzinfo=UTC)"
-
-
-def _text(kind: str, moment: pd.Timestamp) -> str:
-    return dates.write(kind, dates.parse(kind, moment.date() if kind == "date" else moment))
 
 
 def _new_year(year: int) -> datetime:

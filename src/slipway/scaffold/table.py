@@ -22,10 +22,9 @@ LEAST_ROWS = 30
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it lies on disk.
+    """A table on disk. files: all of one kind, with the same columns. content: of a CSV, all text.
 
-    files: all of one kind, with the same columns. content: as read; of a CSV all text. options: how pandas reads the
-    CSV, where that is not its usual way. step: one row in so many was read.
+    options: of pandas for the CSV, where they are not its defaults. step: one row in so many was read.
     """
 
     path: Path
@@ -80,9 +79,7 @@ def read_table(path: Path) -> Table:
     _check_header(files[0], header)
     content = pd.concat([_read(file, options, step) for file in files], ignore_index=True)
     if len(content) < LEAST_ROWS:
-        raise SlipwayError(
-            f"{path}: {len(content)} rows; at least {LEAST_ROWS} are needed to train on some and test on others"
-        )
+        raise SlipwayError(f"{path}: {len(content)} rows; at least {LEAST_ROWS} are needed, some of them to test on")
     return Table(path, files, content, options, step)
 
 
@@ -114,15 +111,13 @@ def _options(file: Path) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if separator != ",":
         options["sep"] = separator
-        if sum("," in cell for cell in cells) > sum("." in cell for cell in cells) and _commas(cells):
+        commas = [cell for cell in cells if "," in cell]
+        numbers = any(cell.replace(",", "", 1).lstrip("-").isdigit() for cell in commas)
+        if numbers and len(commas) > sum("." in cell for cell in cells):
             options["decimal"] = ","
     if sum(cell.startswith(" ") for cell in cells) > len(cells) / 3:
         options["skipinitialspace"] = True
     return options | ({} if encoding == "utf-8" else {"encoding": encoding})
-
-
-def _commas(cells: list[str]) -> bool:
-    return any(cell.replace(",", "", 1).lstrip("-").isdigit() for cell in cells if cell.count(",") == 1)
 
 
 def _encoding(file: Path) -> str:
@@ -130,28 +125,20 @@ def _encoding(file: Path) -> str:
 
     Raises SlipwayError for a mixture, and for what is no text in lines. Holds one line in memory at a time.
     """
-    bad, other, line = 0, 0, 0
+    bad, others = 0, 0  # the first line that is not UTF-8; lines of UTF-8 that are not ASCII
     with file.open("rb") as stream:
-        start = stream.read(4096)
-        if b"\0" in start or start.startswith(b"PK"):
-            raise SlipwayError(f"{file}: not a text file; export the table as CSV in UTF-8")
-        if start.startswith(b"\xef\xbb\xbf"):
-            return "utf-8-sig"
-        stream.seek(0)
-        for number, text in enumerate(iter(partial(stream.readline, LONGEST_LINE + 1), b"")):
-            if len(text) > LONGEST_LINE or b"\0" in text:
-                raise SlipwayError(
-                    f"{file}, line {number + 1}: longer than 1 MB, or not text; export the table as CSV in UTF-8"
-                )
-            if text.isascii():
-                continue
+        for number, text in enumerate(iter(partial(stream.readline, LONGEST_LINE + 1), b""), start=1):
+            if number == 1 and text.startswith(b"\xef\xbb\xbf"):
+                return "utf-8-sig"
+            if len(text) > LONGEST_LINE or b"\0" in text or (number == 1 and text.startswith(b"PK")):
+                raise SlipwayError(f"{file}, line {number}: longer than 1 MB, or not text; export it as CSV in UTF-8")
             try:
                 text.decode("utf-8")
-                other += 1
+                others += not text.isascii()
             except UnicodeDecodeError:
-                bad, line = bad + 1, line or number + 1
-    if bad and other:
-        raise SlipwayError(f"{file}, line {line}: not UTF-8, which {other:,} other lines are; use one encoding")
+                bad = bad or number
+    if bad and others:
+        raise SlipwayError(f"{file}, line {bad}: not UTF-8, which {others:,} other lines are; use one encoding")
     return "cp1252" if bad else "utf-8"
 
 
@@ -173,12 +160,9 @@ def _header(file: Path, options: dict[str, Any]) -> list[str]:
 
 
 def _check_header(file: Path, header: list[str]) -> None:
-    twice = sorted({name for name in header if header.count(name) > 1}) if len(header) <= MOST_COLUMNS else []
     if len(header) > MOST_COLUMNS:
-        raise SlipwayError(
-            f"{file}: {len(header):,} columns; at most {MOST_COLUMNS:,} can be declared as a row's fields"
-        )
-    if twice:
+        raise SlipwayError(f"{file}: {len(header):,} columns; at most {MOST_COLUMNS:,} can be a row's fields")
+    if twice := sorted({name for name in header if header.count(name) > 1}):
         raise SlipwayError(f"{file}: columns of the same name: {', '.join(map(repr, twice))}; rename all but one")
     if len(header) < 2:
         raise SlipwayError(f"{file}: only one column, {header[0][:40]!r}; no table separated by one of , ; | or tabs")
