@@ -78,23 +78,13 @@ class Predictor:
         self._runtime = load_runtime(runtime, model, classes=len(self.classes), threads=threads)
 
     @classmethod
-    def load(
-        cls,
-        folder: Path,
-        *,
-        expected: str | None = None,
-        threads: int = 1,
-        seconds: float = SECONDS,
-        memory: int = MEMORY,
-    ) -> Predictor:
+    def load(cls, folder: Path, *, expected: str | None = None, threads: int = 1) -> Predictor:
         """Verify the bundle in `folder`, load it, and reproduce its golden rows.
 
-        seconds, memory: limits on loading; memory in bytes, in addition to MEMORY_PER_BYTE.
-        Raises BundleError if any of this fails or exceeds a limit.
+        Raises BundleError if any of this fails, takes longer than SECONDS, or takes too much memory.
         """
         bundle = read_bundle(folder, expected=expected)
         model = folder / MODELS[bundle.manifest.runtime]
-
         loaded: list[Predictor] = []
 
         def load() -> Predictor:
@@ -106,9 +96,9 @@ class Predictor:
             for predictor in loaded:
                 predictor._runtime.stop()
 
-        allowed = memory + MEMORY_PER_BYTE * len(bundle.model)
+        allowed = MEMORY + MEMORY_PER_BYTE * len(bundle.model)
         try:
-            return limited(load, seconds=seconds, memory=allowed, stop=stop)
+            return limited(load, seconds=SECONDS, memory=allowed, stop=stop)
         except (TimeoutError, MemoryError) as error:
             raise BundleError(f"{model}: loading it and answering its golden rows takes {error}") from None
         except SlipwayError:

@@ -51,11 +51,12 @@ def huge() -> bytes:
     ("model", "words"),
     [(endless, "takes longer than the limit of 0.5 seconds"), (huge, "takes more than the limit of .* MB of memory")],
 )
-def test_a_model_that_passes_a_limit_is_refused_by_the_limits_name(tmp_path, model, words):
+def test_a_model_that_passes_a_limit_is_refused_by_the_limits_name(tmp_path, monkeypatch, model, words):
     write_bundle(tmp_path / "bundle", MANIFEST, {**FILES, "model.onnx": model()})
-    seconds = 0.5 if model is endless else 60
+    monkeypatch.setattr("slipway.model.predictor.SECONDS", 0.5 if model is endless else 60)
+    monkeypatch.setattr("slipway.model.predictor.MEMORY", 1 << 28)
     with pytest.raises(BundleError, match=f"model.onnx: .*{words}"):
-        Predictor.load(tmp_path / "bundle", seconds=seconds, memory=1 << 28)
+        Predictor.load(tmp_path / "bundle")
 
 
 def test_a_file_that_is_no_model_is_refused_by_name(tmp_path):
