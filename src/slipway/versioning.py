@@ -213,7 +213,7 @@ def _outdated(root: Path, repository: Any, pointer: str) -> str | None:
     found = out.get_hash().value
     if found == out.hash_info.value:
         return None
-    earlier = (version.text or "" for version in file_history(root, pointer, revisions=("--all", "HEAD")))
+    earlier = (version.text or "" for version in file_history(root, pointer, revisions=("--all", "--reflog", "HEAD")))
     replaced = pointer == CHAMPION or any(found in text for text in earlier)
     return f" instead of {short(found)}, which was here" if replaced else None
 

@@ -19,6 +19,7 @@ from slipway.problem.params import Prepare
 
 SHOWN = 5  # rows in a message
 TEXT = ("string", "empty")  # as pandas' infer_dtype names it
+NO_NUMBERS = ("datetime", "datetime64", "timedelta", "timedelta64", "period", "complex")  # which pandas makes numbers of
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 
 
@@ -126,7 +127,7 @@ def _coerce(column: Column, values: pd.Series) -> pd.Series:
     if column.temporal:
         return _dated(column, values)
     text = values.astype("str")
-    if not column.numeric:
+    if not column.numeric or pd.api.types.infer_dtype(values) in NO_NUMBERS:
         return text
     if column.kind == "boolean":
         numbers = text.str.strip().str.lower().map(BOOLEANS)
@@ -137,7 +138,7 @@ def _coerce(column: Column, values: pd.Series) -> pd.Series:
     if numbers.notna().all():
         if column.kind == "boolean":
             return numbers.astype("bool")
-        if column.kind == "integer" and bool((numbers % 1 == 0).all()):
+        if column.kind == "integer" and bool((numbers % 1 == 0).all()) and numbers.max() < 2**63:
             return numbers.astype("int64")
     return numbers.astype("float64")
 

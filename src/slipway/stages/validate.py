@@ -147,8 +147,9 @@ def _split(problem: Problem, parts: Mapping[str, pd.DataFrame], by_time: Mapping
 
 
 def _folded(name: str) -> str:
-    """Normalize a name: without case, blanks and Unicode variants."""
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+    """Normalize a name: without case, blanks, Unicode variants, and characters that nobody sees."""
+    shown = (one for one in unicodedata.normalize("NFKC", name) if unicodedata.category(one) not in ("Cc", "Cf"))
+    return "".join("".join(shown).casefold().split())
 
 
 def _run(batches: list[_Batch]) -> Iterator[ExpectationValidationResult]:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from flowers import flower_problem, flowers
-from slipway.contract import Contract, record
+from slipway.contract import Column, Contract, record
 from slipway.problem import SlipwayError
 from slipway.problem.params import Prepare
 from slipway.stages.prepare import data_digest, in_test, prepare, shape
@@ -84,6 +84,30 @@ def test_numbers_and_booleans_written_as_text_are_understood():
     shaped = shape(CONTRACT, table)
     assert shaped["height"].tolist() == [1, 2.5, 3, 4]
     assert shaped["scented"].tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series(pd.to_datetime(["2024-01-01", None])),
+        pd.Series(pd.to_datetime(["2024-01-01", None])).astype(object),
+        pd.Series(pd.to_datetime(["2024-01-01T00:00Z", None])),
+        pd.Series(pd.to_timedelta(["1 h", None])),
+        pd.Series(pd.period_range("2024", periods=2, freq="Y")),
+        pd.Series([1 + 2j, None]),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+@pytest.mark.parametrize("kind", ["number", "integer"])
+def test_times_and_complex_numbers_are_no_numbers(kind, values):
+    """Pandas would count the microseconds, or years, since 1970."""
+    contract = Contract("Reading", (Column("x", kind, optional=True),))
+    assert shape(contract, pd.DataFrame({"x": values}))["x"].dtype == "str"
+
+
+def test_a_whole_number_beyond_64_bits_does_not_turn_negative():
+    contract = Contract("Reading", (Column("x", "integer"),))
+    assert shape(contract, pd.DataFrame({"x": [2**63, 1]}))["x"].tolist() == [2.0**63, 1.0]
 
 
 def test_a_fraction_in_a_whole_number_column_stays_visible():

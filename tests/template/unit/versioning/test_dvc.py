@@ -82,6 +82,21 @@ def test_a_version_of_another_branch_is_an_earlier_one_too(here):
     assert (has(here, "data", "old data"), has(here, "champion", "old champion")) == (True, True)
 
 
+@pytest.mark.parametrize("way", ["reset", "amended"])
+def test_a_version_of_a_commit_that_is_on_no_branch_any_more_is_an_earlier_one_too(here, way):
+    """As after `git reset --hard` to a branch that was pushed again after a rebase."""
+    change(here / "data/x", "draft")
+    add(here, "data")
+    commit_files(here, "Draft", {})
+    if way == "reset":
+        run(here, "git", "reset", "--quiet", "--hard", "HEAD~1")
+    else:
+        run(here, "git", "checkout", "--quiet", "HEAD~1", "--", "data.dvc")
+        run(here, "git", "commit", "--quiet", "--amend", "--allow-empty", "--message", "Not yet")
+    assert len(versioning.fetch(here)) == 1
+    assert has(here, "data", "new data")
+
+
 def test_data_that_was_changed_here_stays_and_a_champion_does_not(here):
     for folder in ("data", "champion"):
         change(here / folder / "x", "mine")
