@@ -41,18 +41,18 @@ class Contract:
     @classmethod
     def from_model(cls, model: type[BaseModel]) -> Contract:
         """Derive the contract from a Pydantic model. Raises SlipwayError for a field that the views cannot enforce."""
-        decorators = model.__pydantic_decorators__
-        if decorators.field_validators or decorators.model_validators or decorators.validators:
-            raise SlipwayError(
-                f"{model.__name__} has validators in Python; the bundle, the server and the expectations would "
-                "not have them. Use bounds and categories here, and src/project/expectations.py for the rest"
-            )
         written = {name: annotated(field.annotation) for name, field in model.model_fields.items()}
         try:
             schema = model.model_json_schema(schema_generator=Schema)
         except PydanticUserError as error:  # a type without a JSON Schema
             types = ", ".join(f"{name}: {kind}" for name, kind in written.items())
             raise SlipwayError(f"{model.__name__}: {error.message}; {TYPES}. Its fields are {types}") from None
+        except SlipwayError as error:  # the part of a type that has no views
+            raise SlipwayError(f"{model.__name__} has {error}") from None
+        if "properties" not in schema:
+            raise SlipwayError(
+                f"{model.__name__} declares no fields: a row is a BaseModel with a field for each column"
+            )
         return cls.from_schema(schema, written)
 
     @classmethod

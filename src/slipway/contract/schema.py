@@ -32,12 +32,29 @@ DATE_FORMATS: dict[str, Kind] = {"date": "date", "date-time": "datetime"}
 ANNOTATIONS = {"title", "description", "examples", "unit", "private", "default"}
 ARGUMENTS = ("gt", "ge", "lt", "le", "description", "examples")  # of Pydantic's Field
 TYPES = "use float, int, bool, str, date, datetime or Literal[...], with | None and = None if it may be missing"
+CHANGES = ("strip_whitespace", "to_lower", "to_upper")  # of texts, by Pydantic
 FORMATS = {"format", "contentMediaType"}  # of times, bytes and addresses, which JSON Schema has as strings
 UNDERSTOOD = {"type", "enum", "const", "anyOf", *BOUNDS, *ANNOTATIONS}
 
 
 class Schema(GenerateJsonSchema):
-    """Pydantic's JSON Schema of a model, with the bounds of dates, which Pydantic leaves out."""
+    """Pydantic's JSON Schema of a model, with the bounds of dates, which Pydantic leaves out.
+
+    Raises SlipwayError for what JSON Schema would leave out, so that it never reached bundle, server and expectations.
+    """
+
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        """Refuse validators, also those inside of Annotated, changes of texts, and complex numbers."""
+        if schema["type"].startswith("function-"):
+            raise SlipwayError(
+                "validators in Python; the bundle, the server and the expectations would not have them. Use bounds and "
+                "categories here, and src/project/expectations.py for the rest"
+            )
+        if changes := [name for name in CHANGES if schema["type"] == "str" and schema.get(name)]:
+            raise SlipwayError(f"texts that are changed ({', '.join(changes)}): load() changes data, a client its rows")
+        if schema["type"] == "complex":
+            raise SlipwayError(f"complex numbers; {TYPES}")
+        return super().generate_inner(schema)
 
     def date_schema(self, schema: core_schema.DateSchema) -> JsonSchemaValue:
         """Add the bounds of a date."""
@@ -108,7 +125,10 @@ def to_column(name: str, field: dict[str, Any], *, required: bool, written: str 
         description=field.get("description"),
         examples=tuple(field.get("examples", ())),
     )
-    return _dated(column, field) if dated else column
+    column = _dated(column, field) if dated else column
+    if column.low and column.high and column.low[0] > column.high[0]:
+        raise SlipwayError(f"{name}: no value is {column.bounds}")
+    return column
 
 
 def _kind(name: str, field: Mapping[str, Any], categories: list[Any], dated: Kind | None) -> Kind:

@@ -19,7 +19,8 @@ from slipway.problem.params import Prepare
 
 SHOWN = 5  # rows in a message
 TEXT = ("string", "empty")  # as pandas' infer_dtype names it
-NO_NUMBERS = ("datetime", "datetime64", "timedelta", "timedelta64", "period", "complex")  # which pandas makes numbers of
+# Pandas would make numbers of them, such as microseconds since 1970.
+NO_NUMBERS = ("datetime", "datetime64", "timedelta", "timedelta64", "period", "complex")
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 
 

@@ -1,12 +1,23 @@
 import json
 from collections.abc import Callable
 from datetime import date, datetime, time
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import BaseModel, Field, PastDate, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PastDate,
+    RootModel,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from flowers import Flower, Specimen, flowers
 from slipway.contract import Contract, Target, canonical_json
@@ -172,6 +183,14 @@ def test_a_category_that_is_a_number_is_a_class_of_the_target_with_its_own_type(
         (_with(float | None, 1.0), "x: the default of an optional field must be None"),
         (_with(Literal[1, "two"]), "x: the category 1 must be text, .* or all categories are whole numbers"),
         (_with(Literal[True]), "x: the category True must be text"),
+        (_with(complex), "Row has complex numbers; use float, int"),
+        (_with(Annotated[str, StringConstraints(strip_whitespace=True)]), "Row has texts that are changed .*: load"),
+        (_with(Annotated[str, StringConstraints(to_lower=True)]), "Row has texts that are changed .*: load"),
+        (_with(Annotated[float, AfterValidator(abs)]), "Row has validators in Python"),
+        (_with(Annotated[float, BeforeValidator(abs)] | None, None), "Row has validators in Python"),
+        (_with(Annotated[float, Field(gt=1, lt=0)]), "x: no value is above 1 and below 0"),
+        (_with(Annotated[date, Field(ge=date(2024, 1, 1), le=date(2023, 1, 1))]), "x: no value is from 2024-01-01"),
+        (RootModel[float], r"RootModel\[float\] declares no fields"),
         (_with(Literal["a", ""]), "x: the category '' must be text, not empty"),
         (_with(Literal["a", "b "]), "x: the category 'b ' must be text, .* without outer blanks"),
         (_with(Literal["a", "b\x00"]), r"x: the category 'b\\x00' must be text, .* control characters"),
@@ -191,8 +210,17 @@ def test_a_validator_in_python_is_refused_since_it_would_not_reach_the_server():
         def positive(cls, value: float) -> float:
             return value
 
+    class Checked(BaseModel):
+        x: float
+
+        @model_validator(mode="after")
+        def positive(self) -> Self:
+            return self
+
     with pytest.raises(SlipwayError, match="Row has validators in Python"):
         Contract.from_model(Row)
+    with pytest.raises(SlipwayError, match="Checked has validators in Python"):
+        Contract.from_model(Checked)
 
 
 def test_an_optional_field_without_a_default_is_required_but_may_be_null():

@@ -229,7 +229,7 @@ def test_with_a_split_by_time_a_training_row_from_the_time_of_the_test_set_is_na
 
 @pytest.mark.parametrize("name", ["P0", "p\u200b0", "\ufeffp0", "p\u00ad0", "p\u200e0"])
 def test_a_group_under_two_spellings_is_named(check, name):
-    """Also where they differ by what nobody sees: blanks without width, the mark at the beginning of a file, hyphens."""
+    """Also where they differ by what nobody sees: a blank without width, the mark that begins a file, a soft hyphen."""
     table = flowers()
     table.loc[1, "plant"] = name  # row 2 is plant p0
     (failure,) = check(table).failures
