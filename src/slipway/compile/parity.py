@@ -173,10 +173,10 @@ def _moved(column: Column, values: Array, size: int, rng: np.random.Generator) -
 
 def _limits(column: Column) -> tuple[float, float]:
     whole = column.kind in ("integer", "date")
-    low = -np.inf if column.minimum is None else column.minimum
-    high = np.inf if column.maximum is None else column.maximum
-    if column.above is not None:
-        low = max(low, np.floor(column.above) + 1 if whole else np.nextafter(column.above, np.inf))
-    if column.below is not None:
-        high = min(high, np.ceil(column.below) - 1 if whole else np.nextafter(column.below, -np.inf))
+    low, excluded = column.low or (-np.inf, False)
+    high, included = column.high or (np.inf, True)
+    if excluded:
+        low = np.floor(low) + 1 if whole else np.nextafter(low, np.inf)
+    if not included:
+        high = np.ceil(high) - 1 if whole else np.nextafter(high, -np.inf)
     return float(low), float(high)

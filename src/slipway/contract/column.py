@@ -118,8 +118,10 @@ class Column:
         try:
             if self.temporal:
                 return self._stamps(values)
+            if self.numeric and hasattr(values, "to_numpy"):  # a pandas series may hold its own kinds of missing value
+                return np.asarray(values.to_numpy(dtype="float64", na_value=np.nan))
             if self.numeric:
-                return self._numbers(values)
+                return np.asarray(values, dtype="float64")
             strings = np.asarray(values, dtype=object)
         except (TypeError, ValueError) as error:
             raise SlipwayError(f"{self.name}: not a {self.kind}: {error}") from None
@@ -204,12 +206,6 @@ class Column:
             value = values.iloc[row] if hasattr(values, "iloc") else values[row]
             raise ValueError(f"{str(value)!r} is not {self.words}")
         return array
-
-    @staticmethod
-    def _numbers(values: Any) -> Array:
-        if hasattr(values, "to_numpy"):  # a pandas series may hold its own kinds of missing value
-            return np.asarray(values.to_numpy(dtype="float64", na_value=np.nan))
-        return np.asarray(values, dtype="float64")
 
 
 def _declared(*bounds: tuple[float | None, bool]) -> list[tuple[float, bool]]:

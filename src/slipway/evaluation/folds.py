@@ -78,7 +78,11 @@ class TrainingRows:
 
         decision: the labels' threshold. Raises SlipwayError if the rows that are fitted on lack a class.
         """
-        self._require_classes(fold)
+        truth = self.truth[fold.before]
+        lacking = [str(label) for index, label in enumerate(self.target.classes) if not (truth == index).any()]
+        if lacking or not len(truth):
+            what = f"has the class {', '.join(lacking)}" if lacking else "is left to train on"
+            raise SlipwayError(f"params.yaml: {fold.place} no row {what}")
         output = held_out(
             self._problem,
             params,
@@ -97,13 +101,6 @@ class TrainingRows:
         """Choose the threshold that `train.decision` asks for, on the rows that are fitted on."""
         arrays = {name: values[fold.before] for name, values in self._arrays.items()}
         return threshold.choose(self._problem, params, self.target, arrays, self._rows[fold.before])[0]
-
-    def _require_classes(self, fold: Fold) -> None:
-        truth = self.truth[fold.before]
-        lacking = [str(label) for index, label in enumerate(self.target.classes) if not (truth == index).any()]
-        if lacking or not len(truth):
-            what = f"has the class {', '.join(lacking)}" if lacking else "is left to train on"
-            raise SlipwayError(f"params.yaml: {fold.place} no row {what}")
 
 
 def backtest(

@@ -137,8 +137,8 @@ def _classification_scores(target: Target, totals: Array) -> dict[str, Array]:
     n = n[..., 0]
     found = {
         "accuracy": hits.sum(-1) / n,
-        "macro_f1": _mean_of_defined(rates["f1"]),
-        "balanced_accuracy": _mean_of_defined(rates["recall"]),
+        "macro_f1": np.nanmean(rates["f1"], axis=-1),
+        "balanced_accuracy": np.nanmean(rates["recall"], axis=-1),
     }
     if likelihood.shape[-1]:  # there are probabilities
         found["log_loss"] = likelihood[..., 0] / n
@@ -162,12 +162,6 @@ def _ranked_scores(negative: Array, positive: Array) -> dict[str, Array]:
         "roc_auc": (positive * below).sum(-1) / (positives * negatives),
         "average_precision": (positive * precision).sum(-1) / positives,
     }
-
-
-def _mean_of_defined(values: Array) -> Array:
-    defined = ~np.isnan(values)
-    mean: Array = np.where(defined, values, 0).sum(-1) / defined.sum(-1)
-    return mean
 
 
 def selection_rates(target: Target, totals: Array) -> dict[str, Array]:

@@ -38,7 +38,8 @@ def fit(
         raise SlipwayError(f"build() returned a {type(estimator).__name__}, which has no fit() and predict()")
     np.random.seed(params.train.seed)
     if hasattr(estimator, "get_params"):
-        unset = [name for name, value in estimator.get_params().items() if _is_seed(name) and value is None]
+        parameters = estimator.get_params().items()
+        unset = [name for name, value in parameters if name.endswith("random_state") and value is None]
         estimator.set_params(**dict.fromkeys(unset, params.train.seed))
         # Those that scikit-learn's limit does not reach; the digits that they add up depend on the number, too.
         unset = [name for name, value in _of_boosters(estimator).items() if name.endswith("n_jobs") and value is None]
@@ -116,7 +117,3 @@ def library(part: Any) -> str | None:
     """Name the library beside scikit-learn that an estimator is of, if it is one whose trees are compiled."""
     name = type(part).__module__.partition(".")[0]
     return name if name in BOOSTERS else None
-
-
-def _is_seed(name: str) -> bool:
-    return name.rsplit("__", 1)[-1] == "random_state"

@@ -186,13 +186,8 @@ def _texts(found: Described, counts: Mapping[str, int], rows: int) -> Described:
         folded = Counter(map(str.casefold, counts))
         alike = sorted(value for value in counts if folded[value.casefold()] > 1)
         note = f"{listed(alike)} differ only in case: if they mean the same, make them one in load()"
-        return replace(
-            found,
-            column=column,
-            holds="values",
-            evidence=evidence,
-            notes=(*found.notes, note) if alike else found.notes,
-        )
+        notes = (*found.notes, note) if alike else found.notes
+        return replace(found, column=column, holds="values", evidence=evidence, notes=notes)
     words = sum(len(value.split()) * n for value, n in counts.items()) / sum(counts.values())
     if words >= LEAST_WORDS:
         return replace(found, holds="words", evidence=f"{seen}, {words:.1f} words each")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
@@ -92,12 +92,9 @@ def derived(columns: Collection[Column]) -> list[str]:
 
 def source(kind: str, bound: float) -> str:
     """Write a bound as Python does."""
-    written = dates.write(kind, bound)
-    if kind == "date":
-        day = date.fromisoformat(written)
-        return f"date({day.year}, {day.month}, {day.day})"
-    moment = datetime.fromisoformat(written)
-    return f"datetime({moment.year}, {moment.month}, {moment.day}, tzinfo=UTC)"
+    day = datetime.fromisoformat(dates.write(kind, bound))
+    written = f"{day.year}, {day.month}, {day.day}"
+    return f"date({written})" if kind == "date" else f"datetime({written}, tzinfo=UTC)"
 
 
 def _new_year(year: int) -> datetime:

@@ -133,11 +133,7 @@ def golden_rows(contract: Contract, arrays: Mapping[str, Array], seed: int) -> l
 
 def rounded(answers: Any) -> Any:
     """Round the numbers in answers to digits that are equal on every processor, within the golden rows' tolerance."""
-    if isinstance(answers, list):
-        return [rounded(answer) for answer in answers]
-    if isinstance(answers, dict):
-        return {name: rounded(answer) for name, answer in answers.items()}
-    return float(f"{answers:.{GOLDEN_DIGITS}g}") if isinstance(answers, float) else answers
+    return json.loads(json.dumps(answers), parse_float=lambda number: float(f"{float(number):.{GOLDEN_DIGITS}g}"))
 
 
 def predicted_shares(goal: Target, predicted: Predictions) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +44,8 @@ def _write(client: MlflowClient, where: str, parent: str, run: Any, trial: Froze
     """Write a trial's run, or complete that of an interrupted call. The metric's steps are means over so many folds."""
     from mlflow.entities import Metric, Param
 
-    began, ended = (_milliseconds(at) for at in (trial.datetime_start, trial.datetime_complete))
+    times = (trial.datetime_start, trial.datetime_complete)
+    began, ended = (int(at.timestamp() * 1000) if at else 0 for at in times)  # milliseconds
     tags = {PARENT: parent, TRIAL: str(trial.number), **trial.user_attrs}
     arguments = tags.pop("arguments", {})
     run = run or client.create_run(where, began, tags, f"trial {trial.number}")
@@ -54,7 +54,3 @@ def _write(client: MlflowClient, where: str, parent: str, run: Any, trial: Froze
         params = [Param(name, str(value)) for name, value in arguments.items()]
         client.log_batch(run.info.run_id, scores, params)
         client.set_terminated(run.info.run_id, STATUS[trial.state.name], ended)
-
-
-def _milliseconds(at: datetime | None) -> int:
-    return int(at.timestamp() * 1000) if at else 0
