@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -111,14 +110,11 @@ def _draw_decision(out: Path, test_set: TestSet, predictions: Predictions, bundl
     plots.decision(out / "decision.svg", decision, thresholds, {"cross-validation": chosen_by, "test set": on_test})
 
 
-def _sample(actual: Array, predicted: Array) -> list[dict[str, Any]]:
-    """Pair truth and prediction of at most MAX_PLOTTED rows, as DVC's plots read every row of their file."""
-    pairs = zip(actual[:MAX_PLOTTED], predicted[:MAX_PLOTTED], strict=True)
-    return [{"actual": truth, "predicted": prediction} for truth, prediction in pairs]
+def _sample(actual: Array, predicted: Array) -> dict[str, Array]:
+    """Give truth and prediction of at most MAX_PLOTTED rows, as DVC's plots read every row of their file."""
+    return {"actual": actual[:MAX_PLOTTED], "predicted": predicted[:MAX_PLOTTED]}
 
 
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["empty"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+def _write_csv(path: Path, table: Any) -> None:
+    """Write rows, or columns by name; without rows a header is left, which DVC's plots need."""
+    pd.DataFrame(table if len(table) else {"empty": []}).to_csv(path, index=False, lineterminator="\n")
