@@ -125,7 +125,7 @@ lock: setup ## Lock all dependencies, with hashes (UPGRADE=--upgrade: the newest
 	$(call lock,pyproject.toml --extra signing --constraint requirements-dev.txt,requirements-signing.txt) # part: signing
 	$(call lock,stack/mlflow/requirements.in --constraint requirements-dev.txt,stack/mlflow/requirements.txt) # part: mlflow-server
 	$(call lock,pyproject.toml --extra search --extra model --constraint requirements-dev.txt,stack/search/requirements.txt) # part: search
-	$(call lock,pyproject.toml --extra predict --constraint requirements-dev.txt,stack/predict/requirements.txt)
+	$(call lock,pyproject.toml --extra predict --constraint requirements-dev.txt,stack/predict/requirements.txt) # part: predict-image
 	$(call lock,stack/cyclonedx.in,stack/cyclonedx.txt)
 	$(call lock,stack/moto.in,stack/moto.txt)
 	$(call lock,k8s/checkov.in,k8s/checkov.txt) # part: kubernetes

@@ -1,5 +1,5 @@
 # The image and the local stack (docs/image.md). RELEASE=build packs the candidate. BASE is the base image, best pinned by digest.
-.PHONY: image predict-image release-here image-test image-archive sbom
+.PHONY: image release-here image-test image-archive sbom
 IMAGE ?= slipway:local
 RELEASE ?= champion
 BASE ?= python:3.11-slim-bookworm
@@ -17,11 +17,22 @@ build-args += --build-arg SIGNING=$(SIGNING) # part: signing
 image: release-here ## Pack the champion into an image (IMAGE=..., BASE=..., RELEASE=build)
 	labels=$$(python stack/labels.py $(RELEASE)) && $(DOCKER_BUILD) --tag $(IMAGE) $(pip-config) $(build-args) $$labels .
 
+# part: predict-image
 # An IMAGE that is named by its digest is taken as it is.
+.PHONY: predict-image
 PREDICT_IMAGE ?= slipway-predict:local
 predict-image: $(if $(findstring @,$(IMAGE)),,image) ## Pack `slipway predict` on top of the image that serves (PREDICT_IMAGE=..., IMAGE=name@sha256:...)
 	$(DOCKER_BUILD) --tag $(PREDICT_IMAGE) $(pip-config) --build-arg BASE=$(BASE) --build-arg IMAGE=$(IMAGE) \
 		--file stack/predict/Dockerfile .
+
+# part: predict-image
+# PREDICT=1: it is scanned and published, too. It has all layers of the image that serves.
+ifdef PREDICT
+image-archive: predict-image
+scan: predict-image # part: scan
+ARCHIVED = $(PREDICT_IMAGE)
+SCANNED = $(PREDICT_IMAGE)
+endif
 
 release-here: setup
 	@test $(RELEASE) != champion || dvc pull --quiet champion.dvc
@@ -30,7 +41,7 @@ image-test: image ## Run the image as a cluster does, and check its golden rows
 	IMAGE=$(IMAGE) RELEASE=$(RELEASE) pytest tests/template/ops/image.py
 
 image-archive: ## Save the image to build/image.tar.gz
-	docker save --output build/image.tar $(IMAGE)
+	docker save --output build/image.tar $(IMAGE) $(ARCHIVED)
 	gzip --force build/image.tar
 
 $(VENV)/cyclonedx/.done: stack/cyclonedx.txt
@@ -52,9 +63,9 @@ BASE_PATHS ?= /usr/** /var/**
 GRYPE ?= v0.121.2
 scan: $(BIN)/grype-$(GRYPE) ## Scan the image for known vulnerabilities; fail from a severity (SEVERITY=high)
 	@$(PYTHON) stack/accepted.py
-	$< $(IMAGE) --only-fixed
+	$< $(or $(SCANNED),$(IMAGE)) --only-fixed
 	@echo "Of these, on top of the base image (at least $(SEVERITY) fails):"
-	$< $(IMAGE) --only-fixed --fail-on $(SEVERITY) $(BASE_PATHS:%=--exclude '%')
+	$< $(or $(SCANNED),$(IMAGE)) --only-fixed --fail-on $(SEVERITY) $(BASE_PATHS:%=--exclude '%')
 
 # part: scan
 scanner: $(BIN)/grype-$(GRYPE) ## Build the scanner (needs Go)

@@ -32,7 +32,7 @@ PARTS = {
             *("k8s", "docs/kubernetes.md", "monitoring/grafana/kustomization.yaml", "tests/template/cluster"),
             *(".ci/deploy", ".ci/cluster-credentials", ".ci/tools", ".github/workflows/deploy.yml"),
             *(f"{OPS}{name}.py" for name in ("manifests", "custom_resources")),
-            *(f"{OPS}test_{name}.py" for name in ("manifests", "canary", "deploy")),
+            *(f"{OPS}test_{name}.py" for name in ("manifests", "canary", "deploy", "predict_cronjob")),
             f"{OPS}stand-ins/kubectl",
         ),
         ("gitops",),
@@ -90,6 +90,10 @@ PARTS = {
     "search": Part(
         "the search for better parameters",
         ("docs/search.md", "k8s/components/search", "stack/search", "stack/search.mk", "tests/template/search"),
+    ),
+    "predict-image": Part(
+        "the image of `slipway predict`, and the CronJob that runs it every night",
+        ("k8s/components/predict", "stack/predict", *(f"{OPS}test_predict_{name}.py" for name in ("image", "cronjob"))),
     ),
     "spark": Part("the example for Spark", ("examples", "docs/scale.md", "benchmarks/spark.py")),
     "wandb": Part(

@@ -23,7 +23,7 @@ COMPONENTS = (
     "predictions",
     "shadow",
     "search",  # part: search
-    "predict",
+    "predict",  # part: predict-image
     "canary",  # part: monitoring
 )
 COMBINATIONS = [

@@ -90,6 +90,7 @@ class Workflow:
                 self.folder,
                 env=self.env,
                 github=self.contexts["github"],
+                vars=self.contexts["vars"],
                 inputs={name: _fill(value, at) for name, value in job.get("with", {}).items()},
             )
             (name,) = called.definition["jobs"]
