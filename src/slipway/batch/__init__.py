@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -22,16 +23,9 @@ if TYPE_CHECKING:  # what not every run needs: SQLAlchemy, the service's package
     from slipway.batch.query import Source
     from slipway.batch.tables import DatabaseTable
 
-__all__ = ["BundleScorer", "Limits", "Output", "Scorer", "Summary", "Table", "annotated", "predict"]
+__all__ = ["BundleScorer", "Output", "Scorer", "Summary", "Table", "annotated", "predict"]
 
 T = TypeVar("T")
-
-
-class Limits(NamedTuple):
-    """What ends a run: the share of rows that may be refused, or (strict) any such row."""
-
-    strict: bool = False
-    max_rejected: float = 1.0
 
 
 class _Answered(NamedTuple):
@@ -45,17 +39,18 @@ def predict(
     table: Source,
     output: Output | DatabaseTable,
     scorer: Scorer,
-    limits: Limits,
     *,
+    max_rejected: float = 1.0,
     keeping: Keeping | None = None,
     resume: bool = False,
     progress: Callable[[int, float], None] | None = None,
 ) -> Summary:
     """Predict for every row of a table that the contract allows, and list the others.
 
-    keeping: takes the rows with their answers. resume: go on where an interrupted run into this folder ended, if there
-    was one. progress: takes the rows so far and the share of the input that is read.
-    Raises SlipwayError for an input that cannot be read, an output that is there, or more refused rows than `limits`.
+    max_rejected: the share of the rows that may be refused; with 0 the first ends the run. keeping: takes the rows with
+    their answers. resume: go on where an interrupted run into this folder ended, if there was one. progress: takes the
+    rows so far and the share of the input that is read.
+    Raises SlipwayError for an input that cannot be read, an output that is there, or more refused rows than allowed.
     """
     started = time.perf_counter()
     checker = Checker(scorer.contract, table, typed=output.format != "csv")
@@ -63,72 +58,62 @@ def predict(
         raise SlipwayError(f"{table.shown}: {', '.join(taken)}: columns that predict adds; rename them")
     counter = Counter(scorer.reference, scorer.classes)
     with output.locked():
-        total = Tally()
-        if resume:
-            total = output.resume(table, scorer.version)
-        else:
-            output.begin(table, scorer.version)
+        total = output.resume(table, scorer.version) if resume else output.begin(table, scorer.version)
         resumed = total.rows
-        checked = _ahead(
-            (batch, checker.check(batch.content, batch.broken)) for batch in table.batches(output.part_rows, resumed)
-        )
-        answered = _ahead(_answers(checked, scorer, counter))
-        for number, batches in groupby(answered, key=lambda one: one.batch.part):
-            _write(output, number, _kept(batches, keeping), scorer, total, limits, progress)
+        run = _Run(output, scorer.version, total, max_rejected, keeping, progress)
+        batches = table.batches(output.part_rows, resumed)
+        checked = _ahead((batch, checker.check(batch.content, batch.broken)) for batch in batches)
+        answered = _ahead(_answered(batch, rows, scorer, counter) for batch, rows in checked)
+        for number, part in groupby(answered, key=lambda one: one.batch.part):
+            run.write(number, part)
         seconds = time.perf_counter() - started
-        drift = counter.drift(total)
-        summary = Summary(scorer.version, total.rows, total.rejected, total.outcomes, drift, seconds, resumed)
+        outcomes, drift = counter.outcomes(total), counter.drift(total)
+        summary = Summary(scorer.version, total.rows, total.rejected, outcomes, drift, seconds, resumed)
         output.finish(summary)
     return summary
 
 
-def _answers(checked: Iterable[tuple[Batch, Checked]], scorer: Scorer, counter: Counter) -> Iterator[_Answered]:
-    for batch, rows in checked:
-        scored = scorer.score(rows.arrays)
-        yield _Answered(batch, rows, scored, counter.count(rows.arrays, scored, rows.refused))
+def _answered(batch: Batch, checked: Checked, scorer: Scorer, counter: Counter) -> _Answered:
+    scored = scorer.score(checked.arrays)
+    return _Answered(batch, checked, scored, counter.count(checked.arrays, scored, checked.refused))
 
 
-def _kept(batches: Iterable[_Answered], keeping: Keeping | None) -> Iterator[_Answered]:
-    """Yield the batches of a part. What it keeps is complete before the part is: a part that is there was kept."""
-    for one in batches:
-        if keeping:
-            keeping.add(one.checked.arrays, one.scored)
-        yield one
-    if keeping:
-        keeping.complete()
+@dataclass
+class _Run:
+    """Writes the parts of a run. total: the counts so far."""
 
+    output: Output | DatabaseTable
+    version: str
+    total: Tally
+    max_rejected: float
+    keeping: Keeping | None
+    progress: Callable[[int, float], None] | None
 
-def _write(
-    output: Output | DatabaseTable,
-    number: int,
-    batches: Iterable[_Answered],
-    scorer: Scorer,
-    total: Tally,
-    limits: Limits,
-    progress: Callable[[int, float], None] | None,
-) -> None:
-    """Write one part, and add its counts to the total."""
-    found = Tally()
-    with output.writing(number, found) as part:
-        for batch, checked, scored, tally in batches:
-            part.reject(batch.file, batch.first, checked.errors)
-            part.write(checked.content, columns_of(scored, scorer.version))
-            found.add(tally)
-            if limits.strict and checked.errors:
-                raise _refused(output, found, total)
-            if progress:
-                progress(total.rows + found.rows, batch.done)
-        if total.rejected + found.rejected > limits.max_rejected * (total.rows + found.rows):
-            raise _refused(output, found, total)
-    total.add(found)
+    def write(self, number: int, batches: Iterable[_Answered]) -> None:
+        """Write one part, add its counts to the total, and keep its rows: before it is complete, so that they were."""
+        found, total = Tally(), self.total
+        with self.output.writing(number, found) as part:
+            for batch, checked, scored, tally in batches:
+                if self.keeping:
+                    self.keeping.add(checked.arrays, scored)
+                part.reject(batch.file, batch.first, checked.errors)
+                part.write(checked.content, columns_of(scored, self.version))
+                found.add(tally)
+                total.add(tally)
+                if not self.max_rejected and total.rejected:
+                    raise self._refused()
+                if self.progress:
+                    self.progress(total.rows, batch.done)
+            if self.keeping:
+                self.keeping.complete()
+            if total.rejected > self.max_rejected * total.rows:
+                raise self._refused()
 
-
-def _refused(output: Output | DatabaseTable, found: Tally, total: Tally) -> RefusedError:
-    rejected, rows = total.rejected + found.rejected, total.rows + found.rows
-    return RefusedError(
-        f"the contract refuses {rejected:,} of {rows:,} rows, which is more than this run allows; "
-        f"{output.rejected.shown} names each with field and rule"
-    )
+    def _refused(self) -> RefusedError:
+        return RefusedError(
+            f"the contract refuses {self.total.rejected:,} of {self.total.rows:,} rows, which is more than this run "
+            f"allows; {self.output.rejected.shown} names each with field and rule"
+        )
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from slipway.contract import Array, Column, Contract
+from slipway.contract import MISSING, Array, Column, Contract, dates
 from slipway.problem import SlipwayError
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 BOOLEAN = r"^(?i:true|false|0|1)$"
 NONE: Broken = {}
-TYPES = {"integer": pa.int64(), "boolean": pa.bool_(), "number": pa.float64()}
+ARROW = {"number": pa.float64(), "integer": pa.int64(), "boolean": pa.bool_(), "date": pa.date32()}
+ARROW["datetime"] = pa.timestamp("us", "UTC")
 
 
 class Checked(NamedTuple):
@@ -64,16 +66,18 @@ class Checker:
         arrays: dict[str, Array] = {}
         refused = np.zeros(len(content), bool)
         refused[list(broken)] = True
-        given: dict[str, tuple[Any, Array]] = {}
+        read: dict[str, Any] = {}
+        unread: dict[str, Array] = {}
         for column in self._columns:
-            values, unread = self._values(column, content.column(column.name))
-            arrays[column.name], wrong = _checked(column, values)
-            given[column.name] = values, unread
-            refused |= wrong | unread
+            name = column.name
+            read[name], unread[name] = self._values(column, content.column(name))
+            arrays[name], wrong = _checked(column, read[name])
+            refused |= wrong | unread[name]
         for column in self._absent:
             arrays[column.name] = column.array([None] * len(content))
-        errors = self._errors(content, given, np.flatnonzero(refused), broken)
+        errors: list[Error] = []
         if count := int(refused.sum()):
+            errors = self._errors(content, pa.record_batch(read), unread, np.flatnonzero(refused), broken)
             kept = ~refused
             arrays = {name: values[kept] for name, values in arrays.items()}
             content = content.filter(pa.array(kept))
@@ -90,39 +94,32 @@ class Checker:
         values = pc.if_else(pc.is_in(values, pa.array(["", *words])), None, values)
         if not column.numeric or column.temporal:
             return values, none
-        boolean = column.kind == "boolean"
+        kind, pattern = (pa.bool_(), BOOLEAN) if column.kind == "boolean" else (pa.float64(), NUMBER)
         try:
-            read = values.cast(pa.bool_() if boolean else pa.float64())
-            return read, none if boolean else pc.is_nan(read).fill_null(False).to_numpy(zero_copy_only=False)
+            read = values.cast(kind)
         except pa.ArrowInvalid:  # which names the first of them only
-            good = pc.match_substring_regex(values, BOOLEAN if boolean else NUMBER).fill_null(True)
-            kept = pc.if_else(good, values, None)
-            read = (
-                kept.cast(pa.bool_()) if boolean else pa.array([v and float(v) for v in kept.to_pylist()], pa.float64())
-            )
-            return read, pc.invert(good).to_numpy(zero_copy_only=False)
+            read = pc.if_else(pc.match_substring_regex(values, pattern), values, None).cast(kind)
+        unread = pc.and_(values.is_valid(), read.is_null(nan_is_null=True))
+        return read, unread.to_numpy(zero_copy_only=False)
 
-    def _errors(self, content: Any, given: dict[str, tuple[Any, Array]], rows: Array, broken: Broken) -> list[Error]:
+    def _errors(self, content: Any, read: Any, unread: Mapping[str, Array], rows: Array, broken: Broken) -> list[Error]:
         """Explain refused rows by the rules that the service names."""
-        if not len(rows):
-            return []
         from slipway.serving.problems import error  # FastAPI's import is a third of a start
 
-        listed = {}
-        for name, (values, unread) in given.items():
-            read, written = values.take(rows).to_pylist(), content.column(name).take(rows).to_pylist()
-            chosen = zip(read, written, unread[rows], strict=True)
-            listed[name] = [_plain(self._contract[name], text if wrong else value) for value, text, wrong in chosen]
         errors: list[Error] = []
-        for number, row in enumerate(rows.tolist()):
+        chosen = zip(rows.tolist(), read.take(rows).to_pylist(), content.take(rows).to_pylist(), strict=True)
+        for row, values, written in chosen:
             if row in broken:
                 text, message = broken[row]
                 errors.append(error(row, "", "columns", message, text))
                 continue
-            values = {name: items[number] for name, items in listed.items()}
+            given = {
+                name: written[name] if unread[name][row] else _plain(self._contract[name], value)
+                for name, value in values.items()
+            }
             # The arrays refuse what Pydantic refuses (a test compares them); should they differ, the row is named too.
-            unexplained = [error(row, "", "contract", "the contract does not allow this row", values)]
-            errors += self._rows.errors(row, values) or unexplained
+            unexplained = [error(row, "", "contract", "the contract does not allow this row", given)]
+            errors += self._rows.errors(row, given) or unexplained
         return errors
 
     @cached_property
@@ -133,11 +130,18 @@ class Checker:
 
     def _with_types(self, content: Any, arrays: dict[str, Array]) -> Any:
         for column in self._columns:
-            if column.kind in TYPES:
-                typed = pa.array(arrays[column.name], from_pandas=True).cast(TYPES[column.kind])
+            if column.numeric and not column.temporal:
                 position = content.schema.get_field_index(column.name)
-                content = content.set_column(position, column.name, typed)
+                content = content.set_column(position, column.name, to_arrow(column, arrays[column.name]))
         return content
+
+
+def to_arrow(column: Column, values: Array) -> Any:
+    """Give a column's array with the Arrow type of its kind, missing values as null."""
+    if not column.numeric:
+        return pa.array(values, pa.string(), mask=values == MISSING)
+    stamps = dates.to_datetime64(column.kind, values) if column.temporal else values
+    return pa.array(stamps, from_pandas=True).cast(ARROW[column.kind])
 
 
 def _checked(column: Column, values: Any) -> tuple[Array, Array]:
@@ -158,14 +162,17 @@ def _checked(column: Column, values: Any) -> tuple[Array, Array]:
 
 def _fits(column: Column, kind: Any) -> bool:
     """Whether values of an Arrow type can be of the column's kind."""
+    types = pa.types
     if column.kind == "boolean":
-        return bool(pa.types.is_boolean(kind))
-    if column.temporal and pa.types.is_temporal(kind):  # a timestamp without a time zone is no point in time
-        return bool(column.kind == "date" if not pa.types.is_timestamp(kind) else column.kind == "date" or kind.tz)
+        return bool(types.is_boolean(kind))
+    if column.temporal and types.is_timestamp(kind):  # without a time zone it is no point in time
+        return bool(column.kind == "date" or kind.tz)
+    if column.kind == "date" and types.is_date(kind):
+        return True
     if column.numeric and not column.temporal:
-        return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+        return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def _plain(column: Column, value: Any) -> Any:

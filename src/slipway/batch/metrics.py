@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -14,13 +15,17 @@ from prometheus_client.exposition import basic_auth_handler
 from slipway.batch.summary import Summary
 from slipway.problem import SlipwayError
 
-FACTS = {
-    "last_success_timestamp_seconds": "When the last run of `slipway predict` was complete.",
-    "rows": "Rows that it read.",
-    "rejected_rows": "Rows of them that the contract refused.",
-    "duration_seconds": "How long it took.",
-    "drifted_columns": "Columns that drifted since training; absent if the reference is not known.",
-    "model_info": "Always 1; `version` is the model's.",
+# By name: what it says, and its value for a run.
+FACTS: dict[str, tuple[str, Callable[[Summary], float | None]]] = {
+    "last_success_timestamp_seconds": ("When the last run of `slipway predict` was complete.", lambda _: time.time()),
+    "rows": ("Rows that it read.", lambda run: run.rows),
+    "rejected_rows": ("Rows of them that the contract refused.", lambda run: run.rejected),
+    "duration_seconds": ("How long it took.", lambda run: run.seconds),
+    "drifted_columns": (
+        "Columns that drifted since training; absent if the reference is not known.",
+        lambda run: None if run.drift is None else sum(one.psi > one.limit for one in run.drift),
+    ),
+    "model_info": ("Always 1; `version` is the model's.", lambda _: 1),
 }
 JOB = "slipway-predict"  # of what is pushed; a file has that of node_exporter
 
@@ -52,17 +57,9 @@ def push_metrics(summary: Summary, url: str, run: str) -> None:
 
 
 def _facts(summary: Summary, run: str) -> CollectorRegistry:
-    values: dict[str, float] = {
-        "last_success_timestamp_seconds": time.time(),
-        "rows": summary.rows,
-        "rejected_rows": summary.rejected,
-        "duration_seconds": summary.seconds,
-        "model_info": 1,
-    }
-    if summary.drift is not None:
-        values["drifted_columns"] = sum(one.psi > one.limit for one in summary.drift)
     registry = CollectorRegistry()
-    for name, value in values.items():
-        labels = {"run": run} | ({"version": summary.model_version} if name == "model_info" else {})
-        Gauge(f"slipway_batch_{name}", FACTS[name], labels, registry=registry).labels(**labels).set(value)
+    for name, (words, value_of) in FACTS.items():
+        if (value := value_of(summary)) is not None:
+            labels = {"run": run} | ({"version": summary.model_version} if name == "model_info" else {})
+            Gauge(f"slipway_batch_{name}", words, labels, registry=registry).labels(**labels).set(value)
     return registry

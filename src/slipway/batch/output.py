@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from slipway.batch.places import Place, format_of, reported
 from slipway.batch.reading import Table
 from slipway.batch.summary import Summary, Tally
-from slipway.batch.writing import Part, write
+from slipway.batch.writing import Part, RefusedError, write
 from slipway.contract import canonical_json
 from slipway.problem import SlipwayError
 
@@ -79,8 +79,8 @@ class Output:
             file.remove()
             lock.release()
 
-    def begin(self, table: Source, version: str) -> None:
-        """Prepare the output. Raises SlipwayError if something is there."""
+    def begin(self, table: Source, version: str) -> Tally:
+        """Prepare the output; nothing is counted yet. Raises SlipwayError if something is there."""
         if self.place.exists and (self.part_rows is None or self.place.below() or self._state.exists):
             hint = "; --resume continues an interrupted run" if self.part_rows and self._state.exists else ""
             raise SlipwayError(f"{self.place.shown}: exists already; remove it, or name another{hint}")
@@ -88,6 +88,7 @@ class Output:
             raise SlipwayError(f"{self.rejected.shown}: exists already, from another run; remove it first")
         if self.part_rows:
             write(self._state, self._identity(table, version))
+        return Tally()
 
     def resume(self, table: Source, version: str) -> Tally:
         """Give the counts of the parts that an interrupted run has completed, in order; begin if there was none.
@@ -101,8 +102,7 @@ class Output:
         if not self._state.exists:
             if (self.place / DONE).exists:
                 raise SlipwayError(f"{self.place.shown}: no interrupted run is here: it is complete")
-            self.begin(table, version)
-            return Tally()
+            return self.begin(table, version)
         before, now = json.loads(self._state.read()), json.loads(self._identity(table, version))
         if other := [name for name in now if before.get(name) != now[name]]:
             raise SlipwayError(f"{self.place.shown}: the interrupted run had another {', '.join(other)}; begin anew")
@@ -120,12 +120,16 @@ class Output:
     def writing(self, number: int, tally: Tally) -> Iterator[Part]:
         """Write a part: complete, with its counts as they are in the end, or not at all."""
         listed = self.rejected / f"part-{number:05}.csv" if self.part_rows else self.rejected
-        with Part(self.part(number), listed) as part:
+        part = Part(self.part(number), listed)
+        try:
             yield part
             part.finish()
             if self.part_rows:  # first, so that a part that is there has been counted
                 write(self._progress(number), canonical_json(asdict(tally)))
             part.commit()
+        except BaseException as error:
+            part.drop(keeps_list=isinstance(error, RefusedError))
+            raise
 
     def finish(self, summary: Summary) -> None:
         """Mark a folder as complete: `_SUCCESS` holds the summary."""

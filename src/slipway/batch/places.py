@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -77,12 +76,10 @@ class Place:
         """List the FileInfo of all files below, in the order of their paths; not of `_hidden` and `.hidden` ones."""
         with reported(self.shown, "cannot be listed"):
             found = self.system.get_file_info(fs.FileSelector(self.path, recursive=True, allow_not_found=True))
-        files = [info for info in found if info.type == fs.FileType.File]
-        shown = [info for info in files if not any(part[0] in "._" for part in self._inner(info.path))]
-        return sorted(shown, key=lambda info: str(info.path))
+        return sorted((info for info in found if info.is_file and self._shows(info)), key=lambda info: str(info.path))
 
-    def _inner(self, path: str) -> tuple[str, ...]:
-        return PurePosixPath(path).relative_to(self.path).parts
+    def _shows(self, info: Any) -> bool:
+        return not any(part[0] in "._" for part in PurePosixPath(info.path).relative_to(self.path).parts)
 
     def stream(self) -> Any:
         """Open a file, decompressed."""
@@ -119,16 +116,17 @@ def find(given: str) -> list[tuple[Place, Any]]:
     Raises SlipwayError if there is none, if one is empty, or if one is not a table by its name.
     """
     place = Place.of(given)
-    pattern = PurePosixPath(place.path).parts
-    if GLOB & set(place.path):
-        plain = PurePosixPath(*takewhile(lambda part: not GLOB & set(part), pattern))
-        base = Place(place.system, plain.as_posix(), plain.as_posix())
-        infos = [info for info in base.below() if _matches(PurePosixPath(info.path).parts, pattern)]
+    info = place.info()
+    if info.type == fs.FileType.NotFound and GLOB & set(place.path):
+        plain = PurePosixPath(*takewhile(lambda part: not GLOB & set(part), PurePosixPath(place.path).parts)).as_posix()
+        pattern = f"/{place.path.lstrip('/')}"
+        infos = [
+            one for one in Place(place.system, plain, plain).below() if PurePosixPath("/", one.path).match(pattern)
+        ]
+    elif info.type == fs.FileType.NotFound:
+        raise SlipwayError(f"{given}: no such file or folder")
     else:
-        info = place.info()
-        if info.type == fs.FileType.NotFound:
-            raise SlipwayError(f"{given}: no such file or folder")
-        infos = [info] if info.type == fs.FileType.File else place.below()
+        infos = [info] if info.is_file else place.below()
     if not infos:
         raise SlipwayError(f"{given}: no file is there")
     single = len(infos) == 1 and infos[0].path == place.path
@@ -139,10 +137,6 @@ def find(given: str) -> list[tuple[Place, Any]]:
         if not info.size:
             raise SlipwayError(f"{file.shown}: the file is empty")
     return files
-
-
-def _matches(path: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    return len(path) == len(pattern) and all(map(fnmatchcase, path, pattern))
 
 
 def format_of(place: Place) -> str:

@@ -9,13 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from slipway.batch.checking import ARROW
 from slipway.batch.database import Database
-from slipway.batch.reading import BATCH_ROWS, Batch, Table, cut
+from slipway.batch.reading import BATCH_ROWS, Batch, Table, cut, require_distinct
 from slipway.contract import Column, Contract
 from slipway.problem import SlipwayError
-
-OF_KIND = {"number": pa.float64(), "integer": pa.int64(), "boolean": pa.bool_(), "date": pa.date32()}
-OF_KIND["datetime"] = pa.timestamp("us", "UTC")
 
 
 class Query:
@@ -34,8 +32,7 @@ class Query:
             self._names = list(result.keys())
             self._partitions = result.partitions(BATCH_ROWS)
             database.reading = result
-        if twice := sorted({name for name in self._names if self._names.count(name) > 1}):
-            raise SlipwayError(f"{self.shown}: columns of the same name: {', '.join(map(repr, twice))}")
+        require_distinct(self._names, self.shown)
         known = {column.name: column for column in contract.columns}
         self._first = self._next()
         if not self._first:
@@ -84,7 +81,7 @@ def _kind(column: Column | None, values: Sequence[Any]) -> Any:
         return pa.string()
     whole = pa.types.is_integer(found) and column and column.kind in ("number", "boolean")
     if pa.types.is_null(found) or whole:
-        return OF_KIND.get(column.kind, pa.string()) if column else pa.string()
+        return ARROW.get(column.kind, pa.string()) if column else pa.string()
     if pa.types.is_decimal(found):
         return pa.decimal128(38, found.scale)  # later values may be longer
     return found if pa.types.is_primitive(found) and not pa.types.is_duration(found) else pa.string()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -66,10 +66,14 @@ class File:
 
 @dataclass(frozen=True)
 class Table:
-    """The files that are read as one table; all have the columns of the first. source: where they were looked for."""
+    """The files that are read as one table; all have the same columns, those of a CSV as text.
+
+    source: where they were looked for.
+    """
 
     source: Place
     files: tuple[File, ...]
+    schema: Any
 
     @classmethod
     def open(cls, given: str) -> Table:
@@ -78,29 +82,21 @@ class Table:
         Raises SlipwayError naming the file that cannot be read or has other columns than the first.
         """
         files = tuple(_file(place, info) for place, info in find(given))
-        first = files[0]
+        first = files[0].place.shown
+        schema = files[0].schema
         for file in files:
-            if format_of(file.place) != format_of(first.place):
-                raise SlipwayError(f"{file.place.shown}: of another format than {first.place.shown}; use a glob")
-            if other := ", ".join(sorted(set(first.schema.names) ^ set(file.schema.names))):
-                raise SlipwayError(
-                    f"{file.place.shown}: has not the columns of {first.place.shown}; in one only: {other}"
-                )
-            for name in first.schema.names:
-                here, there = file.schema.field(name).type, first.schema.field(name).type
-                if here != there and not pa.types.is_null(here):
-                    raise SlipwayError(f"{file.place.shown}: {name} is {here} here and {there} in {first.place.shown}")
-        return cls(Place.of(given), files)
+            if format_of(file.place) != format_of(files[0].place):
+                raise SlipwayError(f"{file.place.shown}: of another format than {first}; use a glob")
+            if other := ", ".join(sorted(set(schema.names) ^ set(file.schema.names))):
+                raise SlipwayError(f"{file.place.shown}: has not the columns of {first}; in one only: {other}")
+            with reported(file.place.shown, f"has not the columns of {first}"):
+                schema = pa.unify_schemas([schema, file.schema])  # a column without values may be of any type
+        return cls(Place.of(given), files, schema)
 
     @property
     def shown(self) -> str:
         """The first file's name, for messages."""
         return self.files[0].place.shown
-
-    @property
-    def schema(self) -> Any:
-        """The columns, of the first file; those of a CSV are text."""
-        return self.files[0].schema
 
     @property
     def format(self) -> str:
@@ -143,7 +139,7 @@ def cut(content: Any, row: int, skip: int, part_rows: int | None) -> Iterator[tu
 
 
 def _file(place: Place, info: Any) -> File:
-    separator = ""
+    separator, rows = "", None
     with reported(place.shown, f"cannot be read as {format_of(place)}"):
         if format_of(place) == "csv":
             names, separator, more = _header(place)
@@ -154,11 +150,15 @@ def _file(place: Place, info: Any) -> File:
                     parquet = pq.ParquetFile(raw)
                     schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
                 else:
-                    schema, rows = pa.ipc.open_file(raw).schema, None
-    names = schema.names
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SlipwayError(f"{place.shown}: columns of the same name: {', '.join(map(repr, twice))}")
+                    schema = pa.ipc.open_file(raw).schema
+    require_distinct(schema.names, place.shown)
     return File(place, info, schema.remove_metadata(), rows, separator)
+
+
+def require_distinct(names: Sequence[str], shown: str) -> None:
+    """Raise SlipwayError if columns have the same name."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SlipwayError(f"{shown}: columns of the same name: {', '.join(map(repr, twice))}")
 
 
 def _header(place: Place) -> tuple[list[str], str, bool]:

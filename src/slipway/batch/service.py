@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from httpx import TransportError
 
+from slipway.batch.checking import to_arrow
 from slipway.batch.scorers import Scored
 from slipway.client import Client, ServiceError
-from slipway.contract import MISSING, Array, Column, Contract, Label, dates
+from slipway.contract import Array, Contract, Label
 from slipway.http import Service
 from slipway.model.ids import version_in
 from slipway.model.predictor import Predictions, label_name
@@ -44,7 +45,7 @@ class ServiceScorer:
             one = self.score(self.contract.arrays([self.contract.example]))
             shaped = None if one.predictions.probabilities is None else one.predictions.probabilities[:0]
             return Scored(Predictions(one.predictions.values[:0], shaped, tuple(self.classes)), one.ids.slice(0, 0))
-        table = pa.table({column.name: _sent(column, arrays[column.name]) for column in self.contract.columns})
+        table = pa.table({column.name: to_arrow(column, arrays[column.name]) for column in self.contract.columns})
         starts = range(0, table.num_rows, REQUEST_ROWS)
         with ThreadPoolExecutor(REQUESTS) as pool:
             answers = list(pool.map(lambda start: self._answer(table.slice(start, REQUEST_ROWS)), starts))
@@ -66,14 +67,3 @@ class ServiceScorer:
         if version != self.version:
             raise SlipwayError(f"{self._url}: the model changed from {self.version} to {version} meanwhile")
         return answer
-
-
-def _sent(column: Column, values: Array) -> Any:
-    """Give an array as the service takes it, missing values as null."""
-    if column.temporal:
-        stamps = pa.array(dates.to_datetime64(column.kind, values))
-        return stamps.cast(pa.date32() if column.kind == "date" else pa.timestamp("us", "UTC"))
-    if column.numeric:
-        made = pa.array(values, from_pandas=True)
-        return made.cast(pa.bool_()) if column.kind == "boolean" else made
-    return pa.array(values, pa.string(), mask=values == MISSING)

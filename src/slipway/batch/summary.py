@@ -15,24 +15,23 @@ from slipway.model.predictor import label_name
 from slipway.model.reference import Bins, bins_of, read_bins
 
 SAMPLED = 4096  # rows of a batch whose values are counted: all of them would take as long as predicting
+PREDICTION = "prediction"
 
 
 @dataclass
 class Tally:
-    """Counts of rows, of predictions by class, and of sampled values by bin."""
+    """Counts of rows, and by bin of predictions and of the values of sampled rows."""
 
     rows: int = 0
     rejected: int = 0
     sampled: int = 0
-    outcomes: dict[str, int] = field(default_factory=dict)
     bins: dict[str, list[int]] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
         """Add the counts of other rows."""
-        self.rows, self.rejected = self.rows + other.rows, self.rejected + other.rejected
+        self.rows += other.rows
+        self.rejected += other.rejected
         self.sampled += other.sampled
-        for name, count in other.outcomes.items():
-            self.outcomes[name] = self.outcomes.get(name, 0) + count
         for name, counts in other.bins.items():
             before = self.bins.get(name, [0] * len(counts))
             self.bins[name] = [have + new for have, new in zip(before, counts, strict=True)]
@@ -64,27 +63,29 @@ class Summary:
 
 
 class Counter:
-    """Counts batches by the bins of a bundle's reference."""
+    """Counts batches by the classes, and by the bins of a bundle's reference."""
 
     def __init__(self, reference: Mapping[str, Any], classes: Sequence[Label]) -> None:
         self._reference, self._names = reference, [label_name(label) for label in classes]
         self._bins = bins_of(reference) if reference else {}
         values = reference.get("predictions", {}).get("value")
-        self._value_bins: Bins | None = read_bins("prediction", {"categories": [], **values}) if values else None
+        self._value_bins: Bins | None = read_bins(PREDICTION, {"categories": [], **values}) if values else None
 
     def count(self, arrays: Mapping[str, Array], scored: Scored, rejected: int) -> Tally:
         """Count the rows of a batch."""
         values = scored.predictions.values
-        found = Tally(len(values) + rejected, rejected)
+        sample = slice(None, None, max(1, len(values) // SAMPLED))
+        bins = {name: one.count(arrays[name][sample]) for name, one in self._bins.items()}
         if self._names:
-            counts = np.bincount(values, minlength=len(self._names)).tolist()
-            found.outcomes = dict(zip(self._names, counts, strict=True))
-        step = max(1, len(values) // SAMPLED)
-        found.sampled = len(values[::step])
-        found.bins = {name: bins.count(arrays[name][::step]).tolist() for name, bins in self._bins.items()}
-        if self._value_bins:
-            found.bins["prediction"] = self._value_bins.count(values[::step]).tolist()
-        return found
+            bins[PREDICTION] = np.bincount(values, minlength=len(self._names))
+        elif self._value_bins:
+            bins[PREDICTION] = self._value_bins.count(values[sample])
+        counts = {name: found.tolist() for name, found in bins.items()}
+        return Tally(len(values) + rejected, rejected, len(values[sample]), counts)
+
+    def outcomes(self, tally: Tally) -> dict[str, int]:
+        """Give the number of predictions of each class."""
+        return dict(zip(self._names, tally.bins[PREDICTION], strict=True)) if self._names else {}
 
     def drift(self, tally: Tally) -> list[Drift] | None:
         """Measure the drift of the features and of the predictions, the largest first."""
@@ -93,12 +94,12 @@ class Counter:
         known = self._reference.get("groups") or self._reference["rows"]
         predicted = self._reference.get("predictions", {})
         shares = {name: self._reference["features"][name]["shares"] for name in self._bins}
-        counts = {name: np.array(found) for name, found in tally.bins.items()}
         if "labels" in predicted:
-            shares["prediction"] = [predicted["labels"].get(name, 0.0) for name in self._names]
-            counts["prediction"] = np.array([tally.outcomes[name] for name in self._names])
+            shares[PREDICTION] = [predicted["labels"].get(name, 0.0) for name in self._names]
         elif self._value_bins:
-            shares["prediction"] = predicted["value"]["shares"]
+            shares[PREDICTION] = predicted["value"]["shares"]
         groups = known, tally.sampled
-        found = [drift_of(name, before, counts[name], groups, len(shares)) for name, before in shares.items()]
+        found = [
+            drift_of(name, before, np.array(tally.bins[name]), groups, len(shares)) for name, before in shares.items()
+        ]
         return sorted(found, key=lambda one: one.psi / one.limit, reverse=True)

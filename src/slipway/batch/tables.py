@@ -58,12 +58,13 @@ class DatabaseTable:
                     raise SlipwayError(f"{self.shown}: another run is writing it")
         yield
 
-    def begin(self, *_: object) -> None:
-        """Raise SlipwayError if something is there."""
+    def begin(self, *_: object) -> Tally:
+        """Count nothing yet. Raises SlipwayError if something is there."""
         with self._database.using("cannot be reached") as connection:
             for name in (self._name, self._refused):
                 if sa.inspect(connection).has_table(name, schema=self._schema):
                     raise SlipwayError(f"table {name}: exists already; DROP it, or name another")
+        return Tally()
 
     def resume(self, *_: object) -> Tally:
         """Raise SlipwayError: there is nothing to go on with."""

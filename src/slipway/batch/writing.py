@@ -6,7 +6,6 @@ import contextlib
 import csv
 import io
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -115,13 +114,9 @@ class Part:
         if self._file:
             self._file.commit()
 
-    def __enter__(self) -> Part:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if kind is None:
-            return
-        if self._list and isinstance(error, RefusedError):
+    def drop(self, *, keeps_list: bool) -> None:
+        """Remove what is written; or all but the list of refused rows, which is completed."""
+        if self._list and keeps_list:
             self._list.commit()
         elif self._list:
             self._list.drop()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,15 @@ import pytest
 from batch.databases import clear, fill
 from postgres import Postgres
 from serving.bundles import flowers
-from slipway.batch import BundleScorer, Limits, Output, Scorer, Summary, Table, predict
+from slipway.batch import BundleScorer, Output, Scorer, Summary, Table, predict
+from slipway.batch.keeping import Keeping
+from slipway.batch.scorers import Scored
+from slipway.contract import Array
+from slipway.problem import SlipwayError
 from trips import trips
 
 ROWS = 300
-NONE = Limits()
+TOO_HIGH = 11.5
 
 
 def table(rows: int = ROWS, seed: int = 1) -> pa.Table:
@@ -34,6 +39,14 @@ def table(rows: int = ROWS, seed: int = 1) -> pa.Table:
     columns["potted"] = columns["potted"].cast(pa.bool_())
     columns["note"] = ['wet, "cold"\nand dark', None, *["-"] * (rows - 2)]
     return pa.table(columns)
+
+
+def spoiled(*wrong: int, rows: int = ROWS) -> pa.Table:
+    """Flowers of which some are too high."""
+    content = table(rows).to_pylist()
+    for row in wrong:
+        content[row]["height"] = TOO_HIGH
+    return pa.Table.from_pylist(content, table().schema)
 
 
 def trip_table() -> pa.Table:
@@ -76,16 +89,49 @@ def run(
     given: Path | str,
     output: Path | str,
     scorer: Scorer | Path,
-    limits: Limits = NONE,
     *,
     part_rows: int = 100,
-    resume: bool = False,
+    keep: Path | str | None = None,
+    **options: Any,
 ) -> Summary:
     """Predict for files, in parts of 100 rows where the output is a folder."""
     opened = Table.open(str(given))
     if isinstance(scorer, Path):
         scorer = BundleScorer(scorer)
-    return predict(opened, Output.of(str(output), opened, part_rows=part_rows), scorer, limits, resume=resume)
+    keeping = Keeping(str(keep), scorer) if keep else None
+    output = Output.of(str(output), opened, part_rows=part_rows)
+    return predict(opened, output, scorer, keeping=keeping, **options)
+
+
+class During(BundleScorer):
+    """Calls a function at the prediction of that number."""
+
+    def __init__(self, bundle: Path, function: Callable[[], Any], call: int = 1) -> None:
+        super().__init__(bundle)
+        self._function, self._left = function, call
+
+    def score(self, arrays: Mapping[str, Array]) -> Scored:
+        self._left -= 1
+        if not self._left:
+            self._function()
+        return super().score(arrays)
+
+
+class Another:
+    """A second run while the first one goes on, in a thread. said: how it was refused."""
+
+    def __init__(self, run: Callable[[], Any]) -> None:
+        self._run, self.said = run, ""
+
+    def __call__(self) -> None:
+        thread = threading.Thread(target=self._attempt)
+        thread.start()
+        thread.join()
+
+    def _attempt(self) -> None:
+        with pytest.raises(SlipwayError) as refused:
+            self._run()
+        self.said = str(refused.value)
 
 
 @pytest.fixture(scope="session")

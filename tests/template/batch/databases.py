@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
 
-from slipway.batch import Limits, Output, Scorer, Summary, Table, predict
+from slipway.batch import Output, Scorer, Summary, Table, predict
 from slipway.batch.database import Database
 from slipway.batch.query import Query
 from slipway.batch.tables import DatabaseTable
@@ -45,9 +46,7 @@ def names_of(url: str) -> set[str]:
     return found
 
 
-def ask(
-    url: str, sql: str | Path, output: str | Path, scorer: Scorer, limits: Limits | None = None, *, resume: bool = False
-) -> Summary:
+def ask(url: str, sql: str | Path, output: str | Path, scorer: Scorer, **options: Any) -> Summary:
     """Predict for a query or a file, into a file, a folder, or a table."""
     with closing(Database(url)) as connection:
         rows = Table.open(str(sql)) if isinstance(sql, Path) else Query(connection, sql, scorer.contract)
@@ -57,4 +56,4 @@ def ask(
             if name.startswith("table:")
             else Output.of(name, rows, part_rows=100)
         )
-        return predict(rows, to, scorer, limits or Limits(), resume=resume)
+        return predict(rows, to, scorer, **options)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
-from batch.conftest import store, table
+from batch.conftest import ROWS, spoiled, store, table
 from slipway.batch import BundleScorer
 from slipway.batch.metrics import FACTS
 from slipway.champion import read_decision
@@ -42,18 +42,14 @@ def test_without_a_champion_the_error_says_what_to_do(tmp_path):
 
 @pytest.mark.parametrize("options", [["--strict"], ["--max-rejected", "0.001"]])
 def test_more_refused_rows_than_allowed_give_status_1(options, bundle, tmp_path):
-    content = table()
-    wrong = content.set_column(2, "height", [[99.0] * len(content)])
-    given = store(wrong, tmp_path / "in.parquet")
+    given = store(spoiled(*range(ROWS)), tmp_path / "in.parquet")
     done = call("predict", given, tmp_path / "out.parquet", "--bundle", bundle, *options)
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert "the contract refuses 300 of 300 rows" in done.stderr
 
 
 def test_refused_rows_may_be_listed_elsewhere(bundle, tmp_path, monkeypatch):
-    content = table().to_pandas()
-    content.loc[7, "height"] = 11.5
-    content.to_csv(tmp_path / "in.csv", index=False)
+    store(spoiled(7), tmp_path / "in.csv")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     places = tmp_path / "in.csv", tmp_path / "out/", "--rejected", tmp_path / "kept/rejected"
     done = call("predict", *places, "--bundle", bundle)
@@ -90,9 +86,7 @@ def test_places_may_hold_the_date(options, bundle, tmp_path, monkeypatch):
 
 
 def test_the_facts_of_the_last_complete_run_are_written_for_prometheus(bundle, tmp_path):
-    content = table().to_pandas()
-    content.loc[7, "height"] = 11.5
-    content.to_csv(tmp_path / "in.csv", index=False)
+    store(spoiled(7), tmp_path / "in.csv")
     options = ["--bundle", bundle, "--metrics", tmp_path / "night.prom"]
     before = time.time()
     assert call("predict", tmp_path / "in.csv", tmp_path / "out.csv", *options).exit_code == 0

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
-
 import pandas as pd
 import pytest
 
-from batch.conftest import ROWS, read, run, store, table
+from batch.conftest import ROWS, Another, During, read, run, spoiled, store, table
 from batch.databases import ALL, ask, clear, fill, names_of, rows_of
 from postgres import PASSWORD
-from slipway.batch import BundleScorer, Limits
-from slipway.batch.scorers import Scored
-from slipway.contract import Array
+from slipway.batch import BundleScorer
 from slipway.problem import SlipwayError
 from trips import trips
 
@@ -55,9 +48,7 @@ def test_more_rows_than_a_batch_are_streamed_in_their_order(database, scorer, ma
 
 
 def test_refused_rows_go_to_a_table_of_their_own(database, scorer):
-    content = table().to_pandas()
-    content.loc[7, "height"] = 11.5
-    fill(database, content)
+    fill(database, spoiled(7).to_pandas())
     assert ask(database, ALL, "table:predicted", scorer).rejected == 1
     (one,) = rows_of(database, "predicted_rejected").to_dict("records")
     assert one == {
@@ -72,11 +63,9 @@ def test_refused_rows_go_to_a_table_of_their_own(database, scorer):
 
 
 def test_more_refused_rows_than_allowed_leave_their_list_only(database, scorer):
-    content = table().to_pandas()
-    content.loc[7, "height"] = 11.5
-    fill(database, content)
+    fill(database, spoiled(7).to_pandas())
     with pytest.raises(SlipwayError, match="table:predicted_rejected names each"):
-        ask(database, ALL, "table:predicted", scorer, Limits(strict=True))
+        ask(database, ALL, "table:predicted", scorer, max_rejected=0)
     assert names_of(database) == {"flowers", "predicted_rejected"}
 
 
@@ -86,20 +75,6 @@ def test_a_table_that_exists_is_not_touched(taken, database, scorer):
     with pytest.raises(SlipwayError, match=f"table {taken}: exists already"):
         ask(database, ALL, "table:predicted", scorer)
     assert rows_of(database, taken)["mine"].tolist() == [1]
-
-
-class During(BundleScorer):
-    """Calls a function at the second prediction."""
-
-    def __init__(self, bundle: Path, function: Callable[[], Any]) -> None:
-        super().__init__(bundle)
-        self._function, self._calls = function, 0
-
-    def score(self, arrays: Mapping[str, Array]) -> Scored:
-        self._calls += 1
-        if self._calls == 2:
-            self._function()
-        return super().score(arrays)
 
 
 @pytest.mark.parametrize("output", ["table:predicted", "out.parquet"])
@@ -113,7 +88,7 @@ def test_a_server_that_goes_away_in_the_middle_is_an_error_and_leaves_nothing(
         with pytest.raises(
             SlipwayError, match=r"postgresql://postgres:\*\*\*@.*(was lost|cannot be written)"
         ) as raised:
-            ask(postgres.url, ALL, target, During(bundle, postgres.stop))
+            ask(postgres.url, ALL, target, During(bundle, postgres.stop, 2))
     finally:
         postgres.start()
     assert PASSWORD not in str(raised.value)
@@ -126,27 +101,16 @@ def test_a_run_that_fails_takes_its_table_back(database, bundle, many_batches):
         raise SlipwayError("the model failed")
 
     with pytest.raises(SlipwayError, match="the model failed"):
-        ask(database, ALL, "table:predicted", During(bundle, fail))
+        ask(database, ALL, "table:predicted", During(bundle, fail, 2))
     assert names_of(database) == {"flowers"}
 
 
 def test_two_runs_into_one_table_are_refused(postgres, bundle, scorer, many_batches):
     clear(postgres.url)
     fill(postgres.url, table().to_pandas())
-    said: list[str] = []
-
-    def again() -> None:
-        def attempt() -> None:
-            with pytest.raises(SlipwayError) as refused:
-                ask(postgres.url, ALL, "table:predicted", scorer)
-            said.append(str(refused.value))
-
-        thread = threading.Thread(target=attempt)
-        thread.start()
-        thread.join()
-
-    ask(postgres.url, ALL, "table:predicted", During(bundle, again))
-    assert said == ["table:predicted: another run is writing it"]
+    another = Another(lambda: ask(postgres.url, ALL, "table:predicted", scorer))
+    ask(postgres.url, ALL, "table:predicted", During(bundle, another, 2))
+    assert another.said == "table:predicted: another run is writing it"
 
 
 def test_decimals_dates_and_percent_signs_of_a_query_are_read_as_they_are(postgres, trip_bundle, tmp_path):

@@ -11,11 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from batch.conftest import ROWS, read, run, store, table
+from batch.conftest import ROWS, read, run, spoiled, store, table
 from checkouts import ROOT
 from serving.running import Direct, quiet
-from slipway.batch import BundleScorer, Limits, Output, Table, predict
-from slipway.batch.keeping import Keeping
 from slipway.batch.places import Place
 from slipway.feedback import label
 from slipway.problem import SlipwayError
@@ -84,9 +82,7 @@ def test_a_glob_is_read_and_a_folder_of_parts_written_as_on_a_disk(bucket, score
 
 
 def test_refused_rows_are_listed_in_the_store(bucket, scorer, tmp_path):
-    content = table().to_pandas()
-    content.loc[7, "height"] = 11.5
-    content.to_csv(tmp_path / "in.csv", index=False)
+    store(spoiled(7), tmp_path / "in.csv")
     run(tmp_path / "in.csv", "s3://here/out.csv.gz", scorer)
     assert names(bucket) == ["here/out.csv.gz", "here/out.csv.gz.rejected"]
     with bucket.open_input_stream("here/out.csv.gz.rejected") as listed:
@@ -135,9 +131,8 @@ def test_a_bucket_that_refuses_is_an_error_with_its_words(action, given, output,
 
 
 def test_what_a_run_keeps_in_the_store_is_joined_with_a_truth_that_lies_there(bucket, released):
-    given, scorer = Table.open(str(released.table / "test.parquet")), BundleScorer(released.champion / "bundle")
-    keeping = Keeping("s3://here/kept", scorer)
-    rows = predict(given, Output.of("s3://here/out.parquet", given, part_rows=100), scorer, Limits(), keeping=keeping)
+    given, bundle = released.table / "test.parquet", released.champion / "bundle"
+    rows = run(given, "s3://here/out.parquet", bundle, keep="s3://here/kept")
     found = label(released, "s3://here/out.parquet", "s3://here/kept")  # the output holds the id and, here, the truth
     assert found["joined"] == found["learn"]["rows"] == rows.rows
 

@@ -208,3 +208,23 @@ def test_a_compressed_csv_may_have_its_name_in_capitals(scorer, tmp_path):
     table(5).to_pandas().to_csv(tmp_path / "IN.CSV.GZ", index=False, compression="gzip")
     run(tmp_path / "IN.CSV.GZ", tmp_path / "OUT.CSV.GZ", scorer)
     assert len(pd.read_csv(tmp_path / "OUT.CSV.GZ", compression="gzip")) == 5
+
+
+def test_a_file_is_found_by_its_name_though_it_may_be_read_as_a_glob(scorer, tmp_path):
+    assert run(store(table(5), tmp_path / "day[1].csv"), tmp_path / "out.csv", scorer).rows == 5
+
+
+def test_a_column_without_values_in_one_part_has_the_type_of_the_others(scorer, tmp_path):
+    empty = table(5).set_column(7, "note", pa.nulls(5))
+    for name, part in (("a", empty), ("b", table(5)), ("c", empty)):
+        store(part, tmp_path / "in" / f"{name}.parquet")
+    run(tmp_path / "in", tmp_path / "out.parquet", scorer)
+    assert read(tmp_path / "out.parquet")["note"].notna().sum() == len(table(5)["note"].drop_null())
+
+
+@pytest.mark.parametrize("kind", [pa.time64("us"), pa.duration("us")])
+def test_a_time_of_day_is_no_date(kind, trip_bundle, tmp_path):
+    content = trip_table()
+    wrong = content.set_column(content.schema.get_field_index("day"), "day", pa.nulls(len(content), kind))
+    with pytest.raises(SlipwayError, match=r"in\.parquet: day is of type .*, not date"):
+        run(store(wrong, tmp_path / "in.parquet"), tmp_path / "out.parquet", trip_bundle)

@@ -10,9 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from batch.conftest import ROWS, read, run, store, table
+from batch.conftest import ROWS, read, run, spoiled, store, table
 from serving.running import Direct, quiet
-from slipway.batch import Limits
 from slipway.problem import SlipwayError
 from slipway.serving.problems import MAX_ERRORS
 
@@ -27,7 +26,7 @@ WRONG = {
 }
 
 
-def spoiled() -> pa.Table:
+def various() -> pa.Table:
     """A table in which every third row has one wrong value, of each kind that a typed column can hold."""
     rows = table().to_pylist()
     wrong = [(name, value) for name, values in WRONG.items() for value in values]
@@ -43,11 +42,11 @@ def listed(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("form", ["parquet", "arrow"])
 def test_the_service_refuses_the_same_rows_for_the_same_reasons(form, bundle, scorer, tmp_path):
-    summary = run(store(spoiled(), tmp_path / f"in.{form}"), tmp_path / f"out.{form}", scorer)
+    summary = run(store(various(), tmp_path / f"in.{form}"), tmp_path / f"out.{form}", scorer)
     found = listed(tmp_path / f"out.{form}.rejected")
     service = Direct(quiet(bundle))
-    features = [name for name in spoiled().schema.names if name not in ("code", "note")]
-    rows: list[dict[str, Any]] = spoiled().select(features).to_pylist()
+    features = [name for name in various().schema.names if name not in ("code", "note")]
+    rows: list[dict[str, Any]] = various().select(features).to_pylist()
     asked = [{name: "no number" if value in INFINITE else value for name, value in row.items()} for row in rows]
     errors = service.ask("/predict", {"rows": asked}).json()["errors"]
     service.close()
@@ -60,9 +59,7 @@ def test_the_service_refuses_the_same_rows_for_the_same_reasons(form, bundle, sc
 
 
 def test_the_list_names_file_row_field_rule_and_value(scorer, tmp_path):
-    rows = table().to_pylist()
-    rows[7]["height"] = 11.5
-    given = store(pa.Table.from_pylist(rows, table().schema), tmp_path / "in.csv")
+    given = store(spoiled(7), tmp_path / "in.csv")
     run(given, tmp_path / "out.csv", scorer)
     (one,) = listed(tmp_path / "out.csv.rejected")
     assert one == {
@@ -149,32 +146,25 @@ def test_nothing_is_listed_where_nothing_is_refused(scorer, tmp_path):
 
 
 def test_each_part_has_its_own_list(scorer, tmp_path):
-    rows = table().to_pylist()
-    for number in (3, 250):
-        rows[number]["height"] = 99.0
-    run(store(pa.Table.from_pylist(rows, table().schema), tmp_path / "in.parquet"), tmp_path / "out", scorer)
+    run(store(spoiled(3, 250), tmp_path / "in.parquet"), tmp_path / "out", scorer)
     lists = {path.name: [one["row"] for one in listed(path)] for path in (tmp_path / "out.rejected").iterdir()}
     assert lists == {"part-00000.csv": ["3"], "part-00002.csv": ["250"]}
 
 
 def test_a_table_of_nothing_but_wrong_rows_gives_an_empty_one(scorer, tmp_path):
-    content = table()
-    wrong = content.set_column(content.schema.get_field_index("height"), "height", pa.array([99.0] * ROWS))
-    summary = run(store(wrong, tmp_path / "in.parquet"), tmp_path / "out.parquet", scorer)
+    summary = run(store(spoiled(*range(ROWS)), tmp_path / "in.parquet"), tmp_path / "out.parquet", scorer)
     assert (summary.rejected, len(read(tmp_path / "out.parquet"))) == (ROWS, 0)
 
 
-@pytest.mark.parametrize("limits", [Limits(strict=True), Limits(max_rejected=0.05)])
-def test_more_refused_rows_than_allowed_end_the_run_without_a_table_but_with_the_list(limits, scorer, tmp_path):
-    given = store(spoiled(), tmp_path / "in.parquet")
+@pytest.mark.parametrize("share", [0, 0.05])
+def test_more_refused_rows_than_allowed_end_the_run_without_a_table_but_with_the_list(share, scorer, tmp_path):
+    given = store(various(), tmp_path / "in.parquet")
     with pytest.raises(SlipwayError, match=r"refuses 1\d of 300 rows.*out.parquet.rejected names each"):
-        run(given, tmp_path / "out.parquet", scorer, limits)
+        run(given, tmp_path / "out.parquet", scorer, max_rejected=share)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet", "out.parquet.rejected"]
     assert len(listed(tmp_path / "out.parquet.rejected")) > 10
 
 
 def test_as_many_refused_rows_as_allowed_do_not_end_it(scorer, tmp_path):
-    rows = table().to_pylist()
-    rows[0]["height"] = rows[299]["height"] = 99.0
-    given = store(pa.Table.from_pylist(rows, table().schema), tmp_path / "in.parquet")
-    assert run(given, tmp_path / "out.parquet", scorer, Limits(max_rejected=2 / ROWS)).rejected == 2
+    given = store(spoiled(0, 299), tmp_path / "in.parquet")
+    assert run(given, tmp_path / "out.parquet", scorer, max_rejected=2 / ROWS).rejected == 2

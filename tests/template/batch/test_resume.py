@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 
-from batch.conftest import read, run, store, table
+from batch.conftest import read, run, spoiled, store
 from slipway.problem import SlipwayError
 
 HERE = Path(__file__).parent
+WRONG = (3, 220, 449)
 
 
 def kill(given: Path | str, output: Path | str, bundle: Path, call: int, *resume: str) -> None:
@@ -26,18 +26,11 @@ def kill(given: Path | str, output: Path | str, bundle: Path, call: int, *resume
     assert done.returncode == -signal.SIGKILL
 
 
-def some_wrong() -> pa.Table:
-    rows = table(450).to_pylist()
-    for number in (3, 220, 449):
-        rows[number]["height"] = 99.0
-    return pa.Table.from_pylist(rows, table().schema)
-
-
 @pytest.fixture(scope="session")
 def interrupted(bundle, tmp_path_factory) -> Path:
     """A folder with the input and the output of a run that was killed; only for copying and reading."""
     folder = tmp_path_factory.mktemp("interrupted")
-    kill(store(some_wrong(), folder / "in.csv"), folder / "out", bundle, 5)
+    kill(store(spoiled(*WRONG, rows=450), folder / "in.csv"), folder / "out", bundle, 5)
     return folder
 
 
@@ -89,7 +82,7 @@ def test_a_run_without_resume_does_not_touch_the_parts(given, bundle):
 @pytest.mark.parametrize("other", ["input", "model", "number of rows in a part"])
 def test_parts_of_another_run_are_not_mixed(other, given, made, bundle):
     if other == "input":
-        given = store(some_wrong(), Path("in.csv"))
+        given = store(spoiled(*WRONG, rows=450), Path("in.csv"))
     rows = 50 if other == "number of rows in a part" else 100
     with pytest.raises(SlipwayError, match=f"the interrupted run had another {other}"):
         run(given, "out", made["alive"] if other == "model" else bundle, part_rows=rows, resume=True)
