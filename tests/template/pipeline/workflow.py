@@ -8,26 +8,18 @@ repository are run step by step. Of actions that only GitHub can run, it is reco
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import yaml
 
 from checkouts import ROOT, run
-
-FUNCTIONS = {
-    "always": lambda state: True,
-    "cancelled": lambda state: False,
-    "success": lambda state: state,
-    "failure": lambda state: not state,
-}
+from pipeline.expressions import as_text, fill, is_true
 
 
 @dataclass
@@ -81,7 +73,7 @@ class Workflow:
     def _job(self, job: dict[str, Any], folder: Path) -> Done:
         needed = {name: self.done[name] for name in _list(job.get("needs"))}
         at = {**self.contexts, "needs": {n: {"outputs": d.outputs, "result": d.result} for n, d in needed.items()}}
-        if not _true(job.get("if"), at, state=all(d.result == "success" for d in needed.values())):
+        if not is_true(job.get("if"), at, state=all(d.result == "success" for d in needed.values())):
             return Done("skipped")
         if "uses" in job:
             called = Workflow(
@@ -91,13 +83,13 @@ class Workflow:
                 env=self.env,
                 github=self.contexts["github"],
                 vars=self.contexts["vars"],
-                inputs={name: _fill(value, at) for name, value in job.get("with", {}).items()},
+                inputs={name: fill(value, at) for name, value in job.get("with", {}).items()},
             )
             (name,) = called.definition["jobs"]
             done = called.jobs(name)
             outputs = (called.definition.get("on") or called.definition[True])["workflow_call"].get("outputs", {})
             with_jobs = {**called.contexts, "jobs": {name: {"outputs": done.outputs}}}
-            done.outputs = {key: _fill(output["value"], with_jobs) for key, output in outputs.items()}
+            done.outputs = {key: fill(output["value"], with_jobs) for key, output in outputs.items()}
             return done
         return _Job(self, job, at, folder).run()
 
@@ -106,7 +98,7 @@ class _Job:
     def __init__(self, workflow: Workflow, job: dict[str, Any], at: dict[str, Any], folder: Path) -> None:
         self.workflow, self.definition, self.folder = workflow, job, folder
         self.at = {**at, "steps": {}}
-        self.at["env"] = {key: _fill(value, at) for key, value in job.get("env", {}).items()} | workflow.env
+        self.at["env"] = {key: fill(value, at) for key, value in job.get("env", {}).items()} | workflow.env
         self.done = Done("success", folder=folder)
         self.notes = workflow.folder / f".{folder.name}"  # outside of the clone, as on GitHub
         self.artifacts = workflow.folder / "artifacts"
@@ -117,7 +109,7 @@ class _Job:
         for step in self.definition["steps"]:
             state = self.done.result == "success"
             identity = step.get("id", step["name"])
-            if not _true(step.get("if"), self.at, state=state):
+            if not is_true(step.get("if"), self.at, state=state):
                 self.at["steps"][identity] = {"outcome": "skipped", "outputs": {}}
                 continue
             self.done.steps.append(step["name"])
@@ -131,7 +123,7 @@ class _Job:
         summary = self.notes / "summary"
         self.done.summary = summary.read_text() if summary.exists() else ""
         self.done.outputs = {
-            key: _text(_fill(value, self.at)) for key, value in self.definition.get("outputs", {}).items()
+            key: as_text(fill(value, self.at)) for key, value in self.definition.get("outputs", {}).items()
         }
         return self.done
 
@@ -157,16 +149,16 @@ class _Job:
             "GITHUB_REF_NAME": github["ref_name"],
             "GITHUB_RUN_ID": "2",
             **self.at["env"],
-            **{key: _text(_fill(value, self.at)) for key, value in step.get("env", {}).items()},
+            **{key: as_text(fill(value, self.at)) for key, value in step.get("env", {}).items()},
         }
-        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", _fill(step["run"], self.at)]
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", fill(step["run"], self.at)]
         done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
         self.done.log += f"--- {step['name']}\n{done.stdout}{done.stderr}"
         return done.returncode == 0
 
     def _use(self, step: dict[str, Any]) -> bool:
         action = step["uses"].partition("@")[0]
-        given = {key: _text(_fill(value, self.at)) for key, value in step.get("with", {}).items()}
+        given = {key: as_text(fill(value, self.at)) for key, value in step.get("with", {}).items()}
         self.done.actions[action] = given
         if action == "actions/checkout":
             self._check_out(given)
@@ -201,7 +193,7 @@ class _Job:
         outer, self.at = self.at, {**self.at, "inputs": defaults | given}
         try:
             for step in definition["runs"]["steps"]:
-                if _true(step.get("if"), self.at, state=True):
+                if is_true(step.get("if"), self.at, state=True):
                     outputs = self.notes / "output-of-an-action"
                     if not (self._use(step) if "uses" in step else self._run(step, outputs)):
                         return False
@@ -244,50 +236,3 @@ def set_up(folder: Path) -> None:
 
 def _list(needs: str | list[str] | None) -> list[str]:
     return [needs] if isinstance(needs, str) else needs or []
-
-
-def _fill(text: Any, at: dict[str, Any]) -> Any:
-    """Replace each `${{ ... }}` by its value."""
-    return re.sub(r"\$\{\{(.*?)\}\}", lambda m: _text(_value(m[1], at)), text) if isinstance(text, str) else text
-
-
-def _text(value: Any) -> str:
-    """A value as GitHub writes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _true(condition: str | None, at: dict[str, Any], *, state: bool) -> bool:
-    """Evaluate an `if:`; one that asks for no state is only asked when all went well."""
-    text = str(condition or "success()").removeprefix("${{").removesuffix("}}")
-    asks = any(f"{name}()" in text for name in FUNCTIONS)
-    return (asks or state) and bool(_value(text, at, state=state))
-
-
-def _value(expression: str, at: dict[str, Any], *, state: bool = True) -> Any:
-    """Evaluate an expression of GitHub's: names, strings, comparisons, && || !, and the functions of a job's state."""
-    parts = re.split(r"('[^']*')", expression.strip())
-    for number in range(0, len(parts), 2):
-        text = parts[number].replace("&&", " and ").replace("||", " or ")
-        text = re.sub(r"!(?!=)", " not ", text)
-        text = re.sub(r"\b([a-z]+)\(\)", lambda m: str(FUNCTIONS[m[1]](state)), text)
-        parts[number] = re.sub(r"[a-z_]+(?:\.[\w*-]+)+", lambda m: f"look({m[0]!r})", text)
-    scope = SimpleNamespace(
-        look=lambda path: _look(path, at),
-        contains=lambda where, what: what in where,
-        startsWith=str.startswith,
-        format=lambda text, *values: text.format(*values),
-        hashFiles=lambda *patterns: "digest",
-    )
-    return eval("".join(parts).strip(), {"__builtins__": {}}, vars(scope))
-
-
-def _look(path: str, at: dict[str, Any]) -> Any:
-    found: Any = at
-    for name in path.split("."):
-        if name == "*":
-            found = list((found or {}).values())
-        elif isinstance(found, list):
-            found = [one.get(name, "") for one in found]
-        else:
-            found = (found or {}).get(name, "")
-    return found
