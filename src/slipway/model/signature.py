@@ -91,9 +91,7 @@ def read_signature(bundle: Path, digest: str) -> bytes | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         signed = []
     if digest not in signed:
-        raise SignatureError(
-            f"{path}: not the signature of bundle {digest[:12]}; `make sign` makes one, or delete the file"
-        )
+        raise SignatureError(f"{path}: not the signature of bundle {digest[:12]}; `make sign` makes one, or delete it")
     return content
 
 

@@ -52,8 +52,11 @@ class Upgrade:
 
     @property
     def news(self) -> str:
-        """The sections of the target's CHANGELOG.md about what is newer than the base."""
-        return _news(file_at(self.root, self.target, CHANGES) or "", file_at(self.root, self.base, CHANGES) or "")
+        """The sections (`## ...`) of the target's CHANGELOG.md that the base's does not have."""
+        texts = (file_at(self.root, tree, CHANGES) or "" for tree in (self.base, self.target))
+        before, after = (re.split(r"^(?=## )", text, flags=re.M)[1:] for text in texts)
+        known = {section.partition("\n")[0] for section in before}
+        return "".join(section for section in after if section.partition("\n")[0] not in known).strip()
 
 
 def make_plan(root: Path, remote: str, version: str | None) -> Upgrade | None:
@@ -139,10 +142,3 @@ def _merge(plan: Upgrade) -> list[str]:
                 return conflicts
             raise
     return []
-
-
-def _news(text: str, before: str) -> str:
-    """Give the sections (`## ...`) of a text that are not in an earlier one."""
-    heading = re.compile(r"^(?=## )", re.M)
-    known = {section.partition("\n")[0] for section in heading.split(before)[1:]}
-    return "".join(one for one in heading.split(text)[1:] if one.partition("\n")[0] not in known).strip()
