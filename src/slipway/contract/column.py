@@ -199,6 +199,34 @@ class Column:
         """The upper bound, and whether it is inclusive."""
         return min(_declared((self.maximum, True), (self.below, False)), default=None)
 
+    def points(self, values: Any) -> Array:
+        """Give each value as a point in time: float64, shape (rows,); NaN if it is missing or no date.
+
+        Raises SlipwayError if a value of a number is not one.
+        """
+        if not self.temporal:
+            return self.array(values)
+        array, wrong = dates.convert(self.kind, values)
+        return np.where(wrong, np.nan, array)
+
+    def point(self, value: Any, place: str) -> float:
+        """Give one point in time. Raises SlipwayError, naming the place, if it is not of the column's kind."""
+        try:
+            return dates.parse(self.kind, value) if self.temporal else float(value)
+        except ValueError:
+            raise SlipwayError(f"{place}: {value!r} is not {WORDS[self.kind]}, as {self.name} is") from None
+
+    def written(self, at: float) -> str | float:
+        """Write a point in time as JSON has it."""
+        if self.temporal:
+            return dates.write(self.kind, at)
+        return int(at) if self.kind == "integer" else float(at)
+
+    @property
+    def gap(self) -> float:
+        """The length of a gap of 1 between points in time: a day, or one of a number."""
+        return 86_400.0 if self.kind == "datetime" else 1.0
+
     def _stamps(self, values: Any) -> Array:
         array, wrong = dates.convert(self.kind, values)
         if wrong.any():

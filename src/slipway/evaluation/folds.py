@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from slipway.contract import Array, Column, features, record, target, times
+from slipway.contract import Array, Column, features, record, target
 from slipway.evaluation import intervals, metrics
 from slipway.evaluation.intervals import Bootstrap
 from slipway.fitting import held_out, threshold, weights_of
@@ -39,7 +39,7 @@ class TrainingRows:
         self._arrays = derived(arrays) if derived else arrays
         self._groups = rows.groupby(list(problem.groups), sort=False, dropna=False).ngroup().to_numpy()
         self.time: Column | None = record(problem)[problem.time] if problem.time else None
-        self.at: Array = times.points(self.time, rows[self.time.name]) if self.time else np.zeros(len(rows))
+        self.at: Array = self.time.points(rows[self.time.name]) if self.time else np.zeros(len(rows))
 
     def windows(self, params: Params, number: int, place: str) -> Iterator[Fold]:
         """Give windows of time, oldest first, each with all rows before it, less the gap of `prepare`.
@@ -50,10 +50,10 @@ class TrainingRows:
         starts = window_starts(self.at, number, place)
         for start, end in zip(starts, [*starts[1:], np.inf], strict=True):
             inside = (self.at >= start) & (self.at < end)
-            before = self.at < start - params.prepare.gap * times.unit(self.time)
+            before = self.at < start - params.prepare.gap * self.time.gap
             if params.prepare.split == "group_and_time":
                 before &= ~np.isin(self._groups, self._groups[inside])
-            yield Fold(before, inside, f"{place}: before the window from {times.written(self.time, start)} on")
+            yield Fold(before, inside, f"{place}: before the window from {self.time.written(start)} on")
 
     def folds(self, params: Params, number: int, place: str) -> Iterator[Fold]:
         """Give windows of time where the test set is split off by time, else parts of about as many groups.
@@ -123,7 +123,7 @@ def backtest(
             name: score.as_json() for name, score in intervals.evaluate(training.target, table, bootstrap).items()
         }
         inside = training.at[fold.inside]
-        began, until = (times.written(column, float(at)) for at in (inside.min(), inside.max()))
+        began, until = (column.written(float(at)) for at in (inside.min(), inside.max()))
         counts = {"trained": int(fold.before.sum()), "rows": len(inside)}
         found.append({"from": began, "until": until, **counts, "scores": scores})
     return found

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from slipway.champion import BUNDLE, Decision, fetch_champion
-from slipway.contract import Array, canonical_json, times
+from slipway.contract import Array, canonical_json
 from slipway.evaluation import intervals
 from slipway.evaluation.intervals import Bootstrap, Difference, Score
 from slipway.evaluation.test_set import TestSet
@@ -170,7 +170,7 @@ def _seen(test_set: TestSet, candidate: Predictor, champion: Predictor) -> str |
         return None
     if before is None or before.field != now.field:
         return f"{champion.version} was trained without a split by {now.field}, so it may know rows of the test set"
-    first, last = (times.point(test_set.time, at, now.field) for at in (now.test_from, before.train_until))
+    first, last = (test_set.time.point(at, now.field) for at in (now.test_from, before.train_until))
     if last < first:
         return None
     return (

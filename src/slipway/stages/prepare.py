@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slipway.contract import Array, Column, Contract, canonical_json, dates, record, times
+from slipway.contract import Array, Column, Contract, canonical_json, dates, record
 from slipway.problem import Problem, SlipwayError
 from slipway.problem.files import LIVE, ROW, SOURCE, TEST, TRAIN
 from slipway.problem.params import Prepare
@@ -164,15 +164,15 @@ def split(groups: tuple[str, ...], column: Column | None, params: Prepare, table
         return Parts(~test, test)
     at = _times(column, table)
     if params.test_from is not None:
-        first = times.point(column, params.test_from, "params.yaml: prepare.test_from")
+        first = column.point(params.test_from, "params.yaml: prepare.test_from")
     else:  # rows of one time are never on both sides
         first = float(np.sort(at)[int((1 - params.test_share) * len(at))])
-    old, new = at < first - params.gap * times.unit(column), at >= first
+    old, new = at < first - params.gap * column.gap, at >= first
     if not old.any() or not new.any():
         raise SlipwayError(
-            f"params.yaml: prepare: with a test set from {times.written(column, first)} on and a gap of "
+            f"params.yaml: prepare: with a test set from {column.written(first)} on and a gap of "
             f"{params.gap:g}, {int(old.sum())} rows are left to train on and {int(new.sum())} to test on; "
-            f"{column.name} runs from {times.written(column, at.min())} to {times.written(column, at.max())}"
+            f"{column.name} runs from {column.written(at.min())} to {column.written(at.max())}"
         )
     if params.split == "group_and_time":
         chosen = in_test(table, groups, params.test_share).to_numpy()
@@ -184,8 +184,8 @@ def split(groups: tuple[str, ...], column: Column | None, params: Prepare, table
     described = {
         "by": params.split,
         "field": column.name,
-        "train_until": times.written(column, at[old].max()),
-        "test_from": times.written(column, first),
+        "train_until": column.written(at[old].max()),
+        "test_from": column.written(first),
     }
     train, test = (pd.Series(where, index=table.index, dtype="bool") for where in (old, new))
     return Parts(train, test, described)
@@ -193,7 +193,7 @@ def split(groups: tuple[str, ...], column: Column | None, params: Prepare, table
 
 def _times(column: Column, table: pd.DataFrame) -> Array:
     """Read the rows' times. Raises SlipwayError, naming rows and cells, if one has none."""
-    at = times.points(column, table[column.name])
+    at = column.points(table[column.name])
     if not (unread := np.flatnonzero(np.isnan(at))).size:
         return at
     cells = [f"row {table[ROW].iloc[row]}: {table[column.name].iloc[row]}" for row in unread[:SHOWN]]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from slipway.contract import canonical_json, features, record, target, times
+from slipway.contract import canonical_json, features, record, target
 from slipway.expectations import ALIKE, BOTH, LATER, leak
 from slipway.expectations.outcome import Outcome
 from slipway.expectations.repeats import repeats
@@ -141,7 +141,7 @@ def _split(problem: Problem, parts: Mapping[str, pd.DataFrame], by_time: Mapping
         split[ALIKE] = names.where(alike[codes + 1]).array
     if by_time:
         column = record(problem)[by_time["field"]]
-        late = times.points(column, rows[column.name]) >= times.point(column, by_time["test_from"], SOURCE)
+        late = column.points(rows[column.name]) >= column.point(by_time["test_from"], SOURCE)
         split[LATER] = rows[column.name].where(late & training).array
     return split
 
