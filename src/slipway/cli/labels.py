@@ -54,7 +54,7 @@ def labels(
     if not predictions:
         raise click.UsageError(f"where are the predictions? --predictions FOLDER, or ${FOLDER} as the service has it")
     found = label(at, truth, predictions, on=on, learn=learn, trusted=trusted)
-    _show(found)
+    _show(found, learn)
     if track:
         from slipway.champion import read_decision
 
@@ -62,7 +62,7 @@ def labels(
             update_mlflow(at, champion.digest, "not recorded", tags=_tags(found))
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], asked: bool) -> None:
     from slipway.feedback import RULES
 
     rows = [("joined", found["joined"], "scored, each once", "")]
@@ -85,7 +85,7 @@ def _show(found: dict[str, Any]) -> None:
             "allow. A model must not learn from itself; if these truths are the world's, --trusted takes them.",
             fg="yellow",
         )
-    else:
+    elif asked:
         click.echo("No new row to learn from.")
 
 

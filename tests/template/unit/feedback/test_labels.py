@@ -168,6 +168,14 @@ def test_the_command_shows_scores_rules_and_rows_and_the_report_has_them(served,
         assert "80 new rows" in page
 
 
+def test_what_was_not_to_be_learned_from_is_not_said_to_be_nothing_new(served):
+    workspace, kept, truth = served
+    arguments = ("labels", truth, "--predictions", kept, "--no-track")
+    assert "new row" not in call(workspace, *arguments, "--no-learn").output
+    assert "80 new rows" in call(workspace, *arguments).output
+    assert "No new row to learn from." in call(workspace, *arguments).output
+
+
 def test_a_store_that_goes_away_in_the_middle_leaves_no_result_and_no_rows(served, monkeypatch):
     workspace, kept, truth = served
     label(workspace, truth, kept, learn=False)
