@@ -26,10 +26,10 @@ from demo.processes import await_event, free_port, metrics_server, process
 from slipway.contract import Contract
 from slipway.model.predictor import Predictions
 from slipway.model.reference import CONFIDENCE_BINS, POSITIVE_BINS, bins_of, describe, shares
+from slipway.serving.differences import SLICED
 from slipway.serving.expected import Expected
 from slipway.serving.families import Histogram, counter, histograms
 from slipway.serving.metrics import Metrics, ModelMetrics
-from slipway.serving.shadow import SLICED
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))

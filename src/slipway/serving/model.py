@@ -133,11 +133,13 @@ class LoadedModel:
         return Keeper(settings, self.predictor, log)
 
     def _shadow(self, settings: Settings, log: Log) -> Shadow:
+        from slipway.serving.differences import Differences
         from slipway.serving.shadow import Shadow
 
         of_shadow = settings.model_copy(update={"bundle": settings.shadow, "expected": None})
         expected = partial(_expected, of_shadow)
-        return Shadow(of_shadow, self.predictor, self.counters, self.keeper, log, expected, self.card.sliced)
+        differences = Differences(self.predictor, self.counters, self.card.sliced)
+        return Shadow(of_shadow, self.predictor, differences, self.keeper, log, expected)
 
     def columns(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
         """Predict: `label` (a list) and `probabilities` (rows, classes), or `value`; and `id`."""

@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
-from itertools import product
+from collections.abc import Callable, Iterator
 from time import perf_counter, thread_time
 
-import numpy as np
 from prometheus_client.metrics_core import Metric
 
-from slipway.contract import Array
 from slipway.model.bundle import Bundle, read_bundle
-from slipway.model.predictor import Predictions, Predictor
+from slipway.model.predictor import Predictor
 from slipway.model.process import PredictorProcess
-from slipway.model.reference import bins_of
 from slipway.problem import SlipwayError
-from slipway.serving.families import Histogram, counter, gauge, histograms
+from slipway.serving.differences import Differences
+from slipway.serving.families import counter, gauge, labelled
 from slipway.serving.kept import Keeper
 from slipway.serving.logs import Log
-from slipway.serving.metrics import SECONDS, ModelMetrics
 from slipway.serving.outbox import Answered, Outbox, together
 from slipway.serving.settings import Settings
 
@@ -34,53 +30,28 @@ PAUSE = 0.05  # seconds between two looks at the queue
 BATCH_ROWS = 256
 MANY = 1 << 60  # rows: all
 CLOSE_SECONDS = 1.0
-DISTANCES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-SLICE = ("feature", "bin")
-# What is counted by slice.
-SLICED = {
-    "rows": "Rows that both answered",
-    "agreed": "Rows with the same answer",
-    "distance": "Sum of the distances of the two answers",
-    "seconds": "Sum of the seconds of each row's batch",
-    "failed": "Rows on which the shadow failed",
-}
 
 
 class Shadow:
-    """Asks the shadow in a thread of its own, and counts how its answers differ."""
+    """Asks the shadow in a thread of its own."""
 
     def __init__(
         self,
         settings: Settings,
         champion: Predictor,
-        counters: ModelMetrics,
+        differences: Differences,
         keeper: Keeper | None,
         log: Log,
         expected: Callable[[], str | None],
-        sliced: Set[str],
     ) -> None:
-        """settings: `bundle` is the shadow's. expected: gives the digest that it must have, if there is one.
-
-        sliced: the fields by whose values agreement is counted, too, in the reference's bins.
-        """
+        """settings: `bundle` is the shadow's. expected: gives the digest that it must have, if there is one."""
         self._folder, self._share, self._expected = settings.bundle, settings.shadow_share, expected
-        self._champion, self._counters, self._keeper, self._log = champion, counters, keeper, log
+        self._champion, self.differences, self._keeper, self._log = champion, differences, keeper, log
         self.version, self.up = "", False
         self._queue = Outbox(champion.contract, QUEUE_BYTES)
         self._asked: Answered | None = None  # taken from the queue, and not handed on yet
         self._process: PredictorProcess | None = None
-        self._answers: Counter[tuple[str, str]] = Counter(
-            dict.fromkeys(product(counters.outcomes, ("true", "false")), 0)
-        )
-        bins = bins_of(champion.bundle.reference)
-        self._slices = {name: bins[name] for name in bins if name in sliced}
-        self._sliced = {
-            name: {what: np.zeros(len(bins.labels)) for what in SLICED} for name, bins in self._slices.items()
-        }
         self._missed: Counter[str] = Counter(skipped=0, failed=0)
-        self._distance, self._seconds = Histogram(DISTANCES), Histogram(SECONDS)
-        edges = champion.bundle.reference.get("predictions", {}).get("value", {}).get("edges", ())
-        self._unit = edges[-1] - edges[0] if len(edges) > 1 else 1.0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
@@ -100,25 +71,14 @@ class Shadow:
 
     def collect(self) -> Iterator[Metric]:
         """Give the metrics, labelled with the versions of both."""
-        versions = {"version": self._champion.version, "shadow": self.version}
         with self._lock:
-            answers, missed = dict(self._answers), {(reason,): rows for reason, rows in self._missed.items()}
-            slices = {what: dict(self._of_slices(what)) for what in SLICED}
-        for metric in (
+            missed = {(reason,): rows for reason, rows in self._missed.items()}
+        metrics = (
             gauge("slipway_shadow_up", "1 while the shadow answers", {(): int(self.up)}),
-            counter("slipway_shadow_answers", "Rows that both answered", answers, "outcome", "agrees"),
-            *(counter(f"slipway_shadow_slice_{what}", text, slices[what], *SLICE) for what, text in SLICED.items()),
             counter("slipway_shadow_missed", "Rows without the shadow's answer", missed, "reason"),
-            histograms("slipway_shadow_distance", "Distance of the two answers", {(): self._distance}),
-            histograms("slipway_shadow_duration_seconds", "Seconds of the shadow's batches", {(): self._seconds}),
-        ):
-            metric.samples = [sample._replace(labels=sample.labels | versions) for sample in metric.samples]
-            yield metric
-
-    def _of_slices(self, what: str) -> Iterator[tuple[tuple[str, str], float]]:
-        for name, bins in self._slices.items():
-            for label, total in zip(bins.labels, self._sliced[name][what].tolist(), strict=True):
-                yield (name, label), total
+            *self.differences.collect(),
+        )
+        yield from labelled(metrics, version=self._champion.version, shadow=self.version)
 
     def _run(self) -> None:
         try:
@@ -162,53 +122,18 @@ class Shadow:
                 self._log.line("shadow failed", level="error", version=self.version, error=answer.error)
             self._miss(one, "failed")
         else:
-            self._compare(one.arrays, one.predictions, answer.predictions, answer.seconds)
+            self.differences.add(one.arrays, one.predictions, answer.predictions, answer.seconds)
             if self._keeper is not None:
                 self._keeper.offer(one._replace(shadow=(self.version, answer.predictions)))
         spent = answer.cpu + thread_time() - cpu
         return max(0.0, spent / self._share - (perf_counter() - started))
 
-    def _compare(self, arrays: Mapping[str, Array], ours: Predictions, theirs: Predictions, seconds: float) -> None:
-        """Count agreement (the same class, or bin of a regression's values), distance and seconds."""
-        mine, other = self._counters.outcome(ours.values), self._counters.outcome(theirs.values)
-        names = self._counters.outcomes
-        agreed = mine == other
-        found = Counter(zip(mine.tolist(), agreed.tolist(), strict=True))
-        with self._lock:
-            self._seconds.add(seconds)
-            self._answers.update({(names[n], str(agrees).lower()): rows for (n, agrees), rows in found.items()})
-            self._slice(arrays, rows=1, agreed=agreed, seconds=seconds)
-            if (distance := self._distances(ours, theirs)) is not None:
-                self._distance.add_all(distance)
-                self._slice(arrays, distance=distance)
-
-    def _distances(self, ours: Predictions, theirs: Predictions) -> Array | None:
-        """Give the distance of each row's answers.
-
-        That of probabilities is the total variation: half of the sum of the absolute differences. That of values is
-        relative to the range in which most predictions of the training rows lie.
-        """
-        found: Array | None = None
-        if ours.probabilities is not None and theirs.probabilities is not None:
-            found = np.abs(ours.probabilities - theirs.probabilities).sum(axis=1) / 2
-        elif not ours.classes:
-            found = np.abs(ours.values - theirs.values) / self._unit
-        return found
-
-    def _slice(self, arrays: Mapping[str, Array], **of_rows: Array | float) -> None:
-        """Add numbers of rows to the sums of their slices; the lock is held."""
-        for name, bins in self._slices.items():
-            index = bins.index(arrays[name])
-            for what, values in of_rows.items():
-                weights = np.broadcast_to(values, index.shape)
-                self._sliced[name][what] += np.bincount(index, weights, len(bins.labels))
-
     def _miss(self, one: Answered, reason: str) -> None:
         """Count rows without an answer of the shadow, and hand them on."""
         with self._lock:
             self._missed[reason] += len(one.ids)
-            if reason == "failed":
-                self._slice(one.arrays, failed=1)
+        if reason == "failed":
+            self.differences.failed(one.arrays)
         if self._keeper is not None:
             self._keeper.offer(one)
 

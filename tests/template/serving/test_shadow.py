@@ -107,7 +107,7 @@ def test_what_differs_is_counted_by_the_champions_outcome(service: Direct, row: 
     ours = service.model.predictor.predict([row, row])
     theirs = type(ours)(np.array([ours.values[0], 2]), np.array([[1.0, 0, 0], [0, 0, 1.0]]), ours.classes)
     ours = type(ours)(ours.values, np.array([[0.5, 0.5, 0], [0, 0.75, 0.25]]), ours.classes)
-    shadow._compare({}, ours, theirs, 0.1)
+    shadow.differences.add({}, ours, theirs, 0.1)
     name = service.model.counters.outcomes[int(ours.values[0])]
     found = metrics(service)
     assert found[f'slipway_shadow_answers_total{{agrees="true",outcome="{name}"}}'] == 1
@@ -122,8 +122,8 @@ def test_a_regressions_values_are_compared_by_bin_and_relative_distance(
     reference = direct.model.predictor.bundle.reference["predictions"]["value"]["edges"]
     ours = direct.model.predictor.predict([row])
     moved = type(ours)(ours.values + (reference[-1] - reference[0]), None, ())
-    direct.model.shadow._compare({}, ours, ours, 0.1)
-    direct.model.shadow._compare({}, ours, moved, 0.1)
+    direct.model.shadow.differences.add({}, ours, ours, 0.1)
+    direct.model.shadow.differences.add({}, ours, moved, 0.1)
     found = metrics(direct)
     assert sum(rows for name, rows in found.items() if 'agrees="true"' in name) == 1
     assert sum(rows for name, rows in found.items() if 'agrees="false"' in name) == 1
@@ -146,7 +146,7 @@ def test_rows_agreement_distance_seconds_and_failures_are_counted_by_the_slices_
     moved = ours.probabilities + 0.25 * np.array([[0, 0, 0], [1, -1, 0], [1, -1, 0]])
     theirs = type(ours)((ours.values + np.array([0, 0, 1])) % 3, moved, ours.classes)
     arrays = {"site": sites, "potted": potted}
-    direct.model.shadow._compare(arrays, ours, theirs, 0.5)
+    direct.model.shadow.differences.add(arrays, ours, theirs, 0.5)
     direct.model.shadow._miss(Answered([0.0] * 3, arrays, ours, ["1", "2", "3"]), "failed")
     found = {name: value for name, value in metrics(direct).items() if "shadow_slice" in name}
 
