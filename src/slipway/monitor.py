@@ -18,7 +18,6 @@ from slipway.problem import SlipwayError
 TOKEN = "PROMETHEUS_TOKEN"  # noqa: S105  (the name of the environment variable)
 TIMEOUT_SECONDS = 60
 FEATURES, PREDICTIONS = "job_version_feature:slipway_feature_values", "job_version:slipway_predictions"
-EXPECTED, EXPECTED_AUC = "job_version:slipway_expected_accuracy", "job_version:slipway_expected_roc_auc"
 # Each finding, and the recorded series of its value, threshold and rows, and of the ends of its band.
 SERIES = {
     "drift of {}": (f"{FEATURES}:psi24h", f"{FEATURES}:psi_threshold24h", f"{FEATURES}:increase24h"),
@@ -32,20 +31,16 @@ SERIES = {
         "slipway:accuracy:threshold",
         "job_version:slipway_feedback_judged:increase24h",
     ),
-    "expected accuracy": (
-        f"{EXPECTED}:mean24h",
-        "slipway:accuracy:threshold",
-        "job_version:slipway_confidence_predictions:increase24h",
-        f"{EXPECTED}:lower24h",
-        f"{EXPECTED}:upper24h",
-    ),
-    "expected roc_auc": (
-        f"{EXPECTED_AUC}:mean24h",
-        "slipway:roc_auc:threshold",
-        "job_version:slipway_confidence_predictions:increase24h",
-        f"{EXPECTED_AUC}:lower24h",
-        f"{EXPECTED_AUC}:upper24h",
-    ),
+    **{
+        f"expected {score}": (
+            f"job_version:slipway_expected_{score}:mean24h",
+            f"slipway:{score}:threshold",
+            "job_version:slipway_confidence_predictions:increase24h",
+            f"job_version:slipway_expected_{score}:lower24h",
+            f"job_version:slipway_expected_{score}:upper24h",
+        )
+        for score in ("accuracy", "roc_auc")
+    },
 }
 # What these findings need, in which they are not available otherwise.
 NEEDED = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -44,6 +44,13 @@ def family(kind: Any, name: str, text: str, values: Mapping[Any, Any], *labels: 
     for key, value in values.items():
         made.add_metric(key, *((value.buckets(), value.sum) if isinstance(value, Histogram) else (value,)))  # type: ignore[attr-defined]
     return made
+
+
+def labelled(metrics: Iterable[Metric], **labels: str) -> Iterator[Metric]:
+    """Give metrics with further labels on each of their samples."""
+    for metric in metrics:
+        metric.samples = [sample._replace(labels=sample.labels | labels) for sample in metric.samples]
+        yield metric
 
 
 counter, gauge, histograms = (

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -94,23 +95,23 @@ class Keeper:
         more = True
         while more:
             while self._judged:
-                self._add("feedback", [self._judged.popleft()])
+                self._add("feedback", 1, lambda: [self._judged.popleft()])
             more = bool(batch := self._queue.take(PART_ROWS))
             for _, group in groupby(batch, key=lambda one: one.shadow is None):
                 one = together(list(group))
                 for start in range(0, len(one.ids), PART_ROWS):
-                    self._add("predictions", one.part(slice(start, start + PART_ROWS)))
+                    part = one.part(slice(start, start + PART_ROWS))
+                    self._add("predictions", len(part.ids), partial(self._lines.of, part))
                     if not self._stopped.is_set():
                         time.sleep(YIELD)
             self._write_due()
 
-    def _add(self, kind: str, rows: Answered | list[dict[str, Any]]) -> None:
-        number = len(rows.ids) if isinstance(rows, Answered) else 1
+    def _add(self, kind: str, rows: int, lines: Callable[[], list[Any]]) -> None:
         try:
-            lines = self._lines.of(rows) if isinstance(rows, Answered) else rows
-            self._open.setdefault(kind, Segment()).add(encode(lines), number)
+            encoded = encode(lines())
+            self._open.setdefault(kind, Segment()).add(encoded, rows)
         except Exception as error:  # noqa: BLE001  (one request must not end the keeping of all others)
-            self._drop(kind, number, error)
+            self._drop(kind, rows, error)
 
     def _write_due(self, *, every: bool = False) -> None:
         limits = self._settings

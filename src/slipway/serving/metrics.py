@@ -23,7 +23,7 @@ from slipway.model.ids import Refusal
 from slipway.model.predictor import Predictions, Predictor, label_name
 from slipway.model.reference import ABSENT, Bins, bins_of
 from slipway.serving.expected import Expected
-from slipway.serving.families import Histogram, counter, gauge, histograms
+from slipway.serving.families import Histogram, counter, gauge, histograms, labelled
 from slipway.serving.problems import Error
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -163,10 +163,8 @@ class ModelMetrics:
         """Turn the counts into metrics labelled with the model's version, since another model has other bins."""
         with self._lock:
             self._fold()
-        version = {"version": self._info["version"]}
-        for metric in (*self._about(), *self._expected.collect(), *self._drift(), *self._feedback()):
-            metric.samples = [sample._replace(labels=sample.labels | version) for sample in metric.samples]
-            yield metric
+        metrics = (*self._about(), *self._expected.collect(), *self._drift(), *self._feedback())
+        yield from labelled(metrics, version=self._info["version"])
 
     def _about(self) -> Iterator[Metric]:
         yield gauge("slipway_model_info", "The model that serves", {tuple(self._info.values()): 1}, *self._info)

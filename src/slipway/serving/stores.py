@@ -6,24 +6,14 @@ import os
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from slipway.problem import SlipwayError
 
 SECONDS = 20  # for a file to be taken by an object store, with its repetitions; then it is given up
 
 
-class Store(Protocol):
-    """Takes whole files."""
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file. name: its path below the store."""
-
-    def expire(self, kind: str, days: int) -> None:
-        """Remove older folders of one kind, by the day in their name."""
-
-
-def store_of(place: str) -> Store:
+def store_of(place: str) -> Folder | Bucket:
     """Open a folder, or a bucket by its URL. Raises SlipwayError if that needs packages, or is no URL of a store."""
     return Bucket(place) if "://" in place else Folder(Path(place))
 
@@ -35,7 +25,7 @@ class Folder:
         self._path = path
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file under a hidden name, and rename it once it is on the disk."""
+        """Write a file under a hidden name, and rename it once it is on the disk. name: its path below the folder."""
         path = self._path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
@@ -50,7 +40,7 @@ class Folder:
             raise
 
     def expire(self, kind: str, days: int) -> None:
-        """Remove the folders of days before."""
+        """Remove the folders of one kind that are older, by the day in their name."""
         first = datetime.now(UTC).date() - timedelta(days=days)
         for folder in (self._path / kind).glob("????-??-??"):
             try:

@@ -255,6 +255,15 @@ def test_a_row_that_cannot_be_written_does_not_end_the_keeping(
     assert counted(keeping, "predictions", "dropped") == 1
 
 
+def test_of_rows_that_cannot_be_written_there_is_no_empty_file(
+    keeping: Direct, row: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping.model.keeper._lines, "of", refuse)
+    keeping.ask("/predict", row)
+    keeping.model.close()
+    assert files(tmp_path / "kept") == []
+
+
 def test_after_kill_9_there_are_complete_files_only(bundle: Path, row: dict[str, Any], tmp_path: Path) -> None:
     with Process(bundle, predictions=tmp_path, predictions_bytes=1) as process:
         with httpx.Client() as client:
