@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import http.server
 import json
 import pickle
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from email.utils import formatdate
 from pathlib import Path
@@ -24,12 +23,13 @@ import pytest
 from pydantic import BaseModel
 
 import slipway.client
+from answering import Answer, Asked, answering
 from serving.running import Process
 from slipway.client import AsyncClient, Client, Explanation, Prediction, ServiceError
 
 ANSWER = {"model": {"name": "flowers", "version": "0"}, "predictions": [{"label": "lily", "id": "1"}]}
-OVERLOADED = (503, {"retry-after": "0"}, {"type": "urn:slipway:problem:overloaded", "detail": "try again"})
-FINE = (200, {}, ANSWER)
+OVERLOADED = Answer(503, {"type": "urn:slipway:problem:overloaded", "detail": "try again"}, {"retry-after": "0"})
+FINE = Answer(200, ANSWER)
 LOST = None  # the connection is closed without an answer
 
 
@@ -42,41 +42,24 @@ class Flower(BaseModel):
     potted: bool
 
 
-class Scripted(http.server.BaseHTTPRequestHandler):
-    """Answers as told, one request after the other."""
+@dataclass
+class Script:
+    """A server that answers as told, one request after the other. bodies: of the requests."""
 
-    answers: list[Any]
-    bodies: list[Any]
-    asked: int
+    url: str = ""
+    answers: list[Answer | None] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
-    def do_POST(self) -> None:
-        type(self).asked += 1
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.headers["content-type"] == "application/json":
-            self.bodies.append(json.loads(body))
-        answer = self.answers.pop(0)
-        if answer is LOST:
-            return self.connection.close()
-        status, headers, content = answer
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        for name, value in {**headers, "content-length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-        return None
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
+    def answer(self, asked: Asked) -> Answer | None:
+        self.bodies.append(asked.body)
+        return self.answers.pop(0)
 
 
 @pytest.fixture
-def scripted() -> Iterator[tuple[str, type[Scripted]]]:
-    handler = type("Handler", (Scripted,), {"answers": [], "bodies": [], "asked": 0})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", handler
-        server.shutdown()
+def script() -> Iterator[Script]:
+    made = Script()
+    with answering(made.answer) as made.url:
+        yield made
 
 
 def test_a_row_is_predicted_and_its_truth_told_once(process: Process, row: dict[str, Any]) -> None:
@@ -117,12 +100,11 @@ def test_rows_may_hold_what_numpy_and_pandas_do(process: Process, row: dict[str,
         (pd.Timestamp("2024-02-29T06:30Z"), "2024-02-29T06:30:00+00:00"),
     ],
 )
-def test_a_missing_value_is_sent_as_null_and_a_date_as_text(scripted, value, sent) -> None:
-    url, server = scripted
-    server.answers += [FINE]
-    with Client(url) as client:
+def test_a_missing_value_is_sent_as_null_and_a_date_as_text(script, value, sent) -> None:
+    script.answers += [FINE]
+    with Client(script.url) as client:
         client.predict({"x": value})
-    assert server.bodies == [{"rows": [{"x": sent}]}]
+    assert [json.loads(body) for body in script.bodies] == [{"rows": [{"x": sent}]}]
 
 
 def test_a_table_among_rows_is_told_where_it_belongs(process: Process, row: dict[str, Any]) -> None:
@@ -206,51 +188,48 @@ def test_a_key_is_sent(made: dict[str, Path], tmp_path: Path, row: dict[str, Any
             client.predict(row)
 
 
-LATER = (429, {"retry-after": formatdate(0, usegmt=True)}, {})
+LATER = Answer(429, {}, {"retry-after": formatdate(0, usegmt=True)})
 
 
 @pytest.mark.parametrize(
-    ("answers", "asked"), [([OVERLOADED, FINE], 2), ([LATER, (502, {}, "no JSON"), FINE], 3), ([LOST, FINE], 2)]
+    ("answers", "asked"), [([OVERLOADED, FINE], 2), ([LATER, Answer(502, "no JSON"), FINE], 3), ([LOST, FINE], 2)]
 )
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_request_that_was_not_taken_is_repeated(scripted, answers, asked, asynchronous) -> None:
-    url, server = scripted
-    server.answers += answers
+def test_a_request_that_was_not_taken_is_repeated(script, answers, asked, asynchronous) -> None:
+    script.answers += answers
 
     async def ask() -> Prediction:
-        async with AsyncClient(url) as client:
+        async with AsyncClient(script.url) as client:
             return await client.predict({})
 
-    with Client(url) as client:
+    with Client(script.url) as client:
         assert (asyncio.run(ask()) if asynchronous else client.predict({})).label == "lily"
-    assert server.asked == asked
+    assert len(script.bodies) == asked
 
 
 @pytest.mark.parametrize(
     ("answers", "options", "status"),
     [
         ([OVERLOADED] * 3, {"retries": 2}, 503),
-        ([(503, {"retry-after": "60"}, {})], {"patience": 10}, 503),
-        ([(500, {}, {"detail": "failed"})], {}, 500),
-        ([(422, {}, {"detail": "wrong"})], {}, 422),
+        ([Answer(503, {}, {"retry-after": "60"})], {"patience": 10}, 503),
+        ([Answer(500, {"detail": "failed"})], {}, 500),
+        ([Answer(422, {"detail": "wrong"})], {}, 422),
     ],
 )
-def test_what_would_not_help_is_not_repeated(scripted, answers, options, status) -> None:
-    url, server = scripted
-    server.answers += answers
-    with Client(url, **options) as client, pytest.raises(ServiceError) as refused:
+def test_what_would_not_help_is_not_repeated(script, answers, options, status) -> None:
+    script.answers += answers
+    with Client(script.url, **options) as client, pytest.raises(ServiceError) as refused:
         client.predict({})
     assert refused.value.status == status
-    assert server.asked == len(answers)
+    assert len(script.bodies) == len(answers)
 
 
 @pytest.mark.parametrize("ask", [lambda client: client.feedback("1", "lily"), lambda client: client.explain([{}])])
-def test_feedback_that_may_have_been_counted_and_an_explanation_under_way_are_not_sent_again(scripted, ask) -> None:
-    url, server = scripted
-    server.answers += [LOST]
-    with Client(url) as client, pytest.raises(httpx.TransportError):
+def test_feedback_that_may_have_been_counted_and_an_explanation_under_way_are_not_sent_again(script, ask) -> None:
+    script.answers += [LOST]
+    with Client(script.url) as client, pytest.raises(httpx.TransportError):
         ask(client)
-    assert server.asked == 1
+    assert len(script.bodies) == 1
 
 
 HTML = {"content-type": "text/html"}
@@ -267,20 +246,21 @@ LESS = {"predictions": [{"label": "lily"}]}  # without an id
         lambda client: client.feedback("1", "lily"),
     ],
 )
-def test_an_answer_of_another_program_is_no_prediction(scripted, ask, content) -> None:
+def test_an_answer_of_another_program_is_no_prediction(script, ask, content) -> None:
     """Such as the page of a proxy, with status 200."""
-    url, server = scripted
-    server.answers += [(200, HTML, content)]
-    with Client(url) as client, pytest.raises(ServiceError, match="not an answer of a Slipway service: ") as refused:
+    script.answers += [Answer(200, content, HTML)]
+    with (
+        Client(script.url) as client,
+        pytest.raises(ServiceError, match="not an answer of a Slipway service") as refused,
+    ):
         ask(client)
     assert refused.value.status == 200
-    assert server.asked == 1
+    assert len(script.bodies) == 1
 
 
-def test_a_field_that_a_newer_service_adds_is_passed_over(scripted) -> None:
-    url, server = scripted
-    server.answers += [(200, {}, {"predictions": [{"label": "lily", "id": "1", "new": 1}]})]
-    with Client(url) as client:
+def test_a_field_that_a_newer_service_adds_is_passed_over(script) -> None:
+    script.answers += [Answer(200, {"predictions": [{"label": "lily", "id": "1", "new": 1}]})]
+    with Client(script.url) as client:
         assert client.predict({}) == Prediction(id="1", label="lily")
 
 

@@ -1,9 +1,7 @@
-import http.server
-import threading
-
 import pytest
 import yaml
 
+from answering import Answer, answering
 from checkouts import ROOT, run
 from slipway import __version__
 from slipway.cli.doctor import BRANCHES, PIPELINE, examine
@@ -83,23 +81,11 @@ def test_what_is_broken_is_named(released, what, break_it, words):
     assert words in text
 
 
-class Answer(http.server.BaseHTTPRequestHandler):
-    """A server that says it is healthy, and refuses everything else, as MLflow does to a host it does not allow."""
-
-    def do_GET(self):
-        self.send_response(200 if self.path == "/health" else 403)
-        self.end_headers()
-
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture
 def refusing():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    """A server that says it is healthy, and refuses everything else, as MLflow does to a host it does not allow."""
+    with answering(lambda asked: Answer(200 if asked.path == "/health" else 403)) as url:
+        yield url
 
 
 @pytest.mark.parametrize("fault", ["healthy, but refuses", "down"])

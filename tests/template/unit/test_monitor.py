@@ -1,15 +1,14 @@
 """The findings, from a Prometheus whose answers are given; tests/template/ops asks a real one."""
 
-import json
 import socket
-import threading
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import CliRunner
 
+from answering import Answer, Asked, answering
 from checkouts import run
 from slipway import cli
 from slipway.monitor import Finding, observe, query, tags
@@ -17,23 +16,6 @@ from slipway.problem import SlipwayError
 
 VERSION = "0123456789ab"
 DRIFTED = {"alertname": "SlipwayFeatureDriftLasting", "feature": "mass", "severity": "retrain"}
-
-
-class Fake(BaseHTTPRequestHandler):
-    """Answers each query with the vector of the first word that it holds."""
-
-    def do_GET(self):
-        asked = parse_qs(urlsplit(self.path).query)["query"][0]
-        self.server.asked.append((asked, self.headers["authorization"]))
-        found = next((vector for word, vector in self.server.vectors.items() if word in asked), [])
-        result = [{"metric": labels, "value": [0, str(value)]} for labels, value in found]
-        body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
-        self.send_response(200 if self.server.vectors else 400)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
 
 
 def recorded(level: str, quantity: str, value: float, **labels: str):
@@ -68,18 +50,29 @@ def vectors():
     }
 
 
+@dataclass
+class Prometheus:
+    """Answers each query with the vector of the first word that it holds. asked: queries, each with its token."""
+
+    url: str = ""
+    vectors: dict = field(default_factory=vectors)
+    asked: list = field(default_factory=list)
+
+    def answer(self, asked: Asked) -> Answer:
+        expression = parse_qs(urlsplit(asked.path).query)["query"][0]
+        self.asked.append((expression, asked.headers["authorization"]))
+        found = next((vector for word, vector in self.vectors.items() if word in expression), [])
+        result = [{"metric": labels, "value": [0, str(value)]} for labels, value in found]
+        content = {"status": "success", "data": {"resultType": "vector", "result": result}}
+        return Answer(200 if self.vectors else 400, content)
+
+
 @pytest.fixture
 def server():
     """A server with given answers; `vectors` may be changed."""
-    made = HTTPServer(("127.0.0.1", 0), Fake)
-    made.vectors, made.asked = vectors(), []
-    made.url = f"http://127.0.0.1:{made.server_port}"
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    made = Prometheus()
+    with answering(made.answer) as made.url:
+        yield made
 
 
 def found(server) -> tuple[list[Finding], list[str]]:

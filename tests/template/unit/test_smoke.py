@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
 
+from answering import Answer, Asked, answering
 from slipway.cli.smoke import Service, smoke
 from slipway.problem import SlipwayError
 
@@ -53,29 +52,13 @@ class Fake:
 def fake() -> Iterator[Fake]:
     service = Fake()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.say(*service.ready() if self.path == "/readyz" else (404, {}))
+    def answer(asked: Asked) -> Answer:
+        if asked.path == "/readyz":
+            return Answer(*service.ready())
+        return Answer(*service.predict(json.loads(asked.body)["rows"], asked.headers.get("authorization", "")))
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            self.say(*service.predict(body["rows"], self.headers.get("authorization", "")))
-
-        def say(self, status: int, content: object) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        service.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with answering(answer) as service.url:
         yield service
-        server.shutdown()
 
 
 def test_counts_the_golden_rows_of_a_service_that_becomes_ready(fake):
