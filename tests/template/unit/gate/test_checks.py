@@ -105,6 +105,10 @@ def test_setup(broken): pass
 def test_good(): pass
 def test_twice():
     raise KeyError
+@pytest.fixture
+def silent():
+    pytest.fail("", pytrace=False)
+def test_silent(silent): pass
 """
 
 
@@ -122,6 +126,7 @@ def test_each_behaviour_test_that_fails_or_cannot_start_says_why_in_one_line(tmp
         Reason("behaviour test_message", "fail", "AssertionError: two"),
         Reason("behaviour test_setup", "fail", "Failed: no accuracy"),
         Reason("behaviour test_twice", "fail", "KeyError"),
+        Reason("behaviour test_silent", "fail", 'failed on setup with "Failed"'),
     ]
 
 
