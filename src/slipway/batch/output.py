@@ -146,4 +146,5 @@ class Output:
 
     def _identity(self, table: Source, version: str) -> bytes:
         known = {"input": table.identity, "model": version, "number of rows in a part": self.part_rows}
-        return canonical_json(known | {"format": self.format})
+        counts = list(asdict(Tally()))  # an older version of Slipway may have counted something else
+        return canonical_json(known | {"format": self.format, "list of counts": counts})
