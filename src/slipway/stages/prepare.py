@@ -139,7 +139,7 @@ def _coerce(column: Column, values: pd.Series) -> pd.Series:
     if numbers.notna().all():
         if column.kind == "boolean":
             return numbers.astype("bool")
-        if column.kind == "integer" and bool((numbers % 1 == 0).all()) and numbers.max() < 2**63:
+        if column.kind == "integer" and bool(((numbers % 1 == 0) & (numbers.abs() < 2**63)).all()):
             return numbers.astype("int64")
     return numbers.astype("float64")
 

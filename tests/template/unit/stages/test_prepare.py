@@ -105,9 +105,10 @@ def test_times_and_complex_numbers_are_no_numbers(kind, values):
     assert shape(contract, pd.DataFrame({"x": values}))["x"].dtype == "str"
 
 
-def test_a_whole_number_beyond_64_bits_does_not_turn_negative():
+def test_a_whole_number_beyond_64_bits_does_not_become_another():
     contract = Contract("Reading", (Column("x", "integer"),))
-    assert shape(contract, pd.DataFrame({"x": [2**63, 1]}))["x"].tolist() == [2.0**63, 1.0]
+    for beyond in (2**63, -(2**64)):
+        assert shape(contract, pd.DataFrame({"x": [beyond, 1]}, dtype=object))["x"].tolist() == [float(beyond), 1.0]
 
 
 def test_a_fraction_in_a_whole_number_column_stays_visible():
