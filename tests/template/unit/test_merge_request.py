@@ -116,7 +116,7 @@ def test_github_opens_a_pull_request_or_renews_the_one_that_is_open(root, github
     ],
 )
 def test_where_github_refuses_the_branch_is_there_and_the_way_out_is_said(answers, words, root, github):
-    said = rf"^the branch release/1 is pushed, but no pull request could be opened: {words}\. Open it by hand, or allow it"
+    said = rf"^the branch release/1 is pushed, but no pull request could be opened: {words}\. Open it by hand"
     with pytest.raises(SlipwayError, match=said):
         github(root, *answers)
     assert "release/1" in run(root, "git", "ls-remote", "there")
