@@ -56,20 +56,18 @@ serve: setup ## Serve the champion at port 8000 (PORT=...)
 	slipway serve --port $(PORT)
 
 # The template's own tests run only if files of the template changed since a commit (by default the last one on the remote
-# branch), or if that is unknown. Otherwise only the project's tests run, and one file of the template's. One process more than
-# there are cores, as many tests wait for a server.
+# branch), or if that is unknown. Otherwise only the project's tests run, and one file of the template's.
 SINCE ?= $(shell git merge-base HEAD '@{upstream}' 2>/dev/null)
 MACHINERY = src/slipway tests/template tests/conftest.py .ci .github Dockerfile Makefile stack dvc.yaml pyproject.toml \
 	$(wildcard .gitlab-ci.yml docker-compose.yml k8s monitoring requirements*.txt)
-WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 OWN = $(wildcard tests/data tests/model tests/project) tests/template/unit/test_one_declaration.py
 test: setup ## Run the project's tests, and the template's (tests/template) if the template changed (SINCE=commit)
 	slipway run --no-track
-	pytest -n $(WORKERS) --dist loadgroup $$(git diff --quiet "$(SINCE)" -- $(MACHINERY) 2>/dev/null && echo $(OWN) || echo tests)
+	pytest -n logical --dist loadgroup $$(git diff --quiet "$(SINCE)" -- $(MACHINERY) 2>/dev/null && echo $(OWN) || echo tests)
 
 test-all: setup ## Run every test
 	slipway run --no-track
-	pytest -n $(WORKERS) --dist loadgroup
+	pytest -n logical --dist loadgroup
 
 lint: setup lint-workflows ## Check style, types, import rules, scripts and workflows
 	ruff check .
