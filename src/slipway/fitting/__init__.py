@@ -39,7 +39,7 @@ def fit(
     np.random.seed(params.train.seed)
     if hasattr(estimator, "get_params"):
         parameters = estimator.get_params().items()
-        unset = [name for name, value in parameters if name.endswith("random_state") and value is None]
+        unset = [name for name, value in parameters if name.rpartition("__")[2] == "random_state" and value is None]
         estimator.set_params(**dict.fromkeys(unset, params.train.seed))
         # Those that scikit-learn's limit does not reach; the digits that they add up depend on the number, too.
         unset = [name for name, value in _of_boosters(estimator).items() if name.endswith("n_jobs") and value is None]

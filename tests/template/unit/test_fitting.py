@@ -45,6 +45,21 @@ def test_a_row_of_weight_2_counts_as_two_rows_and_one_of_weight_0_not_at_all():
     np.testing.assert_allclose(learned(build, rows), learned(build, repeated), atol=1e-5)
 
 
+class Kept(LogisticRegression):
+    """Has an argument of its own, whose name ends like that of a seed."""
+
+    def __init__(self, old_random_state=None, random_state=None):
+        super().__init__(random_state=random_state)
+        self.old_random_state = old_random_state
+
+
+def test_a_seed_is_set_where_there_is_none_and_nothing_of_a_similar_name():
+    rows = flowers(80)
+    arrays = {"height": rows["height"].to_numpy(dtype=float)}
+    fitted = fit(weighed(Kept), PARAMS, arrays, (rows["kind"] == "rose").astype(int).to_numpy())
+    assert (fitted.random_state, fitted.old_random_state) == (PARAMS.train.seed, None)
+
+
 def test_of_a_pipeline_the_last_step_gets_the_weights_however_deep():
     rows = flowers(80).assign(care=1.0)
     rose = rows["kind"] == "rose"
