@@ -63,8 +63,7 @@ def validate(problem: Problem, params: Validate, table: Path, out: Path) -> Vali
     out.mkdir(parents=True, exist_ok=True)
     (out / PASSED).unlink(missing_ok=True)
     parts = {part: _read(table / name) for part, name in PARTS.items()}
-    # A split by group has no description, and tables made by a test have no such file.
-    by_time = json.loads(path.read_bytes()).get("split", {}) if (path := table / SOURCE).exists() else {}
+    by_time = _split_by_time(table / SOURCE)
     results = list(_run(_batches(problem, params, parts, by_time)))
     outcomes = tuple(Outcome.of(result) for result in results)
     report = ValidationReport({part: len(rows) for part, rows in parts.items()}, outcomes)
@@ -86,6 +85,17 @@ def _read(path: Path) -> pd.DataFrame:
         raise SlipwayError(f"{path}: cannot be read as Parquet: {error}") from None
     # Great Expectations reports the index of an offending record, but much more slowly if the index has a name.
     return table.set_index(ROW).rename_axis(None) if ROW in table else table
+
+
+def _split_by_time(path: Path) -> Mapping[str, Any]:
+    """Read what `prepare` wrote of a split by time; of a split by group, and of tables made by a test, nothing."""
+    if not path.exists():
+        return {}
+    try:
+        found: Mapping[str, Any] = json.loads(path.read_bytes()).get("split", {})
+    except ValueError:
+        raise SlipwayError(f"{path}: not JSON; `slipway prepare` writes it") from None
+    return found
 
 
 class _Batch(NamedTuple):

@@ -206,6 +206,13 @@ def seen_check(tmp_path, by: str, table: pd.DataFrame, change=lambda train, test
     return validate(problem, PARAMS, tmp_path / "table", tmp_path / "validation").failures
 
 
+def test_a_description_of_the_split_that_is_half_written_is_named_with_the_way_out(check, tmp_path):
+    write(tmp_path / "table", flowers(), flower_problem())
+    (tmp_path / "table" / "source.json").write_text('{"split": {')
+    with pytest.raises(SlipwayError, match=r"source\.json: not JSON; `slipway prepare` writes it"):
+        check(None)
+
+
 def test_with_a_split_by_time_a_group_may_come_again(tmp_path):
     assert seen_check(tmp_path, "time", seen_flowers().assign(plant="p1")) == []
 
