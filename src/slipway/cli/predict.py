@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from slipway.batch import Output, Scorer, Summary
+    from slipway.batch.keeping import Keeping
     from slipway.batch.query import Source
     from slipway.batch.tables import DatabaseTable
     from slipway.workspace import Workspace
@@ -116,17 +117,19 @@ def predict(
         raise click.UsageError("--keep and --url exclude each other: a service keeps what it answers, or does not")
     places = tuple(_dated(place, day or datetime.now(UTC)) for place in places)
     scorer = _scorer(at, bundle, release, url, key, threads or os.cpu_count() or 1)
-    keeping = None
-    if keep:
-        from slipway.batch.keeping import Keeping
-
-        keeping = Keeping(keep, scorer)
+    keeping = _keeping(keep, scorer) if keep else None
     allowed = 0 if strict else max_rejected
     with ExitStack() as opened, _progress() as progress:
         table, to = _opened(opened, places, sql, database, scorer, part_rows, rejected)
         summary = run(table, to, scorer, max_rejected=allowed, keeping=keeping, resume=resume, progress=progress)
     _show(summary, to.shown, to.rejected.shown)
     _tell(summary, metrics, push_gateway, name or (metrics.stem if metrics else "predict"))
+
+
+def _keeping(folder: str, scorer: Scorer) -> Keeping:
+    from slipway.batch.keeping import Keeping
+
+    return Keeping(folder, scorer)
 
 
 def _tell(summary: Summary, metrics: Path | None, gateway: str | None, name: str) -> None:
